@@ -1,0 +1,92 @@
+"""The command line. Heavy imports stay inside the commands, so that help is instant."""
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, NoReturn, TypeVar
+
+import typer
+
+if TYPE_CHECKING:
+    from bedplate.runtime import Runtime
+
+T = TypeVar("T")
+
+app = typer.Typer(
+    name="bedplate",
+    help="The backend under a product.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def main() -> None:
+    """Run the command line: an error is one readable line and exit code 1."""
+    from bedplate.cli import inspect, migrate, serve, users
+
+    for commands in (serve, migrate, inspect):
+        commands.register(app)
+    app.add_typer(users.app, name="users")
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        if (line := describe(error)) is None:
+            raise
+        fail(line)
+
+
+def fail(line: str) -> NoReturn:
+    """One line on standard error, and exit code 1."""
+    print(f"bedplate: {line}", file=sys.stderr)
+    sys.exit(1)
+
+
+def describe(error: Exception) -> str | None:
+    """One line for an error that a user can do something about; None for a bug."""
+    from bedplate.config import SettingsError
+    from bedplate.core.errors import APIError
+    from bedplate.migrate import SchemaError
+    from bedplate.module import ModuleError
+
+    if isinstance(error, SettingsError | SchemaError | ModuleError):
+        return str(error)
+    if isinstance(error, APIError):
+        details = "; ".join(detail.message for detail in error.details or ())
+        return f"{error.message}{': ' + details if details else ''}{_cause(error)}"
+    return None
+
+
+def _cause(error: Exception) -> str:
+    """What a database that can't be had says of itself, without its URL."""
+    from bedplate.core.errors import ServiceUnavailable
+
+    cause = error.__cause__
+    if not isinstance(error, ServiceUnavailable) or cause is None:
+        return ""
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    return f" (the database: {str(cause).splitlines()[0] if str(cause) else 'gone'})"
+
+
+def run(act: Callable[["Runtime"], Awaitable[T]]) -> T:
+    """Run one command's work with a runtime of its own."""
+    from bedplate.config import Settings
+    from bedplate.log import configure_logging
+    from bedplate.modules import BUILT_IN
+    from bedplate.runtime import Runtime
+
+    settings = Settings.load()
+    configure_logging(level="warning", as_json=False)
+    runtime = Runtime.make(settings, BUILT_IN)
+
+    async def work() -> T:
+        try:
+            return await act(runtime)
+        finally:
+            await runtime.database.close()
+
+    return asyncio.run(work())

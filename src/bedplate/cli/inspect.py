@@ -1,0 +1,120 @@
+"""`bedplate routes`, `openapi` and `doctor`: what this installation is."""
+
+import os
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import typer
+
+from bedplate.cli import describe, run
+
+if TYPE_CHECKING:
+    from bedplate.config import Settings
+    from bedplate.runtime import Runtime
+
+
+def register(app: typer.Typer) -> None:
+    for command in (routes, openapi, doctor):
+        app.command()(command)
+
+
+def routes() -> None:
+    """List every operation of the API, and who may call it."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("Method", "Path", "For", "Does", box=None)
+    for path, operations in _document()["paths"].items():
+        for method, operation in operations.items():
+            table.add_row(method.upper(), path, _who(operation), operation["summary"])
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
+
+
+def _who(operation: dict[str, Any]) -> str:
+    return "signed in" if operation.get("security") else "anyone"
+
+
+def openapi() -> None:
+    """Print the OpenAPI document as JSON."""
+    import json
+
+    print(json.dumps(_document(), indent=2))
+
+
+def _document() -> dict[str, Any]:
+    from bedplate.main import create_app
+
+    return create_app().openapi()
+
+
+class _Finding(NamedTuple):
+    ok: bool
+    what: str
+
+
+def doctor() -> None:
+    """Show the settings as they resolve, and check what the service needs."""
+    from rich.console import Console
+
+    from bedplate.config import Settings
+
+    console = Console(highlight=False, soft_wrap=True)
+    settings = Settings.load()
+    for name, value in _resolved(settings):
+        console.print(f"  {name:<32} {value}", markup=False)
+    findings = [*_unknown_variables(), *run(_findings)]
+    console.print()
+    for finding in findings:
+        mark = "[green]ok[/]  " if finding.ok else "[red]FAIL[/]"
+        console.print(f"  {mark} {finding.what}")
+    if not all(finding.ok for finding in findings):
+        raise typer.Exit(1)
+
+
+def _resolved(settings: "Settings") -> Iterator[tuple[str, str]]:
+    from bedplate.config import PREFIX
+
+    for name in type(settings).model_fields:
+        yield f"{PREFIX}{name.upper()}", _shown(settings, name)
+
+
+def _shown(settings: "Settings", name: str) -> str:
+    """A setting's value, as it resolves; never a secret."""
+    value = getattr(settings, name)
+    if name == "database_url":
+        return settings.resolved_database_url.render_as_string(hide_password=True)
+    if name == "secret_key":
+        kept = settings.data_dir.absolute() / "secret_key"
+        return "(set, hidden)" if value else f"(made and kept in {kept})"
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value)) or "(none)"
+    return "(none)" if value is None else str(value)
+
+
+def _unknown_variables() -> Iterator[_Finding]:
+    """A misspelt variable would otherwise be ignored in silence."""
+    from bedplate.config import PREFIX, Settings
+
+    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
+    for name in sorted(os.environ):
+        if name.startswith(PREFIX) and name not in known:
+            yield _Finding(False, f"{name} is set, but is no setting")
+
+
+async def _findings(runtime: "Runtime") -> list[_Finding]:
+    from bedplate.migrate import schema_is_at_head
+
+    findings = [_Finding(True, "the secret key is usable")]
+    try:
+        await runtime.database.is_reachable()
+        findings.append(_Finding(True, "the database answers"))
+        at_head = await schema_is_at_head(runtime.database)
+        missing = "the schema is not at head: run `bedplate migrate`"
+        said = "the schema is at head" if at_head else missing
+        findings.append(_Finding(at_head, said))
+    except Exception as error:
+        if (line := describe(error)) is None:
+            raise
+        findings.append(_Finding(False, line))
+    return findings

@@ -1,0 +1,104 @@
+"""`bedplate serve`."""
+
+import os
+import socket
+import tempfile
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bedplate.cli import fail, run
+
+if TYPE_CHECKING:
+    from bedplate.config import Settings
+
+# uvicorn ends connections that are idle at once and waits for those under way.
+GRACEFUL_STOP_SECONDS = 10
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(serve)
+
+
+def serve(
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 picks one.")] = 8000,
+    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    reload: Annotated[bool, typer.Option(help="Restart when code changes.")] = False,
+) -> None:
+    """Serve the API. On SQLite the schema is migrated first."""
+    from bedplate.config import Settings
+    from bedplate.migrate import ensure_schema
+
+    settings = Settings.load()
+    run(lambda runtime: ensure_schema(runtime.database))
+    listener = _listen(host, port)
+    _greet(settings, host, listener.getsockname()[1])
+    _serve(settings, listener, workers=workers, reload=reload)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Bound here, so that a taken port is one line and not a traceback."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(2048)
+    except OSError as error:
+        fail(f"can't listen on {host}:{port}: {error.strerror or error}")
+    listener.set_inheritable(True)
+    return listener
+
+
+def _serve(
+    settings: "Settings", listener: socket.socket, *, workers: int, reload: bool
+) -> None:
+    import uvicorn
+    from uvicorn.supervisors import ChangeReload, Multiprocess
+
+    config = uvicorn.Config(
+        "bedplate.asgi:app",
+        workers=workers,
+        reload=reload,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        lifespan="on",
+        timeout_graceful_shutdown=GRACEFUL_STOP_SECONDS,
+    )
+    server = uvicorn.Server(config)
+    if reload:
+        ChangeReload(config, target=server.run, sockets=[listener]).run()
+    elif workers > 1:
+        with tempfile.TemporaryDirectory(prefix="bedplate-metrics-") as directory:
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory
+            Multiprocess(config, target=server.run, sockets=[listener]).run()
+    else:
+        server.run(sockets=[listener])
+        if not server.started:
+            raise typer.Exit(3)
+
+
+def _greet(settings: "Settings", host: str, port: int) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    shown = f"[{host}]" if ":" in host else host
+    base = settings.public_url or f"http://{shown}:{port}"
+    lines = {"API": f"{base}/api/v1"}
+    if settings.docs:
+        lines["Docs"] = f"{base}/docs"
+    lines["Data"] = str(settings.data_dir.absolute())
+    if settings.resolved_database_url.drivername == "postgresql":
+        shown_url = settings.resolved_database_url.render_as_string(hide_password=True)
+        lines["Database"] = shown_url
+    lines["First admin"] = "bedplate users create EMAIL --name NAME --role admin"
+    table = Table.grid(padding=(0, 2))
+    for name, value in lines.items():
+        table.add_row(f"  [dim]{name}[/]", value)
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"\n  [bold]Bedplate[/] is serving ({settings.environment})\n")
+    console.print(table)
+    console.print("\n  [dim]Stop with Ctrl-C[/]\n")

@@ -1,0 +1,150 @@
+"""`bedplate users …`: accounts from the terminal, by the same rules as the API."""
+
+import sys
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from bedplate.cli import fail, run
+
+if TYPE_CHECKING:
+    from bedplate.modules.users.models import User
+    from bedplate.modules.users.service import UserService
+    from bedplate.runtime import Runtime
+
+T = TypeVar("T")
+
+app = typer.Typer(help="Make and manage accounts.", no_args_is_help=True)
+
+Email = Annotated[str, typer.Argument(metavar="EMAIL", help="The account's address.")]
+PasswordStdin = Annotated[
+    bool,
+    typer.Option("--password-stdin", help="Read the password from standard input."),
+]
+
+
+@app.command()
+def create(
+    email: Email,
+    name: Annotated[str, typer.Option(help="How the person is called.")],
+    role: Annotated[str, typer.Option(help="One of the configured roles.")] = "user",
+    password_stdin: PasswordStdin = False,
+) -> None:
+    """Make an account. The first admin is made like this."""
+    from bedplate.modules.users.schemas import UserCreate
+
+    password = _read_password(password_stdin)
+    data = _validated(
+        UserCreate, email=email, name=name, role=role, password=password
+    )
+    user = _with_users(lambda users: users.create(data))
+    print(f"Created {user.role} {user.email}.")
+
+
+@app.command("list")
+def list_(
+    role: Annotated[str | None, typer.Option(help="Only this role.")] = None,
+    q: Annotated[str | None, typer.Option("-q", help="Part of email or name.")] = None,
+) -> None:
+    """Show accounts, newest first."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("Email", "Name", "Role", "Active", "Since", box=None)
+    for user in _with_users(lambda users: _all(users, role=role, q=q)):
+        active = "yes" if user.is_active else "no"
+        since = f"{user.created_at:%Y-%m-%d}"
+        table.add_row(user.email, user.name, user.role, active, since)
+    Console().print(table)
+
+
+async def _all(users: "UserService", **filters: str | None):  # type: ignore[no-untyped-def]
+    """Every matching account, a page at a time."""
+    from bedplate.modules.users.schemas import UserListParams
+
+    found, cursor = [], ""
+    asked = {name: value for name, value in filters.items() if value is not None}
+    while cursor is not None:
+        params = _validated(UserListParams, limit=100, cursor=cursor, **asked)
+        page = await users.list_page(params)
+        found += page.items
+        cursor = page.next_cursor
+    return found
+
+
+@app.command()
+def set_role(email: Email, role: str) -> None:
+    """Give an account another role; it holds from its next request on."""
+    user = _change(email, lambda users, user: users.change(user.id, {"role": role}))
+    print(f"{user.email} is {user.role} now.")
+
+
+@app.command()
+def activate(email: Email) -> None:
+    """Let an account in again."""
+    user = _change(email, lambda users, user: users.activate(user.id))
+    print(f"{user.email} is active.")
+
+
+@app.command()
+def deactivate(email: Email) -> None:
+    """Shut an account out, from its next request on."""
+    user = _change(email, lambda users, user: users.deactivate(user.id))
+    print(f"{user.email} is deactivated.")
+
+
+@app.command()
+def set_password(email: Email, password_stdin: PasswordStdin = False) -> None:
+    """Replace an account's password."""
+    from bedplate.modules.users.schemas import PasswordSet
+
+    data = _validated(PasswordSet, password=_read_password(password_stdin))
+    user = _change(
+        email, lambda users, user: users.set_password(user.id, data.password)
+    )
+    print(f"{user.email} has a new password.")
+
+
+def _read_password(from_stdin: bool) -> str:
+    if from_stdin:
+        return sys.stdin.readline().rstrip("\r\n")
+    if not sys.stdin.isatty():
+        fail("there is no terminal to ask at: use --password-stdin")
+    return str(typer.prompt("Password", hide_input=True, confirmation_prompt=True))
+
+
+def _validated(schema, **values):  # type: ignore[no-untyped-def]
+    """The values as a request's body would have to be.
+
+    Fails with one line that names each wrong field, and never its value.
+    """
+    from pydantic import ValidationError
+
+    from bedplate.middleware.errors import describe_error
+
+    try:
+        return schema(**values)
+    except ValidationError as error:
+        fail("; ".join(describe_error(e) for e in error.errors(include_input=False)))
+
+
+def _with_users(act: "Callable[[UserService], Awaitable[T]]") -> T:
+    from bedplate.modules.users.service import UserService
+
+    async def work(runtime: "Runtime") -> T:
+        async with runtime.database.unit_of_work() as session:
+            return await act(UserService(session, runtime.settings))
+
+    return run(work)
+
+
+def _change(
+    email: str, act: "Callable[[UserService, User], Awaitable[User]]"
+) -> "User":
+    from bedplate.modules.users.schemas import normalise_email
+
+    async def work(users: "UserService") -> "User":
+        return await act(users, await users.get_by_email(normalise_email(email)))
+
+    return _with_users(work)

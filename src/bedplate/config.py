@@ -1,0 +1,243 @@
+"""Settings: typed, from the environment (prefix `BEDPLATE_`) and `.env`."""
+
+import os
+import re
+import secrets
+import stat
+from datetime import timedelta
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from bedplate.core.permissions import ADMIN, USER
+from bedplate.core.security import derive_key
+
+PREFIX = "BEDPLATE_"
+MIN_SECRET_BYTES = 32
+
+
+class SettingsError(Exception):
+    """A setting is wrong. The text names the variable and never holds its value."""
+
+
+def _split(value: object) -> object:
+    """`a, b` as it stands in an environment variable."""
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return value
+
+
+def _check_database_url(value: SecretStr) -> SecretStr:
+    try:
+        url = make_url(value.get_secret_value())
+    except ArgumentError:
+        raise ValueError("is not a database URL") from None
+    if url.get_backend_name() not in ("sqlite", "postgresql"):
+        raise ValueError("must start with sqlite:/// or postgresql://")
+    if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
+        raise ValueError("must name a file, as in sqlite:///path/app.db")
+    return value
+
+
+def _check_secret_key(value: SecretStr) -> SecretStr:
+    if len(value.get_secret_value().encode()) < MIN_SECRET_BYTES:
+        raise ValueError(f"must be at least {MIN_SECRET_BYTES} bytes long")
+    return value
+
+
+def _check_role(value: str) -> str:
+    if not re.fullmatch(r"[a-z][a-z0-9_-]{0,49}", value):
+        raise ValueError("a role is 1 to 50 of a-z, 0-9, _ and -, a letter first")
+    return value
+
+
+CommaSeparated = BeforeValidator(_split)
+RoleName = Annotated[str, AfterValidator(_check_role)]
+
+
+class Settings(BaseSettings):
+    """Everything that a deployment may choose.
+
+    Raises:
+        SettingsError: from `load`, one line that names the variable.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_file=".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+
+    environment: Literal["development", "production"] = Field(
+        "development", description="`production` asks for a secret key and logs JSON."
+    )
+    data_dir: Path = Field(
+        Path(".bedplate"), description="Where the SQLite file and the made key live."
+    )
+    database_url: Annotated[SecretStr, AfterValidator(_check_database_url)] | None = (
+        Field(
+            None,
+            description="`sqlite:///path` or `postgresql://…`; the driver is ours to "
+            "pick. Default: a SQLite file in `DATA_DIR`.",
+        )
+    )
+    secret_key: Annotated[SecretStr, AfterValidator(_check_secret_key)] | None = Field(
+        None,
+        description="Signs tokens and cursors; 32 bytes at least. In development one "
+        "is made and kept in `DATA_DIR`.",
+    )
+    public_url: str | None = Field(
+        None,
+        pattern=r"^https?://[^\s/?#]+(/[^\s?#]*)?$",
+        description="How browsers reach the service, for links.",
+    )
+    signup: Literal["open", "closed"] = Field(
+        "open", description="Whether strangers may create an account."
+    )
+    require_verified_email: bool = Field(
+        False, description="Refuse sign-in until the address is verified."
+    )
+    roles: Annotated[tuple[RoleName, ...], NoDecode, CommaSeparated] = Field(
+        (USER, ADMIN), description="The roles that an account may have."
+    )
+    access_token_minutes: int = Field(
+        15, ge=1, le=1440, description="How long an access token is good for."
+    )
+    session_days: int = Field(
+        60, ge=1, le=3650, description="How long a sign-in lasts at the most."
+    )
+    token_issuer: str = Field(
+        "bedplate", min_length=1, description="The `iss` claim of our tokens."
+    )
+    max_body_bytes: int = Field(
+        1 << 20, ge=1024, description="Bodies over this are answered 413."
+    )
+    pool_size: int = Field(
+        20, ge=1, le=1000, description="PostgreSQL connections of one process."
+    )
+    pool_timeout: float = Field(
+        5.0, gt=0, le=300, description="Seconds to wait for a connection, then 503."
+    )
+    transaction_pooler: bool = Field(
+        False, description="Set behind PgBouncer in transaction mode."
+    )
+    trusted_proxies: Annotated[
+        tuple[IPv4Network | IPv6Network, ...], NoDecode, CommaSeparated
+    ] = Field((), description="CIDRs whose `X-Forwarded-For` is believed.")
+    cors_origins: Annotated[tuple[str, ...], NoDecode, CommaSeparated] = Field(
+        (), description="Origins whose pages may call the API from a browser."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="The least severe level that is logged."
+    )
+    docs: bool = Field(True, description="Whether `/docs` and `/openapi.json` exist.")
+    compiled_routes: bool = Field(
+        True,
+        description="Run routes by a plan made at start. Off: FastAPI's own handler "
+        "and telemetry, slower.",
+    )
+
+    @classmethod
+    def load(cls, **values: Any) -> Self:
+        """The settings as they resolve here.
+
+        Raises:
+            SettingsError: one line that names the first wrong variable.
+        """
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            first = error.errors(include_input=False, include_context=False)[0]
+            raise SettingsError(_describe(first["loc"], first["msg"])) from None
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
+        for role in (USER, ADMIN):
+            if role not in self.roles:
+                raise ValueError(f"{PREFIX}ROLES must hold {USER} and {ADMIN}")
+        if self.environment == "production" and self.secret_key is None:
+            raise ValueError(f"{PREFIX}SECRET_KEY is required in production")
+        return self
+
+    @property
+    def is_production(self) -> bool:
+        return self.environment == "production"
+
+    @property
+    def access_token_lifetime(self) -> timedelta:
+        return timedelta(minutes=self.access_token_minutes)
+
+    @property
+    def resolved_database_url(self) -> URL:
+        """The database's URL without a driver; a SQLite path made absolute."""
+        if self.database_url is None:
+            path = self.data_dir / "bedplate.db"
+            return URL.create("sqlite", database=str(path.absolute()))
+        url = make_url(self.database_url.get_secret_value())
+        url = url.set(drivername=url.get_backend_name())
+        if url.drivername == "sqlite":
+            url = url.set(database=str(Path(url.database or "").absolute()))
+        return url
+
+    def key_for(self, purpose: str) -> bytes:
+        """A signing key of its own for each purpose, derived from the secret key.
+
+        Raises:
+            SettingsError: the kept key can't be read or made.
+        """
+        if self.secret_key is not None:
+            return derive_key(self.secret_key.get_secret_value().encode(), purpose)
+        return derive_key(_kept_secret(self.data_dir / "secret_key"), purpose)
+
+
+def _describe(location: tuple[int | str, ...], message: str) -> str:
+    message = message.removeprefix("Value error, ")
+    if not location:
+        return message
+    return f"{PREFIX}{str(location[0]).upper()}: {message}"
+
+
+def _kept_secret(path: Path) -> bytes:
+    """Development's key: made once, readable by its owner only."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            _write_once(path, secrets.token_hex(MIN_SECRET_BYTES).encode())
+        if stat.S_IMODE(path.stat().st_mode) & 0o077:
+            path.chmod(0o600)
+        secret = path.read_bytes()
+    except OSError as error:
+        reason = f"{path} can't be used: {error.strerror}"
+        raise SettingsError(f"{PREFIX}DATA_DIR: {reason}") from None
+    if len(secret) < MIN_SECRET_BYTES:
+        raise SettingsError(f"{PREFIX}DATA_DIR: {path} is too short to be a key")
+    return secret
+
+
+def _write_once(path: Path, secret: bytes) -> None:
+    """Whole or not at all, so that two processes starting at once agree on one key."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(secret)
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        pass  # the other process was first: its key is the one
+    finally:
+        draft.unlink()

@@ -1,0 +1,139 @@
+"""The error tree on one screen. Services raise these; one handler renders them.
+
+    APIError
+    ├── BadRequest             400  InvalidToken, InvalidCursor
+    ├── NotAuthenticated       401  InvalidCredentials
+    ├── PermissionDenied       403  AccountInactive, EmailNotVerified, …
+    ├── NotFound               404
+    ├── MethodNotAllowed       405
+    ├── Conflict               409  one subclass a named database constraint
+    ├── PayloadTooLarge        413
+    ├── UnsupportedMediaType   415
+    ├── ValidationFailed       422
+    ├── InternalError          500
+    └── ServiceUnavailable     503
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, NamedTuple
+
+
+class Detail(NamedTuple):
+    """What is wrong with one field, as `body.email`, `query.page`, `path.user_id`."""
+
+    field: str
+    message: str
+
+
+class APIError(Exception):
+    """An answer other than success: a status, a code for machines, a text for people.
+
+    The message and the details go to the caller as they are, so they never hold
+    rejected input, SQL or a secret.
+    """
+
+    status_code: ClassVar[int] = 500
+    code: ClassVar[str] = "INTERNAL_ERROR"
+    message: str = "Something went wrong on our side"
+    headers: Mapping[str, str] = {}
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        details: Sequence[Detail] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        self.message = message or self.message
+        self.details = details
+        self.headers = {**self.headers, **(headers or {})}
+        super().__init__(self.message)
+
+
+class BadRequest(APIError):
+    status_code = 400
+    code = "BAD_REQUEST"
+    message = "The request can't be understood"
+
+
+class InvalidCursor(BadRequest):
+    code = "INVALID_CURSOR"
+    message = "That cursor is not one of this list in this order"
+
+
+class NotAuthenticated(APIError):
+    """401, always with the challenge that RFC 6750, section 3 asks for."""
+
+    status_code = 401
+    code = "UNAUTHENTICATED"
+    message = "Sign in first"
+    headers = {"WWW-Authenticate": "Bearer"}
+
+
+class InvalidCredentials(NotAuthenticated):
+    code = "INVALID_CREDENTIALS"
+    message = "Email or password is wrong"
+
+
+class PermissionDenied(APIError):
+    status_code = 403
+    code = "FORBIDDEN"
+    message = "You may not do that"
+
+
+class NotFound(APIError):
+    status_code = 404
+    code = "NOT_FOUND"
+    message = "Not found"
+
+
+class MethodNotAllowed(APIError):
+    status_code = 405
+    code = "METHOD_NOT_ALLOWED"
+    message = "That method is not allowed here"
+
+
+class Conflict(APIError):
+    """409. A subclass made with `constraint=` answers for that database constraint.
+
+    class EmailTaken(Conflict, constraint="uq_users_email"):
+        code = "EMAIL_TAKEN"
+    """
+
+    status_code = 409
+    code = "CONFLICT"
+    message = "That conflicts with what is stored"
+    by_constraint: ClassVar[dict[str, type["Conflict"]]] = {}
+
+    def __init_subclass__(cls, constraint: str | None = None) -> None:
+        if constraint is not None:
+            Conflict.by_constraint[constraint] = cls
+
+
+class PayloadTooLarge(APIError):
+    status_code = 413
+    code = "PAYLOAD_TOO_LARGE"
+    message = "The body is too large"
+
+
+class UnsupportedMediaType(APIError):
+    status_code = 415
+    code = "UNSUPPORTED_MEDIA_TYPE"
+    message = "The body's media type is not one that is accepted here"
+
+
+class ValidationFailed(APIError):
+    status_code = 422
+    code = "VALIDATION_ERROR"
+    message = "Validation failed"
+
+
+class InternalError(APIError):
+    """500. The cause is in the log, under the request id, and nowhere else."""
+
+
+class ServiceUnavailable(APIError):
+    status_code = 503
+    code = "SERVICE_UNAVAILABLE"
+    message = "The service can't answer just now; try again"
+    headers = {"Retry-After": "1"}

@@ -1,0 +1,147 @@
+"""Passwords and access tokens.
+
+Passwords: Argon2id at OWASP's minimum (Password Storage Cheat Sheet: m=19 MiB, t=2,
+p=1), always in a small thread pool, since a hash costs some 45 ms of one core.
+Tokens: JWT as RFC 8725 asks for it: the algorithm is ours to choose, never the token's,
+and `typ` and `aud` keep one kind of token from being taken for another.
+"""
+
+import asyncio
+import hashlib
+import hmac
+import os
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Final, NamedTuple, TypeVar
+from uuid import UUID, uuid4
+
+import jwt
+from pwdlib import PasswordHash
+from pwdlib.exceptions import UnknownHashError
+from pwdlib.hashers.argon2 import Argon2Hasher
+
+T = TypeVar("T")
+
+ARGON2: Final = {"time_cost": 2, "memory_cost": 19_456, "parallelism": 1}
+MAX_PASSWORD_LENGTH: Final = 128
+
+_passwords = PasswordHash([Argon2Hasher(**ARGON2)])
+# As many at once as there are cores: more would only wait, each holding 19 MiB.
+_hashers = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="argon2")
+# Verified when there is no account, so that an unknown address costs the same time.
+_NO_ACCOUNT: Final = _passwords.hash(os.urandom(16).hex())
+
+
+class PasswordCheck(NamedTuple):
+    """Whether a password was right; `new_hash` when its hash should be replaced."""
+
+    ok: bool
+    new_hash: str | None
+
+
+async def hash_password(password: str) -> str:
+    """Hash for storing, off the event loop."""
+    return await _in_thread(_passwords.hash, password)
+
+
+async def check_password(password: str, stored: str | None) -> PasswordCheck:
+    """Compare off the event loop; `None` (no account) is false after the same time."""
+    return await _in_thread(_check, password, stored)
+
+
+def _check(password: str, stored: str | None) -> PasswordCheck:
+    try:
+        ok, new_hash = _passwords.verify_and_update(password, stored or _NO_ACCOUNT)
+    except UnknownHashError:
+        # A hash of another make (an import, a locked account): spend the same time.
+        _passwords.verify(password, _NO_ACCOUNT)
+        return PasswordCheck(ok=False, new_hash=None)
+    ok = ok and stored is not None
+    return PasswordCheck(ok=ok, new_hash=new_hash if ok else None)
+
+
+async def _in_thread(function: Callable[..., T], *args: str | None) -> T:
+    return await asyncio.get_running_loop().run_in_executor(_hashers, function, *args)
+
+
+def derive_key(secret: bytes, purpose: str) -> bytes:
+    """A key of its own for each purpose (HKDF-Expand, RFC 5869, one block).
+
+    `secret` is already uniformly random, so HKDF's extract step is not needed.
+    """
+    return hmac.digest(secret, purpose.encode() + b"\x01", hashlib.sha256)
+
+
+class AccessClaims(NamedTuple):
+    """What a verified access token says."""
+
+    user_id: UUID
+    session_id: UUID
+    expires_at: int
+
+
+class AccessTokens:
+    """Issues access tokens and verifies them.
+
+    A token whose signature was verified is remembered, so the signature of each token
+    is checked once and its expiry every time. Whether its session still lives is not
+    the token's to say: the caller of `verify` reads that from the database.
+    """
+
+    _REMEMBERED = 10_000
+    _AUDIENCE = "bedplate-api"
+    _REQUIRED = ("iss", "aud", "sub", "sid", "jti", "typ", "iat", "exp")
+
+    def __init__(self, key: bytes, *, issuer: str, lifetime: timedelta) -> None:
+        self._key = key
+        self._issuer = issuer
+        self.lifetime = lifetime
+        self._verified: dict[str, AccessClaims] = {}
+
+    def issue(self, user_id: UUID, session_id: UUID) -> str:
+        now = int(time.time())
+        claims = {
+            "iss": self._issuer,
+            "aud": self._AUDIENCE,
+            "sub": str(user_id),
+            "sid": str(session_id),
+            "jti": str(uuid4()),
+            "typ": "access",
+            "iat": now,
+            "exp": now + int(self.lifetime.total_seconds()),
+        }
+        return jwt.encode(claims, self._key, algorithm="HS256")
+
+    def verify(self, token: str) -> AccessClaims | None:
+        """The claims of a token of ours that has not expired, else None."""
+        claims = self._verified.get(token) or self._decode(token)
+        if claims is None or claims.expires_at <= time.time():
+            return None
+        return claims
+
+    def _decode(self, token: str) -> AccessClaims | None:
+        try:
+            payload = jwt.decode(
+                token,
+                self._key,
+                algorithms=["HS256"],
+                audience=self._AUDIENCE,
+                issuer=self._issuer,
+                options={"require": list(self._REQUIRED)},
+            )
+            if payload["typ"] != "access":
+                return None
+            claims = AccessClaims(
+                UUID(payload["sub"]), UUID(payload["sid"]), int(payload["exp"])
+            )
+        except (jwt.InvalidTokenError, ValueError, TypeError, AttributeError):
+            return None
+        self._remember(token, claims)
+        return claims
+
+    def _remember(self, token: str, claims: AccessClaims) -> None:
+        if len(self._verified) >= self._REMEMBERED:
+            self._verified.pop(next(iter(self._verified)))  # the oldest
+        self._verified[token] = claims

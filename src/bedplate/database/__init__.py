@@ -1,0 +1,20 @@
+"""The database: the schema's base, engines, the unit of work and the read path."""
+
+from bedplate.database.base import Base, Json, TimestampMixin, UTCDateTime
+from bedplate.database.lists import ListParams, ListQuery, Page
+from bedplate.database.query import Query
+from bedplate.database.work import Database, Repository, Session
+
+__all__ = [
+    "Base",
+    "Database",
+    "Json",
+    "ListParams",
+    "ListQuery",
+    "Page",
+    "Query",
+    "Repository",
+    "Session",
+    "TimestampMixin",
+    "UTCDateTime",
+]

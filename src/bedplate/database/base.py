@@ -1,0 +1,90 @@
+"""What every model is built on: names, column types, the moments of a row."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from bedplate.core.clock import utc_now
+
+# The same names on both databases: an error is found by its constraint's name.
+NAMING_CONVENTION = {
+    "pk": "pk_%(table_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+}
+
+
+class _SqliteDateTime(sqlite.DATETIME):
+    """UTC as text, in the one form that Django writes too.
+
+    Django leaves the fraction out when it is zero; a `>=` on text would miss its rows
+    if we wrote `.000000`.
+    """
+
+    def bind_processor(self, dialect: sa.Dialect) -> Callable[[Any], str | None]:
+        return lambda value: None if value is None else str(value.replace(tzinfo=None))
+
+    def result_processor(
+        self, dialect: sa.Dialect, coltype: object
+    ) -> Callable[[Any], datetime | None]:
+        return lambda text: (
+            None if text is None else datetime.fromisoformat(text).replace(tzinfo=UTC)
+        )
+
+
+class UTCDateTime(sa.TypeDecorator[datetime]):
+    """An instant: `timestamptz` on PostgreSQL, UTC text on SQLite, aware in Python.
+
+    Raises:
+        ValueError: a naive datetime is to be stored or compared.
+    """
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
+        if dialect.name == "sqlite":
+            return _SqliteDateTime()
+        return dialect.type_descriptor(sa.DateTime(timezone=True))
+
+    def process_bind_param(
+        self, value: datetime | None, dialect: sa.Dialect
+    ) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("an instant must be aware; use utc_now()")
+        return value.astimezone(UTC)
+
+
+# Django's JSONField wants jsonb, not json.
+Json = sa.JSON().with_variant(postgresql.JSONB(), "postgresql")
+
+
+class Base(DeclarativeBase):
+    """The one metadata: Alembic, Django's models and the constraint table read it."""
+
+    metadata = sa.MetaData(naming_convention=NAMING_CONVENTION)
+    type_annotation_map = {
+        datetime: UTCDateTime(),
+        UUID: sa.Uuid(),
+        dict[str, Any]: Json,
+    }
+
+
+class TimestampMixin:
+    """When a row was made and last changed."""
+
+    created_at: Mapped[datetime] = mapped_column(
+        default=utc_now, server_default=sa.func.now(), sort_order=900
+    )
+    updated_at: Mapped[datetime] = mapped_column(
+        default=utc_now, onupdate=utc_now, server_default=sa.func.now(), sort_order=901
+    )

@@ -1,0 +1,91 @@
+"""What the database's own errors mean to a caller."""
+
+import re
+import sqlite3
+from typing import Final
+
+import asyncpg
+import sqlalchemy as sa
+from sqlalchemy import exc
+
+from bedplate.core.errors import APIError, Conflict, ServiceUnavailable
+
+
+class DatabaseUnreachable(ServiceUnavailable):
+    """No connection could be made; the cause says why."""
+
+
+_GONE: Final = (
+    TimeoutError,  # of a statement
+    ConnectionError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,  # shut down, crashed, starting, cancelled
+    asyncpg.InsufficientResourcesError,  # too many connections, disk full
+    asyncpg.InternalClientError,
+    asyncpg.InterfaceError,  # "connection is closed"
+    asyncpg.ReadOnlySQLTransactionError,  # a standby, after a failover
+    asyncpg.DeadlockDetectedError,
+    asyncpg.LockNotAvailableError,
+)
+# The primary codes: busy, locked, no memory, read-only, I/O error, full, can't open.
+_SQLITE_TROUBLE: Final = {5, 6, 7, 8, 10, 13, 14}
+
+
+def translate(error: BaseException, metadata: sa.MetaData) -> APIError | None:
+    """The error that a caller should see for a database error; None is a bug of ours.
+
+    A named constraint becomes the `Conflict` that was declared for it; a database that
+    can't be had becomes `ServiceUnavailable`.
+    """
+    if isinstance(error, exc.IntegrityError):
+        named = Conflict.by_constraint.get(constraint_name(error, metadata) or "")
+        return named() if named else None
+    return ServiceUnavailable() if is_unavailable(error) else None
+
+
+def is_unavailable(error: BaseException | None) -> bool:
+    """Whether the database couldn't be had, as against a statement that is wrong."""
+    if isinstance(error, exc.TimeoutError):
+        return True  # of the pool
+    if isinstance(error, exc.DBAPIError):
+        return error.connection_invalidated or is_unavailable(_driver_error(error))
+    if isinstance(error, sqlite3.OperationalError):
+        return (error.sqlite_errorcode & 0xFF) in _SQLITE_TROUBLE
+    return isinstance(error, _GONE)
+
+
+def constraint_name(
+    error: exc.IntegrityError, metadata: sa.MetaData
+) -> str | None:
+    """The violated constraint. SQLite tells columns, where PostgreSQL tells the name."""
+    driver_error = _driver_error(error)
+    name = getattr(driver_error, "constraint_name", None)
+    if isinstance(name, str):
+        return name
+    text = str(driver_error)
+    if match := re.fullmatch(r"CHECK constraint failed: (\w+)", text):
+        return match[1]
+    if match := re.fullmatch(r"UNIQUE constraint failed: (.+)", text):
+        return _unique_constraint_on(match[1], metadata)
+    return None
+
+
+def _driver_error(error: exc.DBAPIError) -> BaseException | None:
+    """The driver's own exception, under SQLAlchemy's and its adapter's."""
+    return error.orig.__cause__ or error.orig if error.orig is not None else None
+
+
+def _unique_constraint_on(columns: str, metadata: sa.MetaData) -> str | None:
+    """`users.email` to `uq_users_email`; `index 'name'` for one on an expression."""
+    if match := re.fullmatch(r"index '(\w+)'", columns):
+        return match[1]
+    wanted = columns.split(", ")
+    table = metadata.tables.get(wanted[0].partition(".")[0])
+    if table is None:
+        return None
+    unique = [c for c in table.constraints if isinstance(c, sa.UniqueConstraint)]
+    unique_indexes = [i for i in table.indexes if i.unique]
+    for candidate in (*unique, *unique_indexes):
+        if [f"{table.name}.{column.name}" for column in candidate.columns] == wanted:
+            return str(candidate.name)
+    return None

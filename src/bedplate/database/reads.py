@@ -1,0 +1,133 @@
+"""Runs compiled statements on a driver's connection, outside any transaction."""
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol, cast
+
+import asyncpg
+import sqlalchemy as sa
+from sqlalchemy.exc import MissingGreenlet
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.pool import PoolProxiedConnection
+
+from bedplate.database.engines import unicode_lower
+
+Rows = Sequence[Sequence[Any]]
+
+
+class Reads(Protocol):
+    """A way to run one SELECT that sees what is committed."""
+
+    async def fetch(self, sql: str, arguments: Sequence[Any]) -> Rows: ...
+
+    async def close(self) -> None: ...
+
+
+class PostgresReads:
+    """Each statement on its own, on a connection that SQLAlchemy's pool owns.
+
+    Taking an idle connection from the pool needs no await, which is what makes it
+    cheap; when there is none the usual, waiting way is taken.
+    """
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def fetch(self, sql: str, arguments: Sequence[Any]) -> Rows:
+        lease = self._take_idle() or await self._engine.raw_connection()
+        try:
+            return await self._run(lease, sql, arguments)
+        except (asyncpg.InterfaceError, asyncpg.PostgresConnectionError, OSError):
+            if not _connection(lease).is_closed():
+                raise
+            lease.invalidate()
+        finally:
+            lease.close()
+        return await self._fetch_again(sql, arguments)
+
+    async def _fetch_again(self, sql: str, arguments: Sequence[Any]) -> Rows:
+        """Once more: a read that met a dying connection has changed nothing."""
+        lease = await self._engine.raw_connection()
+        try:
+            return await self._run(lease, sql, arguments)
+        finally:
+            lease.close()
+
+    def _take_idle(self) -> PoolProxiedConnection | None:
+        pool = self._engine.sync_engine.pool
+        if not cast(sa.QueuePool, pool).checkedin():
+            return None
+        try:
+            return pool.connect()
+        except MissingGreenlet:  # it was invalidated, and reconnecting must wait
+            return None
+
+    async def _run(
+        self, lease: PoolProxiedConnection, sql: str, arguments: Sequence[Any]
+    ) -> Rows:
+        return cast(Rows, await _connection(lease).fetch(sql, *arguments))
+
+    async def close(self) -> None:
+        """The pool is the engine's to close."""
+
+
+def _connection(lease: PoolProxiedConnection) -> asyncpg.Connection:
+    return lease.driver_connection
+
+
+class SqliteReads:
+    """A few threads, each with a connection that can only read.
+
+    One hop to a thread a statement, where aiosqlite takes one for each of connect,
+    execute, fetch and close. Readers don't wait for the writer (WAL).
+    """
+
+    def __init__(self, path: str, *, threads: int = 4) -> None:
+        self._path = path
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="sqlite-read")
+        self._local = threading.local()
+        self._opened: list[sqlite3.Connection] = []
+
+    async def fetch(self, sql: str, arguments: Sequence[Any]) -> Rows:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, self._run, sql, arguments)
+
+    def _run(self, sql: str, arguments: Sequence[Any]) -> Rows:
+        return self._connection().execute(sql, arguments).fetchall()
+
+    def _connection(self) -> sqlite3.Connection:
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = self._local.connection = self._open()
+        return connection
+
+    def _open(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self._path,
+            isolation_level=None,
+            check_same_thread=False,  # `close` runs on another thread
+            cached_statements=512,
+        )
+        connection.execute("PRAGMA busy_timeout=10000")
+        connection.execute("PRAGMA query_only=ON")
+        connection.create_function(
+            "unicode_lower", 1, unicode_lower, deterministic=True
+        )
+        self._opened.append(connection)
+        return connection
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self._threads.shutdown)
+        for connection in self._opened:
+            connection.close()
+
+
+def make_reads(engine: AsyncEngine) -> Reads:
+    if engine.dialect.name == "sqlite":
+        return SqliteReads(engine.url.database or "")
+    return PostgresReads(engine)
+
+

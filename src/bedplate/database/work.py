@@ -1,0 +1,180 @@
+"""The unit of work: one transaction a request or job, and reads beside or inside it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Generic, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from bedplate.core.pagination import Cursors
+from bedplate.database.base import Base
+from bedplate.database.engines import make_engine
+from bedplate.database.errors import translate
+from bedplate.database.lists import ListQuery
+from bedplate.database.query import Query, R, Statement
+from bedplate.database.reads import Rows, make_reads
+from bedplate.schemas import ListParams, Page, ResponseSchema
+
+P = TypeVar("P", bound=ResponseSchema)
+M = TypeVar("M", bound=Base)
+
+
+class Session(AsyncSession):
+    """SQLAlchemy's session, with the read path beside it.
+
+    `fetch_one`, `fetch_all` and `fetch_page` see what is committed, until this session
+    has begun its transaction: from then on they read inside it and see its writes.
+    """
+
+    def __init__(self, database: "Database") -> None:
+        super().__init__(database.engine, expire_on_commit=False)
+        self._database = database
+
+    async def fetch_one(self, query: Query[R], **values: Any) -> R | None:
+        """The first row, or None."""
+        rows = await self.fetch_all(query, **values)
+        return rows[0] if rows else None
+
+    async def fetch_all(self, query: Query[R], **values: Any) -> list[R]:
+        return [query.build(row) for row in await self._fetch(query, values)]
+
+    async def fetch_page(self, query: ListQuery[P], params: ListParams) -> Page[P]:
+        """One page.
+
+        Raises:
+            InvalidCursor: the cursor is not of this list in this order.
+        """
+        cursors = self._database.cursors
+        statement, values = query.prepare(params, cursors)
+        return query.read(await self._fetch(statement, values), params, cursors)
+
+    async def _fetch(self, statement: Statement, values: dict[str, Any]) -> Rows:
+        if not self.in_transaction():
+            return await self._database.fetch(statement, values)
+        await self.flush()
+        compiled = statement.compiled_for(self._database.dialect)
+        connection = await self.connection()
+        raw = await connection.get_raw_connection()
+        arguments = compiled.arguments(values)
+        driver: Any = raw.driver_connection
+        if self._database.is_sqlite:
+            rows = list(await driver.execute_fetchall(compiled.sql, arguments))
+        else:
+            rows = await driver.fetch(compiled.sql, *arguments)
+        return [compiled.values(row) for row in rows]
+
+
+class Database:
+    """An engine, its units of work and its reads. Nothing is opened until it is used."""
+
+    def __init__(
+        self,
+        url: sa.URL,
+        *,
+        cursor_key: bytes,
+        pool_size: int = 20,
+        pool_timeout: float = 5.0,
+        transaction_pooler: bool = False,
+    ) -> None:
+        self.url = url
+        self.cursors = Cursors(cursor_key)
+        self.engine = make_engine(
+            url,
+            pool_size=pool_size,
+            pool_timeout=pool_timeout,
+            transaction_pooler=transaction_pooler,
+        )
+        self.dialect = self.engine.dialect
+        self.is_sqlite = self.dialect.name == "sqlite"
+        self._reads = make_reads(self.engine)
+
+    @asynccontextmanager
+    async def unit_of_work(self) -> AsyncIterator[Session]:
+        """One transaction: commit when the block ends well, roll back when it raises.
+
+        It begins at the session's first statement, so a block that only reads by
+        `fetch_…` has none and costs next to nothing.
+
+        Raises:
+            Conflict: a named constraint was violated; see `core.errors`.
+            ServiceUnavailable: the database or a connection can't be had in time.
+        """
+        session = Session(self)
+        try:
+            yield session
+            if session.in_transaction():
+                await session.commit()
+        except Exception as error:
+            if (meant := translate(error, Base.metadata)) is None:
+                raise
+            raise meant from error
+        finally:
+            if session.in_transaction():
+                await asyncio.shield(session.close())
+
+    async def fetch(self, statement: Statement, values: dict[str, Any]) -> Rows:
+        """Run a compiled read on its own, outside any transaction.
+
+        Raises:
+            ServiceUnavailable: the database or a connection can't be had in time.
+        """
+        compiled = statement.compiled_for(self.dialect)
+        try:
+            rows = await self._reads.fetch(compiled.sql, compiled.arguments(values))
+        except Exception as error:
+            if (meant := translate(error, Base.metadata)) is None:
+                raise
+            raise meant from error
+        if compiled.columns is None:
+            return rows
+        return [compiled.values(row) for row in rows]
+
+    async def is_reachable(self) -> bool:
+        """Whether it answers.
+
+        Raises:
+            ServiceUnavailable: it doesn't.
+        """
+        return bool(await self.fetch(_PING, {}))
+
+    async def close(self) -> None:
+        await self._reads.close()
+        await self.engine.dispose()
+
+
+_PING = Statement(sa.select(sa.literal(1, sa.Integer())))
+
+
+class Repository(Generic[M]):
+    """The queries of one model. `add`, `save` and `delete` flush.
+
+    What is returned is what is stored: without the flush a PATCH would answer with the
+    old `updated_at`.
+    """
+
+    model: type[M]
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    async def get(self, id_: Any, *, lock: bool = False) -> M | None:
+        """The entity, to be changed; with `lock` nobody else changes it meanwhile."""
+        return await self.session.get(
+            self.model, id_, with_for_update=lock or None, populate_existing=lock
+        )
+
+    async def add(self, entity: M) -> M:
+        self.session.add(entity)
+        return await self.save(entity)
+
+    async def save(self, entity: M) -> M:
+        await self.session.flush()
+        return entity
+
+    async def delete(self, entity: M) -> None:
+        await self.session.delete(entity)
+        await self.session.flush()
+
+

@@ -1,0 +1,1 @@
+"""What happens to every request: identity, limits, headers, errors, log, metrics."""

@@ -1,0 +1,135 @@
+"""The outermost layer, in one pass: request id, body limit, headers, log, metrics."""
+
+import re
+import time
+from uuid import uuid4
+
+import structlog
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from bedplate.core.errors import InternalError, PayloadTooLarge
+from bedplate.log import request_id
+from bedplate.metrics import observe_request
+from bedplate.middleware.errors import render
+
+logger = structlog.get_logger("bedplate.access")
+bugs = structlog.get_logger("bedplate.errors")
+
+_ACCEPTED_ID = re.compile(r"[\x21-\x7e]{1,128}")
+
+# OWASP REST Security Cheat Sheet, "Security headers".
+_SECURITY_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+)
+_API_POLICY = (
+    b"content-security-policy",
+    b"default-src 'none'; frame-ancestors 'none'",
+)
+
+
+class Edge:
+    """Pure ASGI, wrapped around everything, so that it holds for every answer.
+
+    A caller's `X-Request-ID` is kept if it is 1 to 128 visible ASCII characters. A body
+    over the limit is refused by its declared length, or as soon as it grows past it.
+    """
+
+    def __init__(self, app: ASGIApp, *, max_body_bytes: int) -> None:
+        self._app = app
+        self._max_body_bytes = max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        exchange = _Exchange(scope, send)
+        token = request_id.set(exchange.request_id)
+        try:
+            await self._answer(scope, receive, exchange)
+        finally:
+            exchange.record()
+            request_id.reset(token)
+
+    async def _answer(
+        self, scope: Scope, receive: Receive, exchange: "_Exchange"
+    ) -> None:
+        declared = exchange.headers.get("content-length")
+        if declared is None:
+            receive = _limited(receive, self._max_body_bytes)
+        elif not declared.isdecimal() or int(declared) > self._max_body_bytes:
+            await render(PayloadTooLarge())(scope, receive, exchange.send)
+            return
+        try:
+            await self._app(scope, receive, exchange.send)
+        except Exception:
+            bugs.exception("bug", path=scope["path"])
+            if exchange.status:
+                raise  # too late for an answer: the server breaks the connection
+            await render(InternalError())(scope, receive, exchange.send)
+
+
+class _Exchange:
+    """One request and its answer, as the log and the metrics tell of it."""
+
+    def __init__(self, scope: Scope, send: Send) -> None:
+        self.headers = Headers(scope=scope)
+        self.request_id = _request_id(self.headers)
+        self.status = 0
+        self._scope = scope
+        self._send = send
+        self._started = time.perf_counter()
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = [
+                *message.get("headers", ()),
+                (b"x-request-id", self.request_id.encode()),
+                *_SECURITY_HEADERS,
+            ]
+            if not any(name == b"content-security-policy" for name, _ in headers):
+                headers.append(_API_POLICY)
+            message["headers"] = headers
+        await self._send(message)
+
+    def record(self) -> None:
+        seconds = time.perf_counter() - self._started
+        scope = self._scope
+        observe_request(scope["method"], _template(scope), self.status, seconds)
+        logger.info(
+            "request",
+            method=scope["method"],
+            path=scope["path"],
+            status=self.status,
+            ms=round(seconds * 1000, 2),
+            request_id=self.request_id,
+        )
+
+
+def _template(scope: Scope) -> str:
+    """The route's path with its parameters' names; empty when none was found."""
+    return scope.get("template") or getattr(scope.get("route"), "path", "")
+
+
+def _request_id(headers: Headers) -> str:
+    sent = headers.get("x-request-id", "")
+    return sent if _ACCEPTED_ID.fullmatch(sent) else str(uuid4())
+
+
+def _limited(receive: Receive, limit: int) -> Receive:
+    """Count a body of undeclared length (chunked, or HTTP/2) as it comes in."""
+    received = 0
+
+    async def counted() -> Message:
+        nonlocal received
+        message = await receive()
+        received += len(message.get("body", b""))
+        if received > limit:
+            raise HTTPException(PayloadTooLarge.status_code)
+        return message
+
+    return counted

@@ -1,0 +1,163 @@
+"""Every error, from every layer, in the one envelope."""
+
+from collections.abc import Iterable, Mapping
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+import structlog
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from bedplate.core.errors import (
+    APIError,
+    BadRequest,
+    Detail,
+    InternalError,
+    MethodNotAllowed,
+    NotAuthenticated,
+    NotFound,
+    PayloadTooLarge,
+    PermissionDenied,
+    ServiceUnavailable,
+    UnsupportedMediaType,
+    ValidationFailed,
+)
+from bedplate.log import request_id
+
+logger = structlog.get_logger("bedplate.errors")
+
+_BY_STATUS: Mapping[int, type[APIError]] = {
+    kind.status_code: kind
+    for kind in (
+        BadRequest,
+        NotAuthenticated,
+        PermissionDenied,
+        NotFound,
+        MethodNotAllowed,
+        PayloadTooLarge,
+        UnsupportedMediaType,
+        ValidationFailed,
+        ServiceUnavailable,
+    )
+}
+
+
+_LONGEST_NAME = 100
+
+
+class ErrorDetail(BaseModel):
+    """What is wrong with one field."""
+
+    field: str = Field(description="Where: `body.email`, `query.page`, `path.user_id`.")
+    message: str
+
+
+class ErrorBody(BaseModel):
+    """What went wrong, for a machine (`code`) and for a person (`message`)."""
+
+    code: str
+    message: str
+    details: list[ErrorDetail] | None
+    request_id: str | None
+
+
+class ErrorResponse(BaseModel):
+    """The body of every error."""
+
+    error: ErrorBody
+
+
+def render(error: APIError) -> Response:
+    """The envelope of an error, as a response."""
+    body = {
+        "error": {
+            "code": error.code,
+            "message": error.message,
+            "details": _details(error.details),
+            "request_id": request_id.get(),
+        }
+    }
+    return Response(
+        msgspec.json.encode(body),
+        error.status_code,
+        headers=dict(error.headers),
+        media_type="application/json",
+    )
+
+
+def _details(details: Iterable[Detail] | None) -> list[dict[str, str]] | None:
+    return None if details is None else [detail._asdict() for detail in details]
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    """Let the application answer every error with the envelope."""
+    app.add_exception_handler(APIError, _handle_api_error)
+    app.add_exception_handler(RequestValidationError, _handle_invalid_request)
+    app.add_exception_handler(HTTPException, _handle_http_error)
+    app.add_exception_handler(Exception, _handle_bug)
+
+
+async def _handle_api_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, APIError)
+    if error.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        logger.warning("unavailable", code=error.code, cause=repr(error.__cause__))
+    return render(error)
+
+
+async def _handle_invalid_request(request: Request, error: Exception) -> Response:
+    """422 with fields and messages only: `errors()` also holds the rejected input."""
+    assert isinstance(error, RequestValidationError)
+    details = [Detail(_field(e["loc"]), _message(e)) for e in error.errors()]
+    return render(ValidationFailed(details=details))
+
+
+def _field(location: tuple[int | str, ...]) -> str:
+    """`body.email`. A name that the caller made up is cut, not echoed at length."""
+    return ".".join(str(part)[:_LONGEST_NAME] for part in location) or "body"
+
+
+def _message(error: Mapping[str, Any]) -> str:
+    """Pydantic's words, less what of the input they quote."""
+    message = str(error["msg"]).removeprefix("Value error, ")
+    return message.partition(",")[0] if "pars" in error["type"] else message
+
+
+def describe_error(error: Mapping[str, Any]) -> str:
+    """One of Pydantic's errors in one line, without the input."""
+    return f"{_field(error['loc'])}: {_message(error)}"
+
+
+async def _handle_http_error(request: Request, error: Exception) -> Response:
+    """What Starlette and FastAPI raise themselves: 404, 405, a broken form, …"""
+    assert isinstance(error, HTTPException)
+    kind = _BY_STATUS.get(error.status_code)
+    headers = dict(error.headers or {})
+    if kind is MethodNotAllowed:
+        allowed = request.app.route_table.methods(request.url.path)
+        headers["Allow"] = ", ".join(sorted(allowed)) or headers.get("Allow", "")
+    if kind is not None:
+        return render(kind(headers=headers))
+    return render(_unnamed(error.status_code)(headers=headers))
+
+
+def _unnamed(status: int) -> type[APIError]:
+    """An error for a status that the contract has no name for (a user's own 418)."""
+    phrase = HTTPStatus(status).phrase
+    fields = {
+        "status_code": status,
+        "code": phrase.upper().replace(" ", "_").replace("'", ""),
+        "message": phrase,
+    }
+    return type("UnnamedError", (APIError,), fields)
+
+
+async def _handle_bug(request: Request, error: Exception) -> Response:
+    logger.error("bug", path=request.url.path, exc_info=error)
+    return render(InternalError())
+
+

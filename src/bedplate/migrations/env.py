@@ -1,0 +1,52 @@
+"""How Alembic sees our schema; `bedplate.migrate` brings the connection."""
+
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import context
+from alembic.autogenerate.api import AutogenContext
+
+from bedplate.database import Base, UTCDateTime
+from bedplate.modules import BUILT_IN
+
+# Importing the modules has filled the metadata; naming them here says so.
+assert BUILT_IN
+
+LOCK = 0xBED_1A7E  # any constant: one migration at a time
+
+
+def include_name(name: str | None, kind: str, _parents: Any) -> bool:
+    """Ours only: the same database holds other tools' tables, which must survive."""
+    return kind != "table" or name in Base.metadata.tables
+
+
+def render_item(kind: str, item: Any, autogen: AutogenContext) -> str | bool:
+    """Types that both databases understand, so that one revision runs on either."""
+    if kind == "type" and isinstance(item, UTCDateTime):
+        autogen.imports.add("from bedplate.database import UTCDateTime")
+        return "UTCDateTime()"
+    return False
+
+
+def run(connection: sa.Connection) -> None:
+    is_sqlite = connection.dialect.name == "sqlite"
+    context.configure(
+        connection=connection,
+        target_metadata=Base.metadata,
+        include_name=include_name,
+        render_item=render_item,
+        render_as_batch=is_sqlite,
+        compare_server_default=not is_sqlite,
+        transaction_per_migration=False,
+    )
+    if not is_sqlite:
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(LOCK)))
+        connection.execute(sa.text("SET LOCAL lock_timeout = '5s'"))
+    context.run_migrations()
+    if is_sqlite and (broken := connection.exec_driver_sql(CHECK).first()):
+        raise RuntimeError(f"the migration breaks a foreign key of {broken[0]}")
+
+
+CHECK = "PRAGMA foreign_key_check"
+
+run(context.config.attributes["connection"])

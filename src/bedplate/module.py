@@ -1,0 +1,47 @@
+"""What a module brings to an application, said in one object."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from fastapi import APIRouter
+from starlette.requests import Request
+
+from bedplate.core.permissions import Caller
+from bedplate.database import Base
+
+Authenticate = Callable[[Request], Awaitable[Caller]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Module:
+    """A feature: a folder with a router, models and what else it needs.
+
+    module = Module(name="invoices", router=router, models=[Invoice])
+    """
+
+    name: str
+    router: APIRouter | None = None
+    models: Sequence[type[Base]] = ()
+    requires: Sequence[str] = ()
+    """The modules that must come before this one."""
+    authenticate: Authenticate | None = None
+    """Turns a request's credentials into its caller; one module has it."""
+
+
+class ModuleError(Exception):
+    """The list of modules can't work; the text says which one and why."""
+
+
+def check_modules(modules: Sequence[Module]) -> None:
+    """Each once, each after what it requires.
+
+    Raises:
+        ModuleError: names the first module that is doubled or lacks another.
+    """
+    seen: set[str] = set()
+    for module in modules:
+        if module.name in seen:
+            raise ModuleError(f"the module {module.name!r} is listed twice")
+        if missing := [name for name in module.requires if name not in seen]:
+            raise ModuleError(f"{module.name!r} needs {missing[0]!r} before it")
+        seen.add(module.name)

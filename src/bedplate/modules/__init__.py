@@ -1,0 +1,8 @@
+"""The built-in modules, lowest first. A user's module can do all that these do."""
+
+from bedplate.modules.auth import module as auth
+from bedplate.modules.users import module as users
+
+BUILT_IN = (users, auth)
+
+__all__ = ["BUILT_IN", "auth", "users"]

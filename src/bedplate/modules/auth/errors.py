@@ -1,0 +1,11 @@
+from bedplate.core.errors import PermissionDenied
+
+
+class AccountInactive(PermissionDenied):
+    code = "ACCOUNT_INACTIVE"
+    message = "This account was deactivated"
+
+
+class EmailNotVerified(PermissionDenied):
+    code = "EMAIL_NOT_VERIFIED"
+    message = "Verify your email address first"

@@ -1,0 +1,38 @@
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Index, String, UniqueConstraint, true
+from sqlalchemy.ext.hybrid import hybrid_property
+from sqlalchemy.orm import Mapped, mapped_column
+from uuid_utils.compat import uuid7
+
+from bedplate.core.permissions import USER
+from bedplate.database import Base, TimestampMixin
+
+
+class User(TimestampMixin, Base):
+    __tablename__ = "users"
+    __table_args__ = (
+        UniqueConstraint("email"),
+        Index(None, "email", "role"),
+        # The orders of the list, each with the id that breaks its ties.
+        Index(None, "created_at", "id"),
+        Index(None, "name", "id"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
+    email: Mapped[str] = mapped_column(String(255), doc="trimmed, lower-cased")
+    name: Mapped[str] = mapped_column(String(100))
+    hashed_password: Mapped[str] = mapped_column(String(255))
+    role: Mapped[str] = mapped_column(String(50), default=USER, server_default=USER)
+    is_active: Mapped[bool] = mapped_column(default=True, server_default=true())
+    email_verified_at: Mapped[datetime | None]
+
+    @hybrid_property
+    def email_verified(self) -> bool:
+        return self.email_verified_at is not None
+
+    @email_verified.inplace.expression
+    @classmethod
+    def _email_verified_expression(cls) -> ColumnElement[bool]:
+        return cls.email_verified_at.is_not(None).label("email_verified")

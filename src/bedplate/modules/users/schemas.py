@@ -1,0 +1,138 @@
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+from email_validator import EmailNotValidError, validate_email
+from pydantic import (
+    AfterValidator,
+    EmailStr,
+    Field,
+    StringConstraints,
+    WithJsonSchema,
+)
+
+from bedplate.core.permissions import USER
+from bedplate.core.security import MAX_PASSWORD_LENGTH
+from bedplate.schemas import (
+    NO_CONTROLS,
+    NO_NUL,
+    NOT_SENT,
+    ListParams,
+    Page,
+    PatchSchema,
+    ResponseSchema,
+    Schema,
+    SearchText,
+)
+
+MAX_EMAIL_LENGTH = 255
+
+
+def normalise_email(text: str) -> str:
+    """The one form of an address that is stored and looked up: trimmed, lower case.
+
+    Raises:
+        ValueError: it is no address, or longer than is stored.
+    """
+    try:
+        # `.test` (RFC 2606) is for tests, ours and our users'.
+        address = validate_email(
+            text.strip(), check_deliverability=False, test_environment=True
+        )
+    except EmailNotValidError as error:
+        raise ValueError("That is not an email address") from error
+    normalised = address.normalized.lower()
+    if len(normalised) > MAX_EMAIL_LENGTH:
+        raise ValueError(f"An address has at most {MAX_EMAIL_LENGTH} characters")
+    return normalised
+
+
+def check_password_rules(password: str) -> str:
+    """The seed's rules, besides the length.
+
+    Raises:
+        ValueError: which rule is broken.
+    """
+    if not any(character.isupper() for character in password):
+        raise ValueError("A password needs an upper-case letter")
+    if not any(character.isdigit() for character in password):
+        raise ValueError("A password needs a digit")
+    return password
+
+
+Email = Annotated[
+    str,
+    StringConstraints(max_length=MAX_EMAIL_LENGTH, pattern=NO_CONTROLS),
+    AfterValidator(normalise_email),
+    WithJsonSchema(
+        {"type": "string", "format": "email", "maxLength": MAX_EMAIL_LENGTH}
+    ),
+]
+Name = Annotated[
+    str,
+    StringConstraints(
+        strip_whitespace=True, min_length=1, max_length=100, pattern=NO_CONTROLS
+    ),
+]
+NewPassword = Annotated[
+    str,
+    StringConstraints(min_length=8, max_length=MAX_PASSWORD_LENGTH, pattern=NO_NUL),
+    AfterValidator(check_password_rules),
+]
+# Which roles there are is a setting, so it is the service that checks.
+Role = Annotated[str, StringConstraints(min_length=1, max_length=50, pattern=NO_NUL)]
+
+
+class UserCreate(Schema):
+    email: Email
+    name: Name
+    password: Annotated[NewPassword, Field(examples=["Correct-h0rse"])]
+    role: Annotated[Role, Field(description="Not the default: admins only.")] = USER
+
+
+class UserUpdate(PatchSchema):
+    email: Email = NOT_SENT
+    name: Name = NOT_SENT
+    role: Role = NOT_SENT
+
+
+class MeUpdate(PatchSchema):
+    name: Name = NOT_SENT
+
+
+class PasswordSet(Schema):
+    password: NewPassword
+
+
+class UserResponse(ResponseSchema, frozen=True):
+    """An account. No password or hash ever leaves the system."""
+
+    id: UUID
+    email: EmailStr
+    name: str
+    role: str
+    is_active: bool
+    email_verified: bool
+    created_at: datetime
+    updated_at: datetime
+
+
+class UserListResponse(Page[UserResponse], frozen=True):
+    """One page of accounts."""
+
+
+class UserListParams(ListParams):
+    sort: Literal["created_at", "-created_at", "email", "-email", "name", "-name"] = (
+        "-created_at"
+    )
+    role: Role | None = None
+    is_active: bool | None = None
+    q: Annotated[SearchText | None, Field(description="Part of email or name.")] = None
+
+
+class ActivatedResponse(ResponseSchema, frozen=True):
+    status: Literal["activated"]
+
+
+class DeactivatedResponse(ResponseSchema, frozen=True):
+    status: Literal["deactivated"]

@@ -1,0 +1,95 @@
+"""The OpenAPI document: what FastAPI makes of the routes, with every error declared."""
+
+from collections.abc import Iterator
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from bedplate.core.errors import APIError
+from bedplate.middleware.errors import ErrorResponse
+
+Responses = dict[int | str, dict[str, Any]]
+Operation = dict[str, Any]
+
+_REFERENCE = "#/components/schemas/ErrorResponse"
+
+
+def errors(*kinds: type[APIError]) -> Responses:
+    """The `responses=` of a route for the errors that its service raises."""
+    responses: Responses = {}
+    for kind in kinds:
+        response = responses.setdefault(
+            kind.status_code, {"model": ErrorResponse, "description": ""}
+        )
+        line = f"`{kind.code}`: {kind.message}"
+        response["description"] = "\n\n".join(
+            filter(None, [response["description"], line])
+        )
+    return responses
+
+
+def openapi_document(app: FastAPI) -> dict[str, Any]:
+    """The document, complete: each operation names each error it can answer."""
+    document = get_openapi(
+        title=app.title,
+        version=app.version,
+        description=app.description,
+        routes=app.routes,
+        tags=app.openapi_tags,
+    )
+    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    schemas |= _error_schemas()
+    for unused in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(unused, None)
+    for operation in _operations(document):
+        _declare_errors(operation)
+    return document
+
+
+def _error_schemas() -> dict[str, Any]:
+    schema = ErrorResponse.model_json_schema(
+        ref_template="#/components/schemas/{model}"
+    )
+    parts: dict[str, Any] = schema.pop("$defs")
+    return {**parts, "ErrorResponse": schema}
+
+
+def _operations(document: dict[str, Any]) -> Iterator[Operation]:
+    for path in document.get("paths", {}).values():
+        for method, operation in path.items():
+            if method in {"get", "post", "put", "patch", "delete"}:
+                yield operation
+
+
+def _declare_errors(operation: Operation) -> None:
+    for status in _possible_statuses(operation):
+        declared = operation["responses"].setdefault(str(status), {})
+        declared["description"] = (
+            declared.get("description") or HTTPStatus(status).phrase
+        )
+        declared["content"] = {"application/json": {"schema": {"$ref": _REFERENCE}}}
+    operation["responses"] = dict(sorted(operation["responses"].items()))
+    _declare_challenge(operation)
+
+
+def _possible_statuses(operation: Operation) -> set[int]:
+    declared = {int(status) for status in operation["responses"] if status.isdigit()}
+    possible = {status for status in declared if status >= HTTPStatus.BAD_REQUEST}
+    possible |= {500, 503}
+    if operation.get("security"):
+        possible.add(401)
+    if operation.get("parameters") or "requestBody" in operation:
+        possible.add(422)
+    if "requestBody" in operation:
+        possible |= {413, 415}
+    return possible
+
+
+def _declare_challenge(operation: Operation) -> None:
+    """RFC 9110 asks for `WWW-Authenticate` on 401, and the contract for `Retry-After`."""
+    text = {"schema": {"type": "string"}}
+    if unauthenticated := operation["responses"].get("401"):
+        unauthenticated["headers"] = {"WWW-Authenticate": text}
+    operation["responses"]["503"]["headers"] = {"Retry-After": text}

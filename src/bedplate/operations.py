@@ -1,0 +1,120 @@
+"""Health, metrics and the API's documentation: what operators and developers open."""
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import fastapi_offline
+import msgspec
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.responses import HTMLResponse, Response
+from starlette.staticfiles import StaticFiles
+
+from bedplate.core.errors import APIError
+from bedplate.metrics import exposition
+from bedplate.migrate import schema_is_at_head
+from bedplate.runtime import Runtime, runtime_of
+
+router = APIRouter(include_in_schema=False)
+
+Check = Callable[[Runtime], Awaitable[bool]]
+
+
+@router.get("/health/live")
+async def live() -> Response:
+    """200 while the process runs."""
+    return _json({"status": "ok"})
+
+
+@router.get("/health/ready")
+async def ready(request: Request) -> Response:
+    """200 when requests can be served, else 503 and which check failed."""
+    runtime = runtime_of(request)
+    checks = {name: await _passes(check, runtime) for name, check in CHECKS.items()}
+    ok = all(checks.values())
+    told = {name: "ok" if passed else "failed" for name, passed in checks.items()}
+    return _json({"status": "ok" if ok else "unavailable", "checks": told}, ok)
+
+
+@router.get("/metrics")
+async def metrics() -> Response:
+    body, media_type = exposition()
+    return Response(body, media_type=media_type)
+
+
+async def _database_answers(runtime: Runtime) -> bool:
+    return await runtime.database.is_reachable()
+
+
+CHECKS: dict[str, Check] = {
+    "database": _database_answers,
+    "schema": lambda runtime: schema_is_at_head(runtime.database),
+}
+
+
+async def _passes(check: Check, runtime: Runtime) -> bool:
+    try:
+        return await check(runtime)
+    except APIError:
+        return False
+
+
+def _json(body: Any, ok: bool = True) -> Response:
+    return Response(
+        msgspec.json.encode(body),
+        200 if ok else 503,
+        headers={} if ok else {"Retry-After": "1"},
+        media_type="application/json",
+    )
+
+
+ASSETS = Path(fastapi_offline.__file__).parent / "static"
+
+_START = """\
+SwaggerUIBundle({
+  url: "/openapi.json",
+  dom_id: "#swagger-ui",
+  deepLinking: true,
+  persistAuthorization: false,
+});
+"""
+_PAGE = """\
+<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<title>{title}</title>
+<link rel="stylesheet" href="/docs/assets/swagger-ui.css">
+<div id="swagger-ui"></div>
+<script src="/docs/assets/swagger-ui-bundle.js"></script>
+<script>{start}</script>
+</html>
+"""
+
+
+def install_docs(app: FastAPI) -> None:
+    """`/docs`, with every script and style from the package: no CDN, works offline."""
+    digest = hashlib.sha256(_START.encode()).digest()
+    policy = _docs_policy(digest)
+    page = _PAGE.format(title=app.title, start=_START)
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> HTMLResponse:
+        return HTMLResponse(page, headers={"Content-Security-Policy": policy})
+
+    @app.get("/openapi.json", include_in_schema=False)
+    async def document() -> Response:
+        return _json(app.openapi())
+
+    app.mount("/docs/assets", StaticFiles(directory=ASSETS))
+
+
+def _docs_policy(script_digest: bytes) -> str:
+    import base64
+
+    script = base64.b64encode(script_digest).decode()
+    return (
+        "default-src 'none'; connect-src 'self'; img-src 'self' data:; "
+        "style-src 'self' 'unsafe-inline'; "
+        f"script-src 'self' 'sha256-{script}'; frame-ancestors 'none'"
+    )

@@ -1,0 +1,501 @@
+"""Routes that find and run their endpoint fast, with FastAPI's own way to fall back on.
+
+FastAPI walks its routes one by one and each route's dependency tree anew on every
+request. Here the routes are found in a table by method and path, and a route's tree is
+flattened at start into a `Plan`. A route whose tree holds something that the plan does
+not know (a `def` dependency, security scopes, background tasks, files) is left to
+FastAPI, as is everything once `app.dependency_overrides` is used. Both ways give the
+same answers, which `tests/test_routing.py` holds them to.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import (
+    Awaitable,
+    Callable,
+    Coroutine,
+    Iterable,
+    Iterator,
+    Mapping,
+)
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+)
+from typing import Any, NamedTuple, cast
+
+import msgspec
+from fastapi import APIRouter, FastAPI, params
+from fastapi.dependencies.models import Dependant
+from fastapi.dependencies.utils import request_body_to_args, request_params_to_args
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
+from pydantic_core import PydanticUndefined
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from bedplate.core.errors import UnsupportedMediaType
+from bedplate.schemas import ResponseSchema
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+ErrorHandler = Callable[[Request, Exception], Awaitable[Response]]
+
+_JSON = re.compile(r"application/([\w.-]+\+)?json")
+_FORM = re.compile(r"application/x-www-form-urlencoded")
+# What JSON can spell and text columns can't hold: NUL, and half a surrogate pair.
+_SUSPECT_ESCAPE = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
+
+
+class JSONRequest(Request):
+    """A request whose JSON is parsed strictly: no NaN, no bad UTF-8, no NUL."""
+
+    async def json(self) -> Any:
+        """The body.
+
+        Raises:
+            RequestValidationError: it is not JSON, or holds text that can't be stored.
+        """
+        if not hasattr(self, "_json"):
+            self._json = _parse(await self.body())
+        return self._json
+
+
+def _parse(raw: bytes) -> Any:
+    try:
+        data = msgspec.json.decode(raw)
+        if _SUSPECT_ESCAPE.search(raw):
+            _refuse_unstorable(data)
+    except (ValueError, RecursionError, msgspec.DecodeError):
+        raise RequestValidationError(
+            [{"type": "json_invalid", "loc": ("body",), "msg": "That is not valid JSON"}]
+        ) from None
+    return data
+
+
+def _refuse_unstorable(data: Any, location: tuple[str | int, ...] = ("body",)) -> None:
+    if isinstance(data, str):
+        if "\x00" in data or not _is_unicode(data):
+            message = "Text must not hold NUL or half of a surrogate pair"
+            error = {"type": "string_unicode", "loc": location, "msg": message}
+            raise RequestValidationError([error])
+    elif isinstance(data, dict):
+        for key, value in data.items():
+            _refuse_unstorable(key, location)
+            _refuse_unstorable(value, (*location, key))
+    elif isinstance(data, list):
+        for index, value in enumerate(data):
+            _refuse_unstorable(value, (*location, index))
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+class Route(APIRoute):
+    """A route that answers 415 for a foreign media type and turns structs into bytes.
+
+    On FastAPI's own handler it stays a normal route; `RouteTable` runs its plan.
+    """
+
+    def get_route_handler(self) -> Handler:
+        handler = super().get_route_handler()
+        accepted = _accepted_media_type(self)
+
+        async def handle(request: Request) -> Response:
+            request = JSONRequest(request.scope, request.receive)
+            check_media_type(request, accepted)
+            return await handler(request)
+
+        return handle
+
+
+class Router(APIRouter):
+    """FastAPI's router, making our routes."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(route_class=Route, **options)
+
+
+def _accepted_media_type(route: Any) -> re.Pattern[str] | None:
+    """The body's media type; None where any will do (no body, or an upload)."""
+    if route.body_field is None or isinstance(route.body_field.field_info, params.File):
+        return None
+    return _FORM if isinstance(route.body_field.field_info, params.Form) else _JSON
+
+
+def check_media_type(request: Request, accepted: re.Pattern[str] | None) -> None:
+    """Refuse a body of a media type that the route doesn't take.
+
+    Raises:
+        UnsupportedMediaType: there is a body, and it is none of ours.
+    """
+    headers = request.headers
+    if accepted is None or not _has_body(headers):
+        return
+    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if not accepted.fullmatch(media_type):
+        raise UnsupportedMediaType
+
+
+def _has_body(headers: Headers) -> bool:
+    return headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+
+
+class _Step(NamedTuple):
+    """One dependency: what it needs, and how its value comes about."""
+
+    call: Any
+    dependant: Dependant
+    opens: Callable[..., AbstractAsyncContextManager[Any]] | None
+    """For a `yield` dependency, which is open while the endpoint runs."""
+
+
+class Plan:
+    """A route's dependency tree as a flat list of calls, made once at start."""
+
+    def __init__(self, route: Any, steps: list[_Step]) -> None:
+        self._steps = steps
+        self._endpoint: Dependant = route.dependant
+        self._body_field = route.body_field
+        self._is_form = _is_form(route.body_field)
+        self._embed = route._embed_body_fields
+        self._accepted = _accepted_media_type(route)
+        self._response_field = route.response_field
+        self._response_model = _struct(route.response_model)
+        self._status_code: int = route.status_code or 200
+        self._opens = any(step.opens for step in steps)
+        everything = (route.dependant, *(step.dependant for step in steps))
+        self._sets_headers = any(d.response_param_name for d in everything)
+
+    @classmethod
+    def of(cls, route: Any) -> Plan | None:
+        """The plan of a route, or None when FastAPI must run it."""
+        if not isinstance(route.original_route, Route):
+            return None
+        steps: list[_Step] = []
+        if not _flatten(route.dependant, steps, set()) or not _is_plain(route):
+            return None
+        return cls(route, steps)
+
+    async def __call__(self, request: Request) -> Response:
+        if not self._opens:
+            return await self._run(request, None)
+        # Closed, and so committed, before the response leaves.
+        async with AsyncExitStack() as stack:
+            return await self._run(request, stack)
+        raise AssertionError("a dependency swallowed an exception")
+
+    async def _run(self, request: Request, stack: AsyncExitStack | None) -> Response:
+        check_media_type(request, self._accepted)
+        body = await self._read_body(request)
+        draft = _draft_response() if self._sets_headers else None
+        errors: list[Any] = []
+        results: dict[Any, Any] = {}
+        for step in self._steps:
+            results[step.call] = await _take(step, request, draft, results, errors, stack)
+        values = _values(self._endpoint, request, draft, results, errors)
+        if self._endpoint.body_params:
+            values |= await self._body_values(body, errors)
+        if errors:
+            raise RequestValidationError(errors)
+        answer = await self._endpoint.call(**values)  # type: ignore[misc]
+        return self._respond(answer, draft)
+
+    async def _read_body(self, request: Request) -> Any:
+        if self._body_field is None:
+            return PydanticUndefined
+        if self._is_form:
+            return await request.form()
+        return await request.json() if await request.body() else PydanticUndefined
+
+    async def _body_values(self, body: Any, errors: list[Any]) -> dict[str, Any]:
+        values, found = await request_body_to_args(
+            body_fields=self._endpoint.body_params,
+            received_body=body,
+            embed_body_fields=self._embed,
+        )
+        errors += found
+        return values
+
+    def _respond(self, answer: Any, draft: Response | None) -> Response:
+        if isinstance(answer, Response):
+            return answer
+        response = Response(
+            self._encode(answer),
+            (draft and draft.status_code) or self._status_code,
+            media_type="application/json" if self._response_field else None,
+        )
+        if draft is not None:
+            response.raw_headers.extend(draft.raw_headers)
+        return response
+
+    def _encode(self, answer: Any) -> bytes:
+        field = self._response_field
+        if field is None:
+            return b""
+        if type(answer) is self._response_model:
+            return _encoder.encode(answer)  # nothing but what was declared
+        value, errors = field.validate(answer, {}, loc=("response",))
+        if errors:
+            raise TypeError(f"the endpoint's answer doesn't fit its response: {errors}")
+        return bytes(field.serialize_json(value))
+
+
+_encoder = msgspec.json.Encoder()
+
+
+def _struct(response_model: Any) -> type[ResponseSchema] | None:
+    is_struct = inspect.isclass(response_model) and issubclass(
+        response_model, ResponseSchema
+    )
+    return response_model if is_struct else None
+
+
+def _draft_response() -> Response:
+    """What an endpoint's `response: Response` collects headers and a status in."""
+    draft = Response()
+    del draft.headers["content-length"]
+    draft.status_code = None  # type: ignore[assignment]  # as FastAPI does: not set yet
+    return draft
+
+
+async def _take(
+    step: _Step,
+    request: Request,
+    draft: Response | None,
+    results: Mapping[Any, Any],
+    errors: list[Any],
+    stack: AsyncExitStack | None,
+) -> Any:
+    """A dependency's value; None once anything is wrong, since it won't be used."""
+    known = len(errors)
+    values = _values(step.dependant, request, draft, results, errors)
+    if len(errors) > known:
+        return None
+    if step.opens is not None and stack is not None:
+        return await stack.enter_async_context(step.opens(**values))
+    return await step.call(**values)
+
+
+def _is_form(body_field: Any) -> bool:
+    return body_field is not None and isinstance(body_field.field_info, params.Form)
+
+
+def _is_plain(route: Any) -> bool:
+    """Whether the endpoint itself holds nothing that only FastAPI knows."""
+    return (
+        _is_async_function(route.dependant.call)
+        and _is_known(route.dependant)
+        and route.stream_item_field is None
+        and not route.response_model_exclude_unset
+        and not route.response_model_exclude_none
+        and not route.response_model_exclude_defaults
+        and not isinstance(
+            getattr(route.body_field, "field_info", None), params.File
+        )
+    )
+
+
+def _flatten(dependant: Dependant, steps: list[_Step], seen: set[Any]) -> bool:
+    """Each dependency once, after those it needs; False when one is unknown to us."""
+    for sub in dependant.dependencies:
+        call = sub.call
+        is_generator = inspect.isasyncgenfunction(call)
+        if not (is_generator and sub.scope == "function") and not _is_async(call):
+            return False
+        if not _is_known(sub) or sub.body_params or sub.concurrency is not None:
+            return False
+        if not sub.use_cache or not _flatten(sub, steps, seen):
+            return False
+        if call not in seen:
+            seen.add(call)
+            opens = asynccontextmanager(call) if is_generator else None
+            steps.append(_Step(call, sub, opens))
+    return True
+
+
+def _is_known(dependant: Dependant) -> bool:
+    return not (
+        dependant.background_tasks_param_name
+        or dependant.security_scopes_param_name
+        or dependant.websocket_param_name
+        or dependant.http_connection_param_name
+    )
+
+
+def _is_async_function(call: Any) -> bool:
+    return inspect.iscoroutinefunction(call)
+
+
+def _is_async(call: Any) -> bool:
+    """An `async def`, or an object whose `__call__` is one."""
+    return _is_async_function(call) or (
+        not inspect.isclass(call)
+        and inspect.iscoroutinefunction(getattr(call, "__call__", None))  # noqa: B004
+    )
+
+
+def _values(
+    dependant: Dependant,
+    request: Request,
+    draft: Response | None,
+    results: Mapping[Any, Any],
+    errors: list[Any],
+) -> dict[str, Any]:
+    """What to call a dependency with; what is wrong is added to `errors`."""
+    values = {d.name: results[d.call] for d in dependant.dependencies if d.name}
+    sources: Iterable[tuple[Any, Callable[[], Any]]] = (
+        (dependant.path_params, lambda: request.path_params),
+        (dependant.query_params, lambda: request.query_params),
+        (dependant.header_params, lambda: request.headers),
+        (dependant.cookie_params, lambda: request.cookies),
+    )
+    for fields, received in sources:
+        if fields:
+            found, wrong = request_params_to_args(fields, received())
+            values |= found
+            errors += wrong
+    if dependant.request_param_name:
+        values[dependant.request_param_name] = request
+    if dependant.response_param_name:
+        values[dependant.response_param_name] = draft
+    return values
+
+
+class _Found(NamedTuple):
+    """A route that was found, with the values of its path's parameters."""
+
+    template: str
+    route: APIRoute
+    plan: Plan
+    path_params: dict[str, str]
+
+
+class _Endpoint(NamedTuple):
+    route: APIRoute
+    plan: Plan | None
+
+
+class RouteTable:
+    """Every API route of an application, by path and method.
+
+    A path with parameters is looked up by its shape: `/users/{}` for
+    `/users/0199…`, with the parameters' places taken from the routes of that length.
+    """
+
+    def __init__(self, app: FastAPI) -> None:
+        self._endpoints: dict[str, dict[str, _Endpoint]] = {}
+        self._templates: dict[str, str] = {}
+        self._names: dict[str, list[tuple[int, str]]] = {}
+        self._places: dict[int, set[tuple[int, ...]]] = {}
+        for route in iter_route_contexts(app.router.routes):
+            self._add(route)
+
+    def _add(self, route: RouteContext) -> None:
+        original, path = route.original_route, route.path_format
+        if not isinstance(original, APIRoute) or path is None or ":" in (route.path or ""):
+            return  # a mount, a plain Starlette route, or a converter of its own
+        segments = path.split("/")
+        names = [(i, s[1:-1]) for i, s in enumerate(segments) if s.startswith("{")]
+        if any("{" in s and not _PARAMETER.fullmatch(s) for s in segments):
+            return
+        shape = _shape(segments, [i for i, _ in names])
+        self._templates.setdefault(shape, path)
+        if self._templates[shape] != path:
+            return  # other names in the same places: FastAPI's order decides
+        self._names[shape] = names
+        self._places.setdefault(len(segments), set()).add(tuple(i for i, _ in names))
+        methods = self._endpoints.setdefault(shape, {})
+        for method in route.methods or ():
+            methods.setdefault(method, _Endpoint(original, Plan.of(route)))
+
+    def find(self, method: str, path: str) -> _Found | None:
+        """The route that answers, if its plan is known here."""
+        for shape, segments in self._shapes(path):
+            endpoint = self._endpoints[shape].get(method)
+            if endpoint is None or endpoint.plan is None:
+                return None
+            values = {name: segments[i] for i, name in self._names[shape]}
+            return _Found(self._templates[shape], endpoint.route, endpoint.plan, values)
+        return None
+
+    def methods(self, path: str) -> set[str]:
+        """Every method that some route answers at this path."""
+        return {m for shape, _ in self._shapes(path) for m in self._endpoints[shape]}
+
+    def _shapes(self, path: str) -> Iterator[tuple[str, list[str]]]:
+        segments = path.split("/")
+        if path in self._endpoints:
+            yield path, segments
+        for places in self._places.get(len(segments), ()):
+            if places and all(segments[i] for i in places):
+                shape = _shape(segments, places)
+                if shape in self._endpoints:
+                    yield shape, segments
+
+
+_PARAMETER = re.compile(r"\{\w+\}")
+
+
+def _shape(segments: list[str], places: Iterable[int]) -> str:
+    shape = segments.copy()
+    for place in places:
+        shape[place] = "{}"
+    return "/".join(shape)
+
+
+class TableRouter:
+    """ASGI: runs the plan of the route that the table finds; the rest is FastAPI's."""
+
+    def __init__(self, app: FastAPI, table: RouteTable, fallback: ASGIApp) -> None:
+        self._app = app
+        self._table = table
+        self._fallback = fallback
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        found = None
+        if scope["type"] == "http" and self._is_ours(scope):
+            found = self._table.find(scope["method"], scope["path"])
+        if found is None:
+            await self._fallback(scope, receive, send)
+            return
+        scope["path_params"] = found.path_params
+        scope["route"] = found.route
+        scope["endpoint"] = found.route.endpoint
+        scope["template"] = found.template
+        await self._answer(found.plan, scope, receive, send)
+
+    def _is_ours(self, scope: Scope) -> bool:
+        return not scope.get("root_path") and not self._app.dependency_overrides
+
+    async def _answer(
+        self, plan: Plan, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        request = JSONRequest(scope, receive)
+        try:
+            response = await plan(request)
+        except Exception as error:
+            handler = find_handler(self._app, error)
+            if handler is None:
+                raise
+            response = await handler(request, error)
+        await response(scope, receive, send)
+
+
+def find_handler(app: FastAPI, error: Exception) -> ErrorHandler | None:
+    """The handler registered for an error: by its status, or its nearest class."""
+    handlers: Mapping[Any, Any] = app.exception_handlers
+    if isinstance(error, HTTPException) and error.status_code in handlers:
+        return cast(ErrorHandler, handlers[error.status_code])
+    nearest = next((kind for kind in type(error).__mro__ if kind in handlers), None)
+    return handlers[nearest] if nearest is not None else None

@@ -1,0 +1,111 @@
+"""What goes in and out: strict Pydantic schemas in, structs out.
+
+A body or a query is a `Schema`. A response is a `ResponseSchema`: FastAPI documents it
+like any Pydantic model, and it becomes bytes straight from a row, without a second
+validation of what the database just said.
+"""
+
+from functools import cache
+from typing import Annotated, Any, Generic, TypeVar, get_type_hints
+
+import msgspec
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    StringConstraints,
+    create_model,
+    model_validator,
+)
+from pydantic_core import CoreSchema
+
+T = TypeVar("T")
+
+# PostgreSQL can't store NUL in text. The pattern stands in the OpenAPI document too.
+NO_NUL = r"^[^\x00]*$"
+NO_CONTROLS = r"^[^\x00-\x1f\x7f]*$"
+
+PageNumber = Annotated[int, Field(ge=1, le=2**31 - 1)]
+PageLimit = Annotated[int, Field(ge=1, le=100)]
+Cursor = Annotated[str, StringConstraints(max_length=2048, pattern=r"^[\w-]*$")]
+SearchText = Annotated[str, StringConstraints(max_length=200, pattern=NO_NUL)]
+
+
+class Schema(BaseModel):
+    """A body: unknown fields are refused, and so is `1` where a string is asked for."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+# A field that a PATCH may leave out. It has no default in the OpenAPI document, and null
+# stays refused: `name: Name = NOT_SENT`.
+NOT_SENT: Any = Field(default_factory=lambda: None)
+
+
+class PatchSchema(Schema):
+    """A body whose fields may be left out; null is refused where it can't be stored."""
+
+    def changes(self) -> dict[str, Any]:
+        """The fields that were sent."""
+        return self.model_dump(exclude_unset=True)
+
+
+class ResponseSchema(msgspec.Struct, frozen=True):
+    """A response, or a part of one. No defaults: every field is there."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(
+        cls, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return handler.generate_schema(_documented(cls))
+
+
+@cache
+def _documented(schema: type[ResponseSchema]) -> type[BaseModel]:
+    """The Pydantic model that documents a struct, and can stand in for it."""
+    hints = get_type_hints(schema, include_extras=True)
+    types = {field.name: field.type for field in msgspec.structs.fields(schema)}
+    fields: Any = {
+        name: (types[name] if _is_generic(hints[name]) else hints[name], ...)
+        for name in types
+    }
+    return create_model(
+        schema.__name__,
+        __doc__=schema.__doc__,
+        __module__=schema.__module__,
+        __config__=ConfigDict(from_attributes=True),
+        **fields,
+    )
+
+
+def _is_generic(hint: Any) -> bool:
+    return bool(getattr(hint, "__parameters__", ()))
+
+
+class Page(ResponseSchema, Generic[T], frozen=True):
+    """One page of a list. In cursor mode `total`, `page` and `pages` are null."""
+
+    items: list[T]
+    total: int | None
+    page: int | None
+    limit: int
+    pages: int | None
+    next_cursor: str | None
+
+
+class ListParams(Schema):
+    """The query of every list: `page` and `limit`, or `cursor` and `limit`.
+
+    A list adds its own `sort` (an enumeration, `-` for descending), filters and `q`.
+    """
+
+    page: PageNumber = 1
+    limit: PageLimit = 20
+    cursor: Cursor | None = None
+
+    @model_validator(mode="after")
+    def _one_mode(self) -> "ListParams":
+        if self.cursor is not None and "page" in self.model_fields_set:
+            raise ValueError("send either page or cursor")
+        return self

@@ -1,0 +1,1 @@
+"""What tests of Bedplate, and of applications built on it, need."""
