@@ -1,6 +1,5 @@
 """`create_app`: engine, middleware, error handlers and routers. No rules live here."""
 
-import gc
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import cached_property
@@ -121,20 +120,7 @@ def _install(app: Application, runtime: Runtime) -> None:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     runtime: Runtime = app.state.runtime
     await ensure_schema(runtime.database)
-    app.openapi()
-    _settle_garbage_collector()
     try:
         yield
     finally:
         await runtime.database.close()
-
-
-def _settle_garbage_collector() -> None:
-    """Leave what start-up made out of every later collection.
-
-    Full collections over some 80 MB of modules and models made p99 three to four times
-    as long.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(10_000, 20, 20)

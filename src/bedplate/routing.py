@@ -73,7 +73,13 @@ def _parse(raw: bytes) -> Any:
             _refuse_unstorable(data)
     except (ValueError, RecursionError, msgspec.DecodeError):
         raise RequestValidationError(
-            [{"type": "json_invalid", "loc": ("body",), "msg": "That is not valid JSON"}]
+            [
+                {
+                    "type": "json_invalid",
+                    "loc": ("body",),
+                    "msg": "That is not valid JSON",
+                }
+            ]
         ) from None
     return data
 
@@ -202,7 +208,9 @@ class Plan:
         errors: list[Any] = []
         results: dict[Any, Any] = {}
         for step in self._steps:
-            results[step.call] = await _take(step, request, draft, results, errors, stack)
+            results[step.call] = await _take(
+                step, request, draft, results, errors, stack
+            )
         values = _values(self._endpoint, request, draft, results, errors)
         if self._endpoint.body_params:
             values |= await self._body_values(body, errors)
@@ -300,9 +308,7 @@ def _is_plain(route: Any) -> bool:
         and not route.response_model_exclude_unset
         and not route.response_model_exclude_none
         and not route.response_model_exclude_defaults
-        and not isinstance(
-            getattr(route.body_field, "field_info", None), params.File
-        )
+        and not isinstance(getattr(route.body_field, "field_info", None), params.File)
     )
 
 
@@ -403,7 +409,11 @@ class RouteTable:
 
     def _add(self, route: RouteContext) -> None:
         original, path = route.original_route, route.path_format
-        if not isinstance(original, APIRoute) or path is None or ":" in (route.path or ""):
+        if (
+            not isinstance(original, APIRoute)
+            or path is None
+            or ":" in (route.path or "")
+        ):
             return  # a mount, a plain Starlette route, or a converter of its own
         segments = path.split("/")
         names = [(i, s[1:-1]) for i, s in enumerate(segments) if s.startswith("{")]

@@ -35,9 +35,7 @@ def create(
     from bedplate.modules.users.schemas import UserCreate
 
     password = _read_password(password_stdin)
-    data = _validated(
-        UserCreate, email=email, name=name, role=role, password=password
-    )
+    data = _validated(UserCreate, email=email, name=name, role=role, password=password)
     user = _with_users(lambda users: users.create(data))
     print(f"Created {user.role} {user.email}.")
 

@@ -1,17 +1,17 @@
 """The error tree on one screen. Services raise these; one handler renders them.
 
-    APIError
-    ├── BadRequest             400  InvalidToken, InvalidCursor
-    ├── NotAuthenticated       401  InvalidCredentials
-    ├── PermissionDenied       403  AccountInactive, EmailNotVerified, …
-    ├── NotFound               404
-    ├── MethodNotAllowed       405
-    ├── Conflict               409  one subclass a named database constraint
-    ├── PayloadTooLarge        413
-    ├── UnsupportedMediaType   415
-    ├── ValidationFailed       422
-    ├── InternalError          500
-    └── ServiceUnavailable     503
+APIError
+├── BadRequest             400  InvalidToken, InvalidCursor
+├── NotAuthenticated       401  InvalidCredentials
+├── PermissionDenied       403  AccountInactive, EmailNotVerified, …
+├── NotFound               404
+├── MethodNotAllowed       405
+├── Conflict               409  one subclass a named database constraint
+├── PayloadTooLarge        413
+├── UnsupportedMediaType   415
+├── ValidationFailed       422
+├── InternalError          500
+└── ServiceUnavailable     503
 """
 
 from collections.abc import Mapping, Sequence

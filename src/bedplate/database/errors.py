@@ -54,9 +54,7 @@ def is_unavailable(error: BaseException | None) -> bool:
     return isinstance(error, _GONE)
 
 
-def constraint_name(
-    error: exc.IntegrityError, metadata: sa.MetaData
-) -> str | None:
+def constraint_name(error: exc.IntegrityError, metadata: sa.MetaData) -> str | None:
     """The violated constraint. SQLite tells columns, where PostgreSQL tells the name."""
     driver_error = _driver_error(error)
     name = getattr(driver_error, "constraint_name", None)

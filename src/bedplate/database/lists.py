@@ -233,5 +233,3 @@ def _like(text: str) -> str:
     for special in ("\\", "%", "_"):
         escaped = escaped.replace(special, "\\" + special)
     return f"%{escaped}%"
-
-

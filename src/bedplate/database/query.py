@@ -82,9 +82,7 @@ class Query(Statement, Generic[R]):
         TypeError: names and number of the columns don't fit the struct.
     """
 
-    def __init__(
-        self, statement: sa.Select[*tuple[Any, ...]], row: type[R]
-    ) -> None:
+    def __init__(self, statement: sa.Select[*tuple[Any, ...]], row: type[R]) -> None:
         super().__init__(statement)
         self.row = row
         self.build = row_builder(row, [c.key for c in statement.selected_columns])

@@ -129,5 +129,3 @@ def make_reads(engine: AsyncEngine) -> Reads:
     if engine.dialect.name == "sqlite":
         return SqliteReads(engine.url.database or "")
     return PostgresReads(engine)
-
-

@@ -176,5 +176,3 @@ class Repository(Generic[M]):
     async def delete(self, entity: M) -> None:
         await self.session.delete(entity)
         await self.session.flush()
-
-

@@ -159,5 +159,3 @@ def _unnamed(status: int) -> type[APIError]:
 async def _handle_bug(request: Request, error: Exception) -> Response:
     logger.error("bug", path=request.url.path, exc_info=error)
     return render(InternalError())
-
-

@@ -1,0 +1,82 @@
+"""Databases for tests: fresh, migrated, of both kinds, and never the developer's own."""
+
+import asyncio
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import asyncpg
+
+from bedplate import migrate
+from bedplate.config import Settings
+from bedplate.runtime import make_database
+from bedplate.testing.postgres import local_postgres
+
+TEST_KEY = "a key for tests, at least 32 bytes long"
+
+
+def migrate_url(url: str, data_dir: Path) -> None:
+    """Bring a test database to head."""
+    settings = Settings.load(
+        _env_file=None, database_url=url, secret_key=TEST_KEY, data_dir=data_dir
+    )
+
+    async def work() -> None:
+        database = make_database(settings)
+        try:
+            await migrate.upgrade(database)
+        finally:
+            await database.close()
+
+    asyncio.run(work())
+
+
+class SqliteDatabases:
+    """Copies of one migrated file."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._template = directory / "template.db"
+        migrate_url(f"sqlite:///{self._template}", directory)
+
+    @contextmanager
+    def fresh(self) -> Iterator[str]:
+        """A migrated database's URL; the database is gone afterwards."""
+        path = self._directory / f"{uuid4().hex}.db"
+        shutil.copyfile(self._template, path)
+        yield f"sqlite:///{path}"
+        for file in self._directory.glob(f"{path.name}*"):
+            file.unlink()
+
+
+class PostgresDatabases:
+    """Clones of one migrated database on a server of our own."""
+
+    def __init__(self, server_url: str, directory: Path) -> None:
+        self._server_url = server_url
+        self._base = server_url.rpartition("/")[0]
+        self._execute("CREATE DATABASE bedplate_template")
+        migrate_url(f"{self._base}/bedplate_template", directory)
+
+    @contextmanager
+    def fresh(self) -> Iterator[str]:
+        """A migrated database's URL; the database is gone afterwards."""
+        name = f"test_{uuid4().hex}"
+        self._execute(f"CREATE DATABASE {name} TEMPLATE bedplate_template")
+        yield f"{self._base}/{name}"
+        self._execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def _execute(self, statement: str) -> None:
+        async def work() -> None:
+            connection = await asyncpg.connect(self._server_url)
+            try:
+                await connection.execute(statement)
+            finally:
+                await connection.close()
+
+        asyncio.run(work())
+
+
+__all__ = ["PostgresDatabases", "SqliteDatabases", "local_postgres"]

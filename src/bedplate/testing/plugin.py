@@ -1,0 +1,176 @@
+"""A pytest plugin: `pytest_plugins = ["bedplate.testing.plugin"]`.
+
+Each test that asks for `database_url`, `app` or a client runs once on SQLite and once
+on a real PostgreSQL, on a migrated database of its own.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from bedplate.config import Settings
+from bedplate.core.permissions import ADMIN, USER
+from bedplate.core.security import hash_password
+from bedplate.main import Application, create_app
+from bedplate.modules.auth.models import UserSession
+from bedplate.modules.auth.service import AuthService
+from bedplate.modules.users.models import User
+from bedplate.testing.databases import (
+    TEST_KEY,
+    PostgresDatabases,
+    SqliteDatabases,
+    local_postgres,
+)
+
+PASSWORD = "Passw0rd-of-tests"  # noqa: S105, it opens nothing but test accounts
+API = "http://test/api/v1"
+
+
+@pytest.fixture(scope="session")
+def sqlite_databases(tmp_path_factory: pytest.TempPathFactory) -> SqliteDatabases:
+    return SqliteDatabases(tmp_path_factory.mktemp("sqlite"))
+
+
+@pytest.fixture(scope="session")
+def postgres_databases(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[PostgresDatabases]:
+    with local_postgres() as url:
+        yield PostgresDatabases(url, tmp_path_factory.mktemp("postgres"))
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A migrated database of this test's own, once of each kind."""
+    kind = "sqlite" if request.param == "sqlite" else "postgres"
+    databases = request.getfixturevalue(f"{kind}_databases")
+    with databases.fresh() as url:
+        yield url
+
+
+@pytest.fixture
+def setting_overrides() -> dict[str, Any]:
+    """Settings that a test module or a test wants otherwise; override this fixture."""
+    return {}
+
+
+@pytest.fixture
+def settings(
+    database_url: str, setting_overrides: dict[str, Any], tmp_path: Path
+) -> Settings:
+    values = {
+        "database_url": database_url,
+        "data_dir": tmp_path / "data",
+        "secret_key": TEST_KEY,
+        "log_level": "warning",
+        "pool_size": 10,
+    }
+    return Settings.load(_env_file=None, **{**values, **setting_overrides})
+
+
+@asynccontextmanager
+async def running(settings: Settings, **options: Any) -> AsyncIterator[Application]:
+    """An application between its start and its stop."""
+    app = create_app(settings, **options)
+    async with app.router.lifespan_context(app):
+        yield app
+
+
+@pytest_asyncio.fixture
+async def app(settings: Settings) -> AsyncIterator[Application]:
+    async with running(settings) as app:
+        yield app
+
+
+def client_for(app: Application, token: str | None = None) -> httpx.AsyncClient:
+    """A client whose paths begin below `/api/v1`."""
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    transport = httpx.ASGITransport(app)
+    return httpx.AsyncClient(transport=transport, base_url=API, headers=headers)
+
+
+@pytest_asyncio.fixture
+async def client(app: Application) -> AsyncIterator[httpx.AsyncClient]:
+    """A stranger."""
+    async with client_for(app) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def hashed_password() -> str:
+    return asyncio.run(hash_password(PASSWORD))
+
+
+MakeUser = Callable[..., Awaitable[User]]
+
+
+@pytest.fixture
+def make_user(app: Application, hashed_password: str) -> MakeUser:
+    """A factory of accounts, whose password is `PASSWORD`."""
+    made = 0
+
+    async def make(**values: Any) -> User:
+        nonlocal made
+        made += 1
+        defaults = {"email": f"user{made}@example.com", "name": f"User {made}"}
+        user = User(**{**defaults, "hashed_password": hashed_password, **values})
+        async with app.state.runtime.database.unit_of_work() as session:
+            session.add(user)
+        return user
+
+    return make
+
+
+SignIn = Callable[[UUID], Awaitable[httpx.AsyncClient]]
+
+
+@pytest_asyncio.fixture
+async def sign_in(app: Application) -> AsyncIterator[SignIn]:
+    """A signed-in client for a user's id, without the cost of a password check."""
+    clients: list[httpx.AsyncClient] = []
+
+    async def make(user_id: UUID) -> httpx.AsyncClient:
+        client = client_for(app, await _issue_token(app, user_id))
+        clients.append(client)
+        return client
+
+    yield make
+    for client in clients:
+        await client.aclose()
+
+
+async def _issue_token(app: Application, user_id: UUID) -> str:
+    runtime = app.state.runtime
+    async with runtime.database.unit_of_work() as session:
+        service = AuthService(session, runtime.settings, runtime.tokens)
+        user = await service.users.get(user_id)
+        assert user is not None
+        opened: UserSession = await service._open_session(user)
+    return str(runtime.tokens.issue(user_id, opened.id))
+
+
+@pytest_asyncio.fixture
+async def user(make_user: MakeUser) -> User:
+    return await make_user(email="user@example.com", name="A User", role=USER)
+
+
+@pytest_asyncio.fixture
+async def admin(make_user: MakeUser) -> User:
+    return await make_user(email="admin@example.com", name="An Admin", role=ADMIN)
+
+
+@pytest_asyncio.fixture
+async def as_user(user: User, sign_in: SignIn) -> httpx.AsyncClient:
+    return await sign_in(user.id)
+
+
+@pytest_asyncio.fixture
+async def as_admin(admin: User, sign_in: SignIn) -> httpx.AsyncClient:
+    return await sign_in(admin.id)
