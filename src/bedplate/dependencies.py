@@ -51,7 +51,7 @@ class BearerCaller(OAuth2PasswordBearer):
         self.roles = frozenset(roles)
         self.optional = optional
 
-    async def __call__(self, request: Request) -> Any:
+    async def __call__(self, request: Request) -> Any:  # type: ignore[override]  # HTTP
         if self.optional and "authorization" not in request.headers:
             return None
         authenticate = runtime_of(request).authenticate

@@ -20,7 +20,8 @@ from bedplate.migrate import ensure_schema
 from bedplate.module import Module, check_modules
 from bedplate.modules import BUILT_IN
 from bedplate.openapi import openapi_document
-from bedplate.operations import install_docs, router as operations_router
+from bedplate.operations import install_docs
+from bedplate.operations import router as operations_router
 from bedplate.routing import RouteTable, TableRouter
 from bedplate.runtime import Runtime
 

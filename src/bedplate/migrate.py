@@ -14,8 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bedplate.core.errors import APIError, ServiceUnavailable
 from bedplate.database import Database
-from bedplate.database.errors import translate
 from bedplate.database.base import Base
+from bedplate.database.errors import translate
 from bedplate.database.query import Statement
 
 _VERSION = sa.table("alembic_version", sa.column("version_num", sa.String()))

@@ -88,7 +88,7 @@ def _possible_statuses(operation: Operation) -> set[int]:
 
 
 def _declare_challenge(operation: Operation) -> None:
-    """RFC 9110 asks for `WWW-Authenticate` on 401, and the contract for `Retry-After`."""
+    """RFC 9110 asks for `WWW-Authenticate` on 401; 503 says when to try again."""
     text = {"schema": {"type": "string"}}
     if unauthenticated := operation["responses"].get("401"):
         unauthenticated["headers"] = {"WWW-Authenticate": text}

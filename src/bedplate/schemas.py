@@ -38,8 +38,8 @@ class Schema(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-# A field that a PATCH may leave out. It has no default in the OpenAPI document, and null
-# stays refused: `name: Name = NOT_SENT`.
+# A field that a PATCH may leave out. It has no default in the OpenAPI document, and
+# null stays refused: `name: Name = NOT_SENT`.
 NOT_SENT: Any = Field(default_factory=lambda: None)
 
 

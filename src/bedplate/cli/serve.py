@@ -34,7 +34,7 @@ def serve(
     run(lambda runtime: ensure_schema(runtime.database))
     listener = _listen(host, port)
     _greet(settings, host, listener.getsockname()[1])
-    _serve(settings, listener, workers=workers, reload=reload)
+    _serve(listener, workers=workers, reload=reload)
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -51,9 +51,7 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _serve(
-    settings: "Settings", listener: socket.socket, *, workers: int, reload: bool
-) -> None:
+def _serve(listener: socket.socket, *, workers: int, reload: bool) -> None:
     import uvicorn
     from uvicorn.supervisors import ChangeReload, Multiprocess
 
@@ -74,7 +72,7 @@ def _serve(
     elif workers > 1:
         with tempfile.TemporaryDirectory(prefix="bedplate-metrics-") as directory:
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory
-            Multiprocess(config, target=server.run, sockets=[listener]).run()
+            Multiprocess(config, sockets=[listener]).run()
     else:
         server.run(sockets=[listener])
         if not server.started:

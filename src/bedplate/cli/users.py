@@ -2,18 +2,22 @@
 
 import sys
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from bedplate.cli import fail, run
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from bedplate.modules.users.models import User
+    from bedplate.modules.users.schemas import UserResponse
     from bedplate.modules.users.service import UserService
     from bedplate.runtime import Runtime
 
 T = TypeVar("T")
+S = TypeVar("S", bound="BaseModel")
 
 app = typer.Typer(help="Make and manage accounts.", no_args_is_help=True)
 
@@ -57,11 +61,12 @@ def list_(
     Console().print(table)
 
 
-async def _all(users: "UserService", **filters: str | None):  # type: ignore[no-untyped-def]
+async def _all(users: "UserService", **filters: str | None) -> "list[UserResponse]":
     """Every matching account, a page at a time."""
     from bedplate.modules.users.schemas import UserListParams
 
-    found, cursor = [], ""
+    found: list[UserResponse] = []
+    cursor: str | None = ""
     asked = {name: value for name, value in filters.items() if value is not None}
     while cursor is not None:
         params = _validated(UserListParams, limit=100, cursor=cursor, **asked)
@@ -112,7 +117,7 @@ def _read_password(from_stdin: bool) -> str:
     return str(typer.prompt("Password", hide_input=True, confirmation_prompt=True))
 
 
-def _validated(schema, **values):  # type: ignore[no-untyped-def]
+def _validated(schema: type[S], **values: Any) -> S:
     """The values as a request's body would have to be.
 
     Fails with one line that names each wrong field, and never its value.

@@ -24,10 +24,13 @@ from pwdlib.hashers.argon2 import Argon2Hasher
 
 T = TypeVar("T")
 
-ARGON2: Final = {"time_cost": 2, "memory_cost": 19_456, "parallelism": 1}
+TIME_COST: Final = 2
+MEMORY_COST: Final = 19_456  # KiB
 MAX_PASSWORD_LENGTH: Final = 128
 
-_passwords = PasswordHash([Argon2Hasher(**ARGON2)])
+_passwords = PasswordHash(
+    [Argon2Hasher(time_cost=TIME_COST, memory_cost=MEMORY_COST, parallelism=1)]
+)
 # As many at once as there are cores: more would only wait, each holding 19 MiB.
 _hashers = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="argon2")
 # Verified when there is no account, so that an unknown address costs the same time.

@@ -51,7 +51,7 @@ class UTCDateTime(sa.TypeDecorator[datetime]):
 
     def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
         if dialect.name == "sqlite":
-            return _SqliteDateTime()
+            return _SqliteDateTime()  # type: ignore[no-untyped-call]  # SQLAlchemy's
         return dialect.type_descriptor(sa.DateTime(timezone=True))
 
     def process_bind_param(

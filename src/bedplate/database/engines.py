@@ -12,8 +12,9 @@ from sqlalchemy.util.concurrency import in_greenlet
 
 from bedplate.database.errors import DatabaseUnreachable
 
-# A connection that was idle longer is pinged before an ORM session gets it. SQLAlchemy's
-# own `pool_pre_ping` pings on every checkout, which costs a fifth of the throughput.
+# A connection that was idle longer is pinged before an ORM session gets it.
+# SQLAlchemy's own `pool_pre_ping` pings on every checkout, which costs a fifth of the
+# throughput.
 PING_AFTER_IDLE_SECONDS = 5.0
 CONNECT_TIMEOUT_SECONDS = 5
 STATEMENT_TIMEOUT_SECONDS = 30
@@ -29,7 +30,7 @@ SQLITE_PRAGMAS = (
 def make_engine(
     url: sa.URL, *, pool_size: int, pool_timeout: float, transaction_pooler: bool
 ) -> AsyncEngine:
-    """An engine for `sqlite:///path` or `postgresql://…`; it opens no connection yet."""
+    """An engine for `sqlite:///path` or `postgresql://…`; nothing is opened yet."""
     if url.get_backend_name() == "sqlite":
         return _sqlite_engine(url, pool_timeout)
     return _postgres_engine(url, pool_size, pool_timeout, transaction_pooler)

@@ -55,7 +55,7 @@ def is_unavailable(error: BaseException | None) -> bool:
 
 
 def constraint_name(error: exc.IntegrityError, metadata: sa.MetaData) -> str | None:
-    """The violated constraint. SQLite tells columns, where PostgreSQL tells the name."""
+    """The violated constraint. PostgreSQL tells its name, SQLite the columns."""
     driver_error = _driver_error(error)
     name = getattr(driver_error, "constraint_name", None)
     if isinstance(name, str):
@@ -81,9 +81,11 @@ def _unique_constraint_on(columns: str, metadata: sa.MetaData) -> str | None:
     table = metadata.tables.get(wanted[0].partition(".")[0])
     if table is None:
         return None
-    unique = [c for c in table.constraints if isinstance(c, sa.UniqueConstraint)]
-    unique_indexes = [i for i in table.indexes if i.unique]
-    for candidate in (*unique, *unique_indexes):
+    candidates: list[sa.UniqueConstraint | sa.Index] = [
+        *(c for c in table.constraints if isinstance(c, sa.UniqueConstraint)),
+        *(i for i in table.indexes if i.unique),
+    ]
+    for candidate in candidates:
         if [f"{table.name}.{column.name}" for column in candidate.columns] == wanted:
             return str(candidate.name)
     return None

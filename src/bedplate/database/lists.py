@@ -1,8 +1,9 @@
 """Lists: page and cursor mode, filters, search and order, declared once a resource."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Generic, Literal, NamedTuple, TypeVar, get_args
+from typing import Any, Generic, Literal, NamedTuple, TypeVar, cast, get_args
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import InstrumentedAttribute
@@ -165,7 +166,7 @@ class ListQuery(Generic[R]):
     def _with_total(
         self, matching: sa.Select[*tuple[Any, ...]], shape: _Shape
     ) -> sa.Select[*tuple[Any, ...]]:
-        """Total and rows of one snapshot in one round trip, the total even if no row."""
+        """Total and rows in one round trip, of one snapshot; the total without rows."""
         count = matching.with_only_columns(
             sa.func.count().label("total"), maintain_column_froms=True
         ).subquery("counted")
@@ -217,10 +218,8 @@ _INT = sa.BigInteger()
 
 
 def _item_type(page: type[Page[R]]) -> type[R]:
-    import msgspec
-
     items = next(f for f in msgspec.structs.fields(page) if f.name == "items")
-    return get_args(items.type)[0]
+    return cast("type[R]", get_args(items.type)[0])
 
 
 def _directed(sort: str, *columns: Any) -> list[sa.UnaryExpression[Any]]:
@@ -228,7 +227,7 @@ def _directed(sort: str, *columns: Any) -> list[sa.UnaryExpression[Any]]:
 
 
 def _like(text: str) -> str:
-    """A LIKE pattern that finds `text` anywhere; `%`, `_` and `\\` are literal."""
+    r"""A LIKE pattern that finds `text` anywhere; `%`, `_` and `\` are literal."""
     escaped = text.lower()
     for special in ("\\", "%", "_"):
         escaped = escaped.replace(special, "\\" + special)

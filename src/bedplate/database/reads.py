@@ -58,7 +58,7 @@ class PostgresReads:
 
     def _take_idle(self) -> PoolProxiedConnection | None:
         pool = self._engine.sync_engine.pool
-        if not cast(sa.QueuePool, pool).checkedin():
+        if not cast("sa.QueuePool", pool).checkedin():
             return None
         try:
             return pool.connect()
@@ -68,7 +68,7 @@ class PostgresReads:
     async def _run(
         self, lease: PoolProxiedConnection, sql: str, arguments: Sequence[Any]
     ) -> Rows:
-        return cast(Rows, await _connection(lease).fetch(sql, *arguments))
+        return cast("Rows", await _connection(lease).fetch(sql, *arguments))
 
     async def close(self) -> None:
         """The pool is the engine's to close."""

@@ -1,6 +1,6 @@
 """How Alembic sees our schema; `bedplate.migrate` brings the connection."""
 
-from typing import Any
+from typing import Any, Literal
 
 import sqlalchemy as sa
 from alembic import context
@@ -20,7 +20,7 @@ def include_name(name: str | None, kind: str, _parents: Any) -> bool:
     return kind != "table" or name in Base.metadata.tables
 
 
-def render_item(kind: str, item: Any, autogen: AutogenContext) -> str | bool:
+def render_item(kind: str, item: Any, autogen: AutogenContext) -> str | Literal[False]:
     """Types that both databases understand, so that one revision runs on either."""
     if kind == "type" and isinstance(item, UTCDateTime):
         autogen.imports.add("from bedplate.database import UTCDateTime")

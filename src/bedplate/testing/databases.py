@@ -1,4 +1,4 @@
-"""Databases for tests: fresh, migrated, of both kinds, and never the developer's own."""
+"""Databases for tests: fresh, migrated, of both kinds, never the developer's own."""
 
 import asyncio
 import shutil

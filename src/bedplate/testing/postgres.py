@@ -136,7 +136,7 @@ def _owner_arguments(home: Path) -> dict[str, Any]:
 
 
 def _reachable_binaries(home: Path) -> Path:
-    """The binaries, copied when `nobody` can't get at them (an environment in /root)."""
+    """The binaries; copied where `nobody` can't get at them (they lie in /root)."""
     binaries = _find_binaries()
     closed = any(not p.stat().st_mode & 0o001 for p in binaries.parents)
     if os.geteuid() != 0 or not closed:

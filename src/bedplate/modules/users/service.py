@@ -181,7 +181,7 @@ class UserService:
         return user
 
     async def _keep_an_admin(self, user: User) -> None:
-        """Refuse to lose the last active admin, also when two are about to go at once."""
+        """Refuse to lose the last active admin, also when two would go at once."""
         if user.role != ADMIN or not user.is_active:
             return
         if not await self.users.has_other_admin(user.id):
