@@ -41,6 +41,7 @@ def _sqlite_engine(url: sa.URL, pool_timeout: float) -> AsyncEngine:
     # loop, whose back-off lets some wait for seconds. Reads don't use this engine.
     engine = create_async_engine(
         url.set(drivername="sqlite+aiosqlite"),
+        hide_parameters=True,
         pool_size=1,
         max_overflow=0,
         pool_timeout=pool_timeout,
@@ -94,6 +95,7 @@ def _postgres_engine(
         }
     engine = create_async_engine(
         url.set(drivername="postgresql+asyncpg"),
+        hide_parameters=True,  # an error's text goes to the log: no emails, no hashes
         pool_size=pool_size,
         max_overflow=0,  # an overflow connection is closed on return: SCRAM every time
         pool_timeout=pool_timeout,

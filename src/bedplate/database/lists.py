@@ -17,6 +17,9 @@ R = TypeVar("R", bound=ResponseSchema)
 Column = InstrumentedAttribute[Any]
 
 
+_HAS_UTF8_COLLATION = (17,)
+
+
 class unicode_lower(GenericFunction[str]):  # noqa: N801, it is a SQL function's name
     """`lower()` that knows more than ASCII, on SQLite too."""
 
@@ -26,7 +29,10 @@ class unicode_lower(GenericFunction[str]):  # noqa: N801, it is a SQL function's
 
 @compiles(unicode_lower, "postgresql")
 def _lower(element: unicode_lower, compiler: Any, **options: Any) -> str:
-    return f"lower({compiler.process(element.clauses, **options)})"
+    # A database made in the C locale lowers ASCII only, unless it is told a collation.
+    version = compiler.dialect.server_version_info or (0,)
+    collation = ' COLLATE "pg_c_utf8"' if version >= _HAS_UTF8_COLLATION else ""
+    return f"lower(({compiler.process(element.clauses, **options)}){collation})"
 
 
 class _Shape(NamedTuple):
@@ -137,7 +143,8 @@ class ListQuery(Generic[R]):
             for name in shape.filters
         ]
         if shape.searched:
-            pattern = sa.bindparam("pattern", type_=sa.String())
+            # Lowered by the database too: Python's rules are not quite PostgreSQL's.
+            pattern = unicode_lower(sa.bindparam("pattern", type_=sa.String()))
             conditions.append(
                 sa.or_(
                     *(unicode_lower(c).like(pattern, escape="\\") for c in self.search)
@@ -228,7 +235,6 @@ def _directed(sort: str, *columns: Any) -> list[sa.UnaryExpression[Any]]:
 
 def _like(text: str) -> str:
     r"""A LIKE pattern that finds `text` anywhere; `%`, `_` and `\` are literal."""
-    escaped = text.lower()
     for special in ("\\", "%", "_"):
-        escaped = escaped.replace(special, "\\" + special)
-    return f"%{escaped}%"
+        text = text.replace(special, "\\" + special)
+    return f"%{text}%"
