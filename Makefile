@@ -1,0 +1,30 @@
+RUN = uv run
+
+.PHONY: serve test lint format types bench lock ci
+
+serve:  ## Start the service, and again when code changes
+	$(RUN) bedplate serve --reload
+
+test:  ## Both databases; ARGS="-k name" for some
+	$(RUN) pytest $(ARGS)
+
+lint:  ## Style and layers
+	$(RUN) ruff format --check
+	$(RUN) ruff check
+	$(RUN) lint-imports --no-logo
+
+format:  ## Put right what can be put right
+	$(RUN) ruff format
+	$(RUN) ruff check --fix
+
+types:
+	$(RUN) mypy
+
+bench:
+	$(RUN) python -m benchmarks
+
+lock:  ## Newest versions of everything, pinned in pyproject.toml
+	$(RUN) scripts/lock.py
+
+ci:  ## What a merge has to pass
+	.ci/run
