@@ -174,7 +174,7 @@ class Plan:
         self._endpoint: Dependant = route.dependant
         self._body_field = route.body_field
         self._is_form = _is_form(route.body_field)
-        self._embed = route._embed_body_fields
+        self._embed = route._embed_body_fields  # noqa: SLF001, tests/test_routing.py
         self._accepted = _accepted_media_type(route)
         self._response_field = route.response_field
         self._response_model = _struct(route.response_model)
@@ -255,7 +255,8 @@ class Plan:
             return _encoder.encode(answer)  # nothing but what was declared
         value, errors = field.validate(answer, {}, loc=("response",))
         if errors:
-            raise TypeError(f"the endpoint's answer doesn't fit its response: {errors}")
+            wrong = [error["loc"] for error in errors]  # no values: this is logged
+            raise TypeError(f"the endpoint's answer doesn't fit its response: {wrong}")
         return bytes(field.serialize_json(value))
 
 
@@ -315,7 +316,7 @@ def _is_plain(route: Any) -> bool:
 def _flatten(dependant: Dependant, steps: list[_Step], seen: set[Any]) -> bool:
     """Each dependency once, after those it needs; False when one is unknown to us."""
     for sub in dependant.dependencies:
-        call = sub.call
+        call: Any = sub.call
         is_generator = inspect.isasyncgenfunction(call)
         if not (is_generator and sub.scope == "function") and not _is_async(call):
             return False
@@ -360,15 +361,14 @@ def _values(
 ) -> dict[str, Any]:
     """What to call a dependency with; what is wrong is added to `errors`."""
     values = {d.name: results[d.call] for d in dependant.dependencies if d.name}
-    sources: Iterable[tuple[Any, Callable[[], Any]]] = (
-        (dependant.path_params, lambda: request.path_params),
-        (dependant.query_params, lambda: request.query_params),
-        (dependant.header_params, lambda: request.headers),
-        (dependant.cookie_params, lambda: request.cookies),
-    )
-    for fields, received in sources:
+    for fields, source in (
+        (dependant.path_params, "path_params"),
+        (dependant.query_params, "query_params"),
+        (dependant.header_params, "headers"),
+        (dependant.cookie_params, "cookies"),
+    ):
         if fields:
-            found, wrong = request_params_to_args(fields, received())
+            found, wrong = request_params_to_args(fields, getattr(request, source))
             values |= found
             errors += wrong
     if dependant.request_param_name:
@@ -506,6 +506,6 @@ def find_handler(app: FastAPI, error: Exception) -> ErrorHandler | None:
     """The handler registered for an error: by its status, or its nearest class."""
     handlers: Mapping[Any, Any] = app.exception_handlers
     if isinstance(error, HTTPException) and error.status_code in handlers:
-        return cast(ErrorHandler, handlers[error.status_code])
+        return cast("ErrorHandler", handlers[error.status_code])
     nearest = next((kind for kind in type(error).__mro__ if kind in handlers), None)
     return handlers[nearest] if nearest is not None else None

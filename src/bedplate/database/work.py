@@ -67,7 +67,7 @@ class Session(AsyncSession):
 
 
 class Database:
-    """An engine, its units of work and its reads. Nothing is opened until it is used."""
+    """An engine, its units of work and its reads. It opens nothing until it is used."""
 
     def __init__(
         self,
@@ -130,6 +130,11 @@ class Database:
         if compiled.columns is None:
             return rows
         return [compiled.values(row) for row in rows]
+
+    async def fetch_one(self, query: Query[R], **values: Any) -> R | None:
+        """The first row of a read on its own, or None."""
+        rows = await self.fetch(query, values)
+        return query.build(rows[0]) if rows else None
 
     async def is_reachable(self) -> bool:
         """Whether it answers.

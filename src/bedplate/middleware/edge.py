@@ -2,6 +2,7 @@
 
 import re
 import time
+from typing import Any
 from uuid import uuid4
 
 import structlog
@@ -14,8 +15,7 @@ from bedplate.log import request_id
 from bedplate.metrics import observe_request
 from bedplate.middleware.errors import render
 
-logger = structlog.get_logger("bedplate.access")
-bugs = structlog.get_logger("bedplate.errors")
+logger = structlog.get_logger()
 
 _ACCEPTED_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
@@ -41,6 +41,7 @@ class Edge:
     def __init__(self, app: ASGIApp, *, max_body_bytes: int) -> None:
         self._app = app
         self._max_body_bytes = max_body_bytes
+        self._log = logger.bind()  # resolved once, not for every request
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -51,7 +52,7 @@ class Edge:
         try:
             await self._answer(scope, receive, exchange)
         finally:
-            exchange.record()
+            exchange.record(self._log)
             request_id.reset(token)
 
     async def _answer(
@@ -66,7 +67,7 @@ class Edge:
         try:
             await self._app(scope, receive, exchange.send)
         except Exception:
-            bugs.exception("bug", path=scope["path"])
+            self._log.exception("bug", path=scope["path"])
             if exchange.status:
                 raise  # too late for an answer: the server breaks the connection
             await render(InternalError())(scope, receive, exchange.send)
@@ -96,11 +97,11 @@ class _Exchange:
             message["headers"] = headers
         await self._send(message)
 
-    def record(self) -> None:
+    def record(self, log: Any) -> None:
         seconds = time.perf_counter() - self._started
         scope = self._scope
         observe_request(scope["method"], _template(scope), self.status, seconds)
-        logger.info(
+        log.info(
             "request",
             method=scope["method"],
             path=scope["path"],
@@ -112,7 +113,7 @@ class _Exchange:
 
 def _template(scope: Scope) -> str:
     """The route's path with its parameters' names; empty when none was found."""
-    return scope.get("template") or getattr(scope.get("route"), "path", "")
+    return str(scope.get("template") or getattr(scope.get("route"), "path", ""))
 
 
 def _request_id(headers: Headers) -> str:

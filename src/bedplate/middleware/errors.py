@@ -29,7 +29,7 @@ from bedplate.core.errors import (
 )
 from bedplate.log import request_id
 
-logger = structlog.get_logger("bedplate.errors")
+logger = structlog.get_logger()
 
 _BY_STATUS: Mapping[int, type[APIError]] = {
     kind.status_code: kind
@@ -102,14 +102,14 @@ def install_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _handle_bug)
 
 
-async def _handle_api_error(request: Request, error: Exception) -> Response:
+async def _handle_api_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, APIError)
     if error.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
         logger.warning("unavailable", code=error.code, cause=repr(error.__cause__))
     return render(error)
 
 
-async def _handle_invalid_request(request: Request, error: Exception) -> Response:
+async def _handle_invalid_request(_request: Request, error: Exception) -> Response:
     """422 with fields and messages only: `errors()` also holds the rejected input."""
     assert isinstance(error, RequestValidationError)
     details = [Detail(_field(e["loc"]), _message(e)) for e in error.errors()]

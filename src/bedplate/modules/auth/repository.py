@@ -1,4 +1,3 @@
-from datetime import datetime
 from uuid import UUID
 
 import msgspec
@@ -52,10 +51,3 @@ class SessionRepository(Repository[UserSession]):
 
     async def find_account(self, email: str) -> Account | None:
         return await self.session.fetch_one(FIND_ACCOUNT, email=email)
-
-    async def find_caller(
-        self, session_id: UUID, user_id: UUID, now: datetime
-    ) -> Caller | None:
-        return await self.session.fetch_one(
-            FIND_CALLER, session_id=session_id, user_id=user_id, now=now
-        )

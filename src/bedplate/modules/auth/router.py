@@ -4,11 +4,10 @@ from fastapi import Depends, Form, Request, Response
 
 from bedplate.core.errors import InvalidCredentials, NotAuthenticated
 from bedplate.core.permissions import Caller
-from bedplate.database import Session
 from bedplate.dependencies import RuntimeDep, SessionDep
 from bedplate.modules.auth.errors import AccountInactive, EmailNotVerified
 from bedplate.modules.auth.schemas import TokenForm, TokenResponse
-from bedplate.modules.auth.service import AuthService
+from bedplate.modules.auth.service import Authenticator, AuthService
 from bedplate.openapi import errors
 from bedplate.routing import Router
 from bedplate.runtime import runtime_of
@@ -46,6 +45,5 @@ async def authenticate(request: Request) -> Caller:
     if scheme.lower() != "bearer":
         raise NotAuthenticated
     runtime = runtime_of(request)
-    session = Session(runtime.database)  # reads only, so it needs no unit of work
-    service = AuthService(session, runtime.settings, runtime.tokens)
-    return await service.authenticate(token.strip())
+    authenticator = Authenticator(runtime.database, runtime.tokens)
+    return await authenticator.authenticate(token.strip())

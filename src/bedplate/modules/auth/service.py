@@ -5,10 +5,14 @@ from bedplate.core.clock import utc_now
 from bedplate.core.errors import InvalidCredentials, NotAuthenticated
 from bedplate.core.permissions import Caller
 from bedplate.core.security import AccessTokens, PasswordCheck, check_password
-from bedplate.database import Session
+from bedplate.database import Database, Session
 from bedplate.modules.auth.errors import AccountInactive, EmailNotVerified
 from bedplate.modules.auth.models import UserSession
-from bedplate.modules.auth.repository import Account, SessionRepository
+from bedplate.modules.auth.repository import (
+    FIND_CALLER,
+    Account,
+    SessionRepository,
+)
 from bedplate.modules.auth.schemas import TokenResponse
 from bedplate.modules.users.models import User
 from bedplate.modules.users.repository import UserRepository
@@ -16,7 +20,7 @@ from bedplate.modules.users.schemas import normalise_email
 
 
 class AuthService:
-    """Sign-in, and whom a token belongs to."""
+    """Sign-in."""
 
     def __init__(
         self, session: Session, settings: Settings, tokens: AccessTokens
@@ -75,8 +79,16 @@ class AuthService:
             expires_in=int(self.tokens.lifetime.total_seconds()),
         )
 
+
+class Authenticator:
+    """Whose token it is, as of now: one statement, outside any unit of work."""
+
+    def __init__(self, database: Database, tokens: AccessTokens) -> None:
+        self.database = database
+        self.tokens = tokens
+
     async def authenticate(self, token: str) -> Caller:
-        """Whom an access token belongs to, as of now.
+        """The caller that an access token belongs to.
 
         Raises:
             NotAuthenticated: it is not ours, has expired, or its session or user is
@@ -85,8 +97,11 @@ class AuthService:
         claims = self.tokens.verify(token)
         if claims is None:
             raise NotAuthenticated
-        caller = await self.sessions.find_caller(
-            claims.session_id, claims.user_id, utc_now()
+        caller = await self.database.fetch_one(
+            FIND_CALLER,
+            session_id=claims.session_id,
+            user_id=claims.user_id,
+            now=utc_now(),
         )
         if caller is None:
             raise NotAuthenticated
