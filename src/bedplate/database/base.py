@@ -49,6 +49,10 @@ class UTCDateTime(sa.TypeDecorator[datetime]):
     impl = sa.DateTime(timezone=True)
     cache_ok = True
 
+    @property
+    def python_type(self) -> type[datetime]:
+        return datetime  # a decorator's is `object` by default: cursors stayed text
+
     def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
         if dialect.name == "sqlite":
             return _SqliteDateTime()  # type: ignore[no-untyped-call]  # SQLAlchemy's
