@@ -124,4 +124,4 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        await runtime.database.close()
+        await runtime.close()

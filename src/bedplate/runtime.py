@@ -8,6 +8,8 @@ from starlette.requests import Request
 from bedplate.config import Settings
 from bedplate.core.security import AccessTokens
 from bedplate.database import Database
+from bedplate.jobs import InProcessEngine
+from bedplate.mail import Mailer, make_mailer
 from bedplate.module import Authenticate, Module
 
 
@@ -19,6 +21,8 @@ class Runtime:
     modules: Sequence[Module]
     database: Database
     tokens: AccessTokens
+    mailer: Mailer
+    jobs: InProcessEngine
 
     @classmethod
     def make(cls, settings: Settings, modules: Sequence[Module]) -> "Runtime":
@@ -27,7 +31,22 @@ class Runtime:
         Raises:
             SettingsError: the secret key can't be had.
         """
-        return cls(settings, modules, make_database(settings), make_tokens(settings))
+        runtime = cls(
+            settings=settings,
+            modules=modules,
+            database=make_database(settings),
+            tokens=make_tokens(settings),
+            mailer=make_mailer(settings),
+            jobs=InProcessEngine([job for m in modules for job in m.jobs]),
+        )
+        runtime.jobs.attach(runtime)
+        return runtime
+
+    async def close(self) -> None:
+        """Finish the jobs under way, then let go of all connections."""
+        await self.jobs.close()
+        await self.mailer.close()
+        await self.database.close()
 
     @property
     def authenticate(self) -> Authenticate | None:

@@ -1,8 +1,9 @@
 """The built-in modules, lowest first. A user's module can do all that these do."""
 
 from bedplate.modules.auth import module as auth
+from bedplate.modules.emails import module as emails
 from bedplate.modules.users import module as users
 
-BUILT_IN = (users, auth)
+BUILT_IN = (emails, users, auth)
 
-__all__ = ["BUILT_IN", "auth", "users"]
+__all__ = ["BUILT_IN", "auth", "emails", "users"]

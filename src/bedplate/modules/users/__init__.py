@@ -4,4 +4,4 @@ from bedplate.module import Module
 from bedplate.modules.users.models import User
 from bedplate.modules.users.router import router
 
-module = Module(name="users", router=router, models=[User])
+module = Module(name="users", router=router, models=[User], requires=["emails"])

@@ -7,6 +7,8 @@ from bedplate.core.errors import Detail, PermissionDenied, ValidationFailed
 from bedplate.core.permissions import ADMIN, USER, Caller
 from bedplate.core.security import hash_password
 from bedplate.database import Page, Session
+from bedplate.jobs import enqueue
+from bedplate.modules.emails.tasks import send_email
 from bedplate.modules.users.errors import LastAdmin, SignupClosed, UserNotFound
 from bedplate.modules.users.models import User
 from bedplate.modules.users.repository import UserRepository
@@ -26,7 +28,7 @@ class UserService:
         self.settings = settings
 
     async def register(self, data: UserCreate, caller: Caller | None) -> User:
-        """Make an account.
+        """Make an account, and welcome it by mail.
 
         Raises:
             ValidationFailed: the role is not configured.
@@ -37,7 +39,19 @@ class UserService:
         self._check_role(data.role, "body.role")
         if caller is None or not caller.is_admin:
             self._check_signup(data.role)
-        return await self.create(data)
+        user = await self.create(data)
+        await self._welcome(user)
+        return user
+
+    async def _welcome(self, user: User) -> None:
+        context = {"name": user.name}
+        await enqueue(
+            self.users.session,
+            send_email,
+            template="welcome",
+            to=user.email,
+            context=context,
+        )
 
     def _check_signup(self, role: str) -> None:
         if self.settings.signup == "closed":
