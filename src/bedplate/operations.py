@@ -1,5 +1,6 @@
 """Health, metrics and the API's documentation: what operators and developers open."""
 
+import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -39,7 +40,8 @@ async def ready(request: Request) -> Response:
 
 @router.get("/metrics")
 async def metrics() -> Response:
-    body, media_type = exposition()
+    # Off the loop: it reads files, of every worker and in /proc.
+    body, media_type = await asyncio.to_thread(exposition)
     return Response(body, media_type=media_type)
 
 
