@@ -48,7 +48,11 @@ class Application(FastAPI):
         settings: Settings = self.state.runtime.settings
         compiled = settings.compiled_routes
         stack = self._table_stack() if compiled else super().build_middleware_stack()
-        return Edge(stack, max_body_bytes=settings.max_body_bytes)
+        return Edge(
+            stack,
+            max_body_bytes=settings.max_body_bytes,
+            trusted_proxies=settings.trusted_proxies,
+        )
 
     def _table_stack(self) -> ASGIApp:
         handlers: dict[Any, Any] = dict(self.exception_handlers)

@@ -92,4 +92,6 @@ def _declare_challenge(operation: Operation) -> None:
     text = {"schema": {"type": "string"}}
     if unauthenticated := operation["responses"].get("401"):
         unauthenticated["headers"] = {"WWW-Authenticate": text}
-    operation["responses"]["503"]["headers"] = {"Retry-After": text}
+    for status in ("429", "503"):
+        if refused := operation["responses"].get(status):
+            refused["headers"] = {"Retry-After": text}

@@ -8,6 +8,7 @@ from starlette.requests import Request
 from bedplate.config import Settings
 from bedplate.core.security import AccessTokens
 from bedplate.database import Database
+from bedplate.limits import Limits, make_limits
 from bedplate.module import Authenticate, Module
 
 
@@ -19,6 +20,7 @@ class Runtime:
     modules: Sequence[Module]
     database: Database
     tokens: AccessTokens
+    limits: Limits
 
     @classmethod
     def make(cls, settings: Settings, modules: Sequence[Module]) -> "Runtime":
@@ -27,7 +29,18 @@ class Runtime:
         Raises:
             SettingsError: the secret key can't be had.
         """
-        return cls(settings, modules, make_database(settings), make_tokens(settings))
+        database = make_database(settings)
+        return cls(
+            settings=settings,
+            modules=modules,
+            database=database,
+            tokens=make_tokens(settings),
+            limits=make_limits(
+                database,
+                redis_url=settings.redis_url and settings.redis_url.get_secret_value(),
+                enabled=settings.rate_limits_enabled,
+            ),
+        )
 
     @property
     def authenticate(self) -> Authenticate | None:

@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import hmac
 import os
+import secrets
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -67,6 +68,16 @@ def _check(password: str, stored: str | None) -> PasswordCheck:
 
 async def _in_thread(function: Callable[..., T], *args: str | None) -> T:
     return await asyncio.get_running_loop().run_in_executor(_hashers, function, *args)
+
+
+def new_token() -> str:
+    """An opaque token of 256 random bits."""
+    return secrets.token_urlsafe(32)
+
+
+def hash_token(token: str) -> str:
+    """What is stored of an opaque token. It is random, so a plain hash will do."""
+    return hashlib.sha256(token.encode()).hexdigest()
 
 
 def derive_key(secret: bytes, purpose: str) -> bytes:
