@@ -5,9 +5,11 @@ import re
 import secrets
 import stat
 from datetime import timedelta
+from email.utils import parseaddr
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -48,6 +50,71 @@ def _check_database_url(value: SecretStr) -> SecretStr:
         raise ValueError("must start with sqlite:/// or postgresql://")
     if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
         raise ValueError("must name a file, as in sqlite:///path/app.db")
+    return value
+
+
+class MailUrl(NamedTuple):
+    """A mail URL, taken apart."""
+
+    scheme: str
+    path: Path
+    host: str
+    port: int
+    username: str | None
+    password: str | None
+    tls: str
+
+
+_MAIL_PORTS = {"none": 25, "starttls": 587, "tls": 465}
+
+
+def _parse_mail_url(text: str) -> MailUrl:
+    """`console://`, `file:///dir` or `smtp://user:password@host:587?tls=starttls`.
+
+    Raises:
+        ValueError: what is wrong with it, without its password.
+    """
+    url = urlsplit(text)
+    if url.scheme not in ("console", "file", "smtp"):
+        raise ValueError("must start with console://, file:/// or smtp://")
+    if url.scheme == "file" and (url.netloc or url.path in ("", "/")):
+        raise ValueError("must name a folder, as in file:///var/mail/out")
+    if url.scheme == "smtp" and not url.hostname:
+        raise ValueError("must name a server, as in smtp://mail.example.com:587")
+    tls = _mail_tls(url.query, has_password=url.password is not None)
+    try:
+        port = url.port or _MAIL_PORTS[tls]
+    except ValueError:
+        raise ValueError("has a port that is no number") from None
+    return MailUrl(
+        url.scheme,
+        Path(unquote(url.path)),
+        url.hostname or "",
+        port,
+        unquote(url.username) if url.username else None,
+        unquote(url.password) if url.password else None,
+        tls,
+    )
+
+
+def _mail_tls(query: str, *, has_password: bool) -> str:
+    # A password never goes out in plain unless `tls=none` says so.
+    given = {"tls": ["starttls" if has_password else "none"], **parse_qs(query)}
+    tls = given.pop("tls")[-1]
+    if given or tls not in _MAIL_PORTS:
+        raise ValueError("takes one option: ?tls=starttls, ?tls=tls or ?tls=none")
+    return tls
+
+
+def _check_mail_url(value: SecretStr) -> SecretStr:
+    _parse_mail_url(value.get_secret_value())
+    return value
+
+
+def _check_mailbox(value: str) -> str:
+    _, address = parseaddr(value)
+    if not re.fullmatch(r"[^@\s]+@[^@\s]+", address) or not value.isprintable():
+        raise ValueError("must be an address, as in `Acme <hello@acme.example>`")
     return value
 
 
@@ -117,6 +184,18 @@ class Settings(BaseSettings):
     )
     public_url: Link = Field(
         None, description="How browsers reach the service, for links in mails."
+    )
+    mail_url: Annotated[SecretStr, AfterValidator(_check_mail_url)] = Field(
+        SecretStr("console://"),
+        description="`console://`, `file:///dir` (an .eml a mail) or "
+        "`smtp://user:password@host:587?tls=starttls` (or `tls`, `none`).",
+    )
+    mail_from: Annotated[str, AfterValidator(_check_mailbox)] = Field(
+        "Bedplate <bedplate@localhost>",
+        description="Whom mail is from; the name is the product's in its texts.",
+    )
+    mail_timeout: float = Field(
+        10.0, gt=0, le=300, description="Seconds to wait for the SMTP server."
     )
     signup: Literal["open", "closed"] = Field(
         "open", description="Whether strangers may create an account."
@@ -249,6 +328,10 @@ class Settings(BaseSettings):
         if url.drivername == "sqlite":
             url = url.set(database=str(Path(url.database or "").absolute()))
         return url
+
+    @property
+    def parsed_mail_url(self) -> MailUrl:
+        return _parse_mail_url(self.mail_url.get_secret_value())
 
     def key_for(self, purpose: str) -> bytes:
         """A signing key of its own for each purpose, derived from the secret key.

@@ -128,4 +128,4 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        await runtime.database.close()
+        await runtime.close()

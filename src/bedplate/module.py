@@ -8,6 +8,7 @@ from starlette.requests import Request
 
 from bedplate.core.permissions import Caller
 from bedplate.database import Base
+from bedplate.jobs import Job
 
 Authenticate = Callable[[Request], Awaitable[Caller]]
 
@@ -22,6 +23,7 @@ class Module:
     name: str
     router: APIRouter | None = None
     models: Sequence[type[Base]] = ()
+    jobs: Sequence[Job] = ()
     requires: Sequence[str] = ()
     """The modules that must come before this one."""
     authenticate: Authenticate | None = None
@@ -39,9 +41,14 @@ def check_modules(modules: Sequence[Module]) -> None:
         ModuleError: names the first module that is doubled or lacks another.
     """
     seen: set[str] = set()
+    jobs: set[str] = set()
     for module in modules:
         if module.name in seen:
             raise ModuleError(f"the module {module.name!r} is listed twice")
         if missing := [name for name in module.requires if name not in seen]:
             raise ModuleError(f"{module.name!r} needs {missing[0]!r} before it")
         seen.add(module.name)
+        for job in module.jobs:
+            if job.name in jobs:
+                raise ModuleError(f"two jobs are called {job.name!r}")
+            jobs.add(job.name)

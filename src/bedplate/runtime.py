@@ -8,7 +8,9 @@ from starlette.requests import Request
 from bedplate.config import Settings
 from bedplate.core.security import AccessTokens
 from bedplate.database import Database
+from bedplate.jobs import InProcessEngine
 from bedplate.limits import Limits, make_limits
+from bedplate.mail import Mailer, make_mailer
 from bedplate.module import Authenticate, Module
 
 
@@ -21,6 +23,8 @@ class Runtime:
     database: Database
     tokens: AccessTokens
     limits: Limits
+    mailer: Mailer
+    jobs: InProcessEngine
 
     @classmethod
     def make(cls, settings: Settings, modules: Sequence[Module]) -> "Runtime":
@@ -30,17 +34,23 @@ class Runtime:
             SettingsError: the secret key can't be had.
         """
         database = make_database(settings)
-        return cls(
+        runtime = cls(
             settings=settings,
             modules=modules,
             database=database,
             tokens=make_tokens(settings),
-            limits=make_limits(
-                database,
-                redis_url=settings.redis_url and settings.redis_url.get_secret_value(),
-                enabled=settings.rate_limits_enabled,
-            ),
+            limits=make_rate_limits(settings, database),
+            mailer=make_mailer(settings),
+            jobs=InProcessEngine([job for m in modules for job in m.jobs]),
         )
+        runtime.jobs.attach(runtime)
+        return runtime
+
+    async def close(self) -> None:
+        """Finish the jobs under way, then let go of all connections."""
+        await self.jobs.close()
+        await self.mailer.close()
+        await self.database.close()
 
     @property
     def authenticate(self) -> Authenticate | None:
@@ -62,6 +72,14 @@ def make_tokens(settings: Settings) -> AccessTokens:
         settings.key_for("access tokens"),
         issuer=settings.token_issuer,
         lifetime=settings.access_token_lifetime,
+    )
+
+
+def make_rate_limits(settings: Settings, database: Database) -> Limits:
+    return make_limits(
+        database,
+        redis_url=settings.redis_url and settings.redis_url.get_secret_value(),
+        enabled=settings.rate_limits_enabled,
     )
 
 

@@ -87,6 +87,6 @@ def run(act: Callable[["Runtime"], Awaitable[T]]) -> T:
         try:
             return await act(runtime)
         finally:
-            await runtime.database.close()
+            await runtime.close()
 
     return asyncio.run(work())

@@ -156,3 +156,7 @@ class ServiceUnavailable(APIError):
     code = "SERVICE_UNAVAILABLE"
     message = "The service can't answer just now; try again"
     headers = {"Retry-After": "1"}
+
+
+class PermanentError(Exception):
+    """A failure that trying again can't mend: a job that raises it isn't retried."""

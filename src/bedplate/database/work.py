@@ -29,7 +29,9 @@ class Session(AsyncSession):
     """
 
     def __init__(self, database: "Database") -> None:
-        super().__init__(database.engine, expire_on_commit=False)
+        super().__init__(
+            database.engine, expire_on_commit=False, info=database.session_info
+        )
         self._database = database
 
     async def fetch_one(self, query: Query[R], **values: Any) -> R | None:
@@ -80,6 +82,8 @@ class Database:
     ) -> None:
         self.url = url
         self.cursors = Cursors(cursor_key)
+        self.session_info: dict[str, Any] = {}
+        """What each session starts with as its `info`."""
         self.engine = make_engine(
             url,
             pool_size=pool_size,

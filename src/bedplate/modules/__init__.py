@@ -2,8 +2,9 @@
 
 from bedplate.modules.audit import module as audit
 from bedplate.modules.auth import module as auth
+from bedplate.modules.emails import module as emails
 from bedplate.modules.users import module as users
 
-BUILT_IN = (audit, users, auth)
+BUILT_IN = (audit, emails, users, auth)
 
-__all__ = ["BUILT_IN", "audit", "auth", "users"]
+__all__ = ["BUILT_IN", "audit", "auth", "emails", "users"]

@@ -5,5 +5,8 @@ from bedplate.modules.users.models import User, UserSession
 from bedplate.modules.users.router import router
 
 module = Module(
-    name="users", router=router, models=[User, UserSession], requires=["audit"]
+    name="users",
+    router=router,
+    models=[User, UserSession],
+    requires=["audit", "emails"],
 )

@@ -8,8 +8,10 @@ from bedplate.core.password_policy import broken_rules
 from bedplate.core.permissions import ADMIN, USER, Caller
 from bedplate.core.security import hash_password
 from bedplate.database import Page, Session
+from bedplate.jobs import enqueue
 from bedplate.limits import hit
 from bedplate.modules.audit.service import Action, AuditService
+from bedplate.modules.emails.tasks import send_email
 from bedplate.modules.users.errors import LastAdmin, SignupClosed, UserNotFound
 from bedplate.modules.users.models import User
 from bedplate.modules.users.repository import SessionRepository, UserRepository
@@ -34,7 +36,7 @@ class UserService:
         self.limits = runtime.limits
 
     async def register(self, data: UserCreate, caller: Caller | None) -> User:
-        """Make an account.
+        """Make an account, and welcome it by mail.
 
         Raises:
             ValidationFailed: the role is not configured.
@@ -45,7 +47,19 @@ class UserService:
         self._check_role(data.role, "body.role")
         if caller is None or not caller.is_admin:
             await self._check_signup(data.role)
-        return await self.create(data, caller.id if caller else None)
+        user = await self.create(data, caller.id if caller else None)
+        await self._welcome(user)
+        return user
+
+    async def _welcome(self, user: User) -> None:
+        context = {"name": user.name}
+        await enqueue(
+            self.users.session,
+            send_email,
+            template="welcome",
+            to=user.email,
+            context=context,
+        )
 
     async def _check_signup(self, role: str) -> None:
         if self.settings.signup == "closed":

@@ -1,0 +1,79 @@
+"""Templates to mails.
+
+A mail is two files in a folder a language: `welcome.html`, and `welcome.txt`, whose
+first line is the subject.
+"""
+
+from email.utils import parseaddr
+from functools import cache
+from typing import Any
+
+from jinja2 import (
+    Environment,
+    PackageLoader,
+    StrictUndefined,
+    Template,
+    select_autoescape,
+)
+
+from bedplate.config import Settings
+from bedplate.mail import Mail
+
+DEFAULT_LANGUAGE = "en"
+
+
+def render(
+    settings: Settings,
+    template: str,
+    *,
+    to: str,
+    message_id: str,
+    language: str = DEFAULT_LANGUAGE,
+    **context: Any,
+) -> Mail:
+    """A mail in a language, or in English where the template isn't translated.
+
+    `message_id` is the job's id: the header is made of it, the same each time.
+
+    Raises:
+        jinja2.TemplateNotFound: there is no such template.
+        jinja2.UndefinedError: the context lacks what the template asks for.
+    """
+    product, sender = parseaddr(settings.mail_from)
+    values = {
+        "product": product or "Bedplate",
+        "public_url": settings.public_url,
+        "language": language,
+        **context,
+    }
+    subject, text = _split(_find(f"{template}.txt", language).render(values))
+    return Mail(
+        to=to,
+        sender=settings.mail_from,
+        subject=subject,
+        text=text,
+        html=_find(f"{template}.html", language).render(values, subject=subject),
+        message_id=f"<{message_id}@{sender.rpartition('@')[2]}>",
+        language=language,
+    )
+
+
+def _split(rendered: str) -> tuple[str, str]:
+    subject, _, text = rendered.partition("\n")
+    return subject.strip(), text.strip() + "\n"
+
+
+def _find(name: str, language: str) -> Template:
+    folders = dict.fromkeys((language, DEFAULT_LANGUAGE))
+    return _environment().select_template([f"{folder}/{name}" for folder in folders])
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader("bedplate.modules.emails"),
+        autoescape=select_autoescape(["html"]),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
