@@ -244,9 +244,7 @@ class Settings(BaseSettings):
     limit_mails_per_account: RateLimit = "3 per hour"
     limit_mails_per_address: RateLimit = "20 per hour"
     limit_refreshes_per_session: RateLimit = "30 per minute"
-    audit_days: int = Field(
-        365, ge=1, description="How long the audit trail is kept."
-    )
+    audit_days: int = Field(365, ge=1, description="How long the audit trail is kept.")
     verify_url: Link = Field(
         None, description="Your page for verification links; default: ours."
     )

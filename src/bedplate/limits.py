@@ -153,7 +153,7 @@ class DatabaseStorage(Storage):
         return hits if expires_at > utc_now() else 0
 
     async def get_expiry(self, key: str) -> float:
-        return (await self._window(key))[1].timestamp()
+        return float((await self._window(key))[1].timestamp())
 
     async def _window(self, key: str) -> Sequence[Any]:
         rows = await self._database.fetch(_WINDOW, {"key": _shortened(key)})

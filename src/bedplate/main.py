@@ -109,6 +109,8 @@ def _install(app: Application, runtime: Runtime) -> None:
     for module in runtime.modules:
         if module.router is not None:
             app.include_router(module.router, prefix=API_PREFIX)
+        if module.pages is not None:
+            app.include_router(module.pages)
     if runtime.settings.docs:
         install_docs(app)
     if runtime.settings.cors_origins:
@@ -125,6 +127,7 @@ def _install(app: Application, runtime: Runtime) -> None:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     runtime: Runtime = app.state.runtime
     await ensure_schema(runtime.database)
+    await runtime.start()
     try:
         yield
     finally:

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -9,6 +10,9 @@ from starlette.requests import Request
 from bedplate.core.permissions import Caller
 from bedplate.database import Base
 from bedplate.jobs import Job
+
+if TYPE_CHECKING:
+    from bedplate.runtime import Runtime
 
 Authenticate = Callable[[Request], Awaitable[Caller]]
 
@@ -22,8 +26,15 @@ class Module:
 
     name: str
     router: APIRouter | None = None
+    """Its operations, below `/api/v1`."""
+    pages: APIRouter | None = None
+    """What it serves outside the API, at the paths as they are."""
     models: Sequence[type[Base]] = ()
     jobs: Sequence[Job] = ()
+    on_sign_up: Sequence[Job] = ()
+    """Jobs to start for each new account, with its `email`."""
+    on_start: Callable[["Runtime"], Awaitable[None]] | None = None
+    """Called when an application or a command begins its work."""
     requires: Sequence[str] = ()
     """The modules that must come before this one."""
     authenticate: Authenticate | None = None

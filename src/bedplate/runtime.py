@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from starlette.requests import Request
 
 from bedplate.config import Settings
-from bedplate.core.security import AccessTokens
+from bedplate.core.security import AccessTokens, TokenKey
 from bedplate.database import Database
 from bedplate.jobs import InProcessEngine
 from bedplate.limits import Limits, make_limits
@@ -46,6 +46,12 @@ class Runtime:
         runtime.jobs.attach(runtime)
         return runtime
 
+    async def start(self) -> None:
+        """What the modules do before the first request; the schema is at head."""
+        for module in self.modules:
+            if module.on_start is not None:
+                await module.on_start(self)
+
     async def close(self) -> None:
         """Finish the jobs under way, then let go of all connections."""
         await self.jobs.close()
@@ -68,17 +74,22 @@ def make_database(settings: Settings) -> Database:
 
 
 def make_tokens(settings: Settings) -> AccessTokens:
+    """HS256 has its key at once; the others' are loaded from the database at start."""
+    secret = settings.key_for("access tokens")
+    is_symmetric = settings.jwt_algorithm == "HS256"
     return AccessTokens(
-        settings.key_for("access tokens"),
+        [TokenKey(None, secret, secret)] if is_symmetric else [],
+        algorithm=settings.jwt_algorithm,
         issuer=settings.token_issuer,
         lifetime=settings.access_token_lifetime,
     )
 
 
 def make_rate_limits(settings: Settings, database: Database) -> Limits:
+    redis = settings.redis_url
     return make_limits(
         database,
-        redis_url=settings.redis_url and settings.redis_url.get_secret_value(),
+        redis_url=redis.get_secret_value() if redis else None,
         enabled=settings.rate_limits_enabled,
     )
 

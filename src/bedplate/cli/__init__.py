@@ -24,11 +24,12 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command line: an error is one readable line and exit code 1."""
-    from bedplate.cli import inspect, migrate, serve, users
+    from bedplate.cli import inspect, keys, migrate, serve, users
 
     for commands in (serve, migrate, inspect):
         commands.register(app)
     app.add_typer(users.app, name="users")
+    app.add_typer(keys.app, name="keys")
     try:
         app()
     except KeyboardInterrupt:

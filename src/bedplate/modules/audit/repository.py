@@ -1,6 +1,5 @@
 from uuid import UUID
 
-import sqlalchemy as sa
 from sqlalchemy import select
 
 from bedplate.database import ListQuery, Page, Repository
@@ -44,11 +43,3 @@ class AuditRepository(Repository[AuditEvent]):
             .distinct()
         )
         return set(await self.session.scalars(query))
-
-    async def delete_before(self, moment: sa.ColumnElement[bool], limit: int) -> int:
-        """Remove at most `limit` events that match; how many it were."""
-        oldest = select(AuditEvent.id).where(moment).limit(limit)
-        done = await self.session.execute(
-            sa.delete(AuditEvent).where(AuditEvent.id.in_(oldest))
-        )
-        return int(getattr(done, "rowcount", 0))

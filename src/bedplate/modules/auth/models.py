@@ -23,8 +23,8 @@ class RefreshToken(Base):
         ForeignKey("sessions.id", ondelete="CASCADE"), index=True
     )
     generation: Mapped[int]
-    issued_at: Mapped[datetime] = mapped_column(default=utc_now, index=True)
-    spent_at: Mapped[datetime | None]
+    issued_at: Mapped[datetime] = mapped_column(default=utc_now)
+    spent_at: Mapped[datetime | None] = mapped_column(index=True)
     was_used: Mapped[bool] = mapped_column(default=False, server_default=false())
 
 

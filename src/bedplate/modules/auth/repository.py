@@ -6,10 +6,13 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy import bindparam, select
 
+from bedplate.config import Settings
 from bedplate.core.clock import utc_now
 from bedplate.core.permissions import Caller
 from bedplate.core.security import hash_token, new_token
-from bedplate.database import Query, Repository, UTCDateTime
+from bedplate.database import Base, Query, Repository, Session, UTCDateTime
+from bedplate.limits import RateLimit
+from bedplate.modules.audit.models import AuditEvent
 from bedplate.modules.auth.models import OneTimeToken, RefreshToken, SigningKey
 from bedplate.modules.users.models import User, UserSession
 
@@ -71,7 +74,7 @@ class RefreshTokenRepository(Repository[RefreshToken]):
         found = await self.session.fetch_one(
             FIND_REFRESH_TOKEN, token_hash=hash_token(token)
         )
-        return found and found.session_id
+        return found.session_id if found else None
 
     async def get_by_token(self, token: str) -> RefreshToken | None:
         return await self.get(hash_token(token))
@@ -99,6 +102,22 @@ class RefreshTokenRepository(Repository[RefreshToken]):
         )
 
 
+class Taker(msgspec.Struct, frozen=True):
+    """Whose one-time token it is."""
+
+    user_id: UUID
+
+
+FIND_ONE_TIME_TOKEN = Query(
+    select(OneTimeToken.user_id).where(
+        OneTimeToken.token_hash == bindparam("token_hash"),
+        OneTimeToken.purpose == bindparam("purpose"),
+        OneTimeToken.expires_at > bindparam("now", type_=UTCDateTime()),
+    ),
+    Taker,
+)
+
+
 class OneTimeTokenRepository(Repository[OneTimeToken]):
     model = OneTimeToken
 
@@ -122,6 +141,16 @@ class OneTimeTokenRepository(Repository[OneTimeToken]):
             )
         )
         return token
+
+    async def is_good(self, token: str, purpose: str) -> bool:
+        """Whether `take` would find it now."""
+        found = await self.session.fetch_one(
+            FIND_ONE_TIME_TOKEN,
+            token_hash=hash_token(token),
+            purpose=str(purpose),
+            now=utc_now(),
+        )
+        return found is not None
 
     async def take(self, token: str, purpose: str) -> tuple[UUID, str] | None:
         """Use a token up: the account and the address it was for, once at the most.
@@ -161,3 +190,30 @@ class SigningKeyRepository(Repository[SigningKey]):
             .order_by(SigningKey.created_at.desc(), SigningKey.kid)
         )
         return (await self.session.scalars(query)).all()
+
+
+async def delete_expired(
+    session: Session, settings: Settings, now: datetime, *, limit: int
+) -> bool:
+    """Delete at most `limit` rows of each kind that have expired; whether any were.
+
+    A spent refresh token is kept as long as it could have been used, since until then
+    its coming back would mean that it was stolen.
+    """
+    idle = timedelta(days=settings.refresh_idle_days)
+    kept = timedelta(days=settings.audit_days)
+    expired: tuple[tuple[type[Base], sa.ColumnElement[bool]], ...] = (
+        (UserSession, UserSession.expires_at <= now),
+        (RefreshToken, RefreshToken.spent_at <= now - idle),
+        (OneTimeToken, OneTimeToken.expires_at <= now),
+        (RateLimit, RateLimit.expires_at <= now),
+        (AuditEvent, AuditEvent.created_at <= now - kept),
+        (SigningKey, SigningKey.retires_at <= now),
+    )
+    deleted = 0
+    for model, condition in expired:
+        key = sa.inspect(model).primary_key[0]
+        batch = select(key).where(condition).limit(limit)
+        done = await session.execute(sa.delete(model).where(key.in_(batch)))
+        deleted += getattr(done, "rowcount", 0)
+    return deleted > 0

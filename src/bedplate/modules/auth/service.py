@@ -17,6 +17,7 @@ from bedplate.jobs import enqueue
 from bedplate.limits import Hit, hit
 from bedplate.modules.audit.service import Action, AuditService
 from bedplate.modules.auth.errors import AccountInactive, EmailNotVerified
+from bedplate.modules.auth.keys import reload_for, reload_if_due
 from bedplate.modules.auth.models import RefreshToken
 from bedplate.modules.auth.repository import (
     FIND_ACCOUNT,
@@ -57,7 +58,8 @@ class AuthService:
             RateLimited: too many failures, of this account or from this address.
             InvalidCredentials, AccountInactive, EmailNotVerified
         """
-        guard = PasswordGuard(self.session, self.runtime, _account_key(email))
+        await reload_if_due(self.runtime)
+        guard = PasswordGuard(self.runtime, _account_key(email))
         account = await self._find_account(email)
         check = await guard.check(
             password, account, Action.SIGN_IN_FAILED, InvalidCredentials()
@@ -99,6 +101,7 @@ class AuthService:
                 user_id=user.id,
                 device=user_agent or "an unnamed client",
                 address=address or "an unknown address",
+                at=f"{utc_now():%Y-%m-%d %H:%M} UTC",
             )
 
     async def _open_session(self, user: User) -> UserSession:
@@ -137,6 +140,7 @@ class AuthService:
                 inactive.
             RateLimited
         """
+        await reload_if_due(self.runtime)
         session_id = await self.refresh_tokens.find_session_id(token)
         if session_id is None:
             raise InvalidRefreshToken
@@ -225,9 +229,7 @@ class AuthService:
         await self._record(Action.SESSIONS_REVOKED, caller.id, session_id=revoked)
 
     async def _record(self, action: Action, user_id: UUID, **details: str) -> None:
-        await self.audit.record(
-            action, actor_id=user_id, subject_id=user_id, **details
-        )
+        await self.audit.record(action, actor_id=user_id, subject_id=user_id, **details)
 
 
 class PasswordGuard:
@@ -238,9 +240,8 @@ class PasswordGuard:
     number of right passwords at once are let in.
     """
 
-    def __init__(self, session: Session, runtime: Runtime, account_key: str) -> None:
+    def __init__(self, runtime: Runtime, account_key: str) -> None:
         settings = runtime.settings
-        self._session = session
         self._runtime = runtime
         self._hits: tuple[Hit, ...] = (
             hit(settings.limit_failed_sign_ins_per_account, "sign-in", account_key),
@@ -300,6 +301,8 @@ class Authenticator:
                 gone or inactive.
         """
         claims = self._runtime.tokens.verify(token)
+        if claims is None and await reload_for(self._runtime, token):
+            claims = self._runtime.tokens.verify(token)
         if claims is None:
             raise NotAuthenticated
         caller = await self._runtime.database.fetch_one(

@@ -103,7 +103,7 @@ class SessionRepository(Repository[UserSession]):
         only: UUID | None = None,
         but: UUID | None = None,
     ) -> int:
-        """End an account's sessions: all, only one, or all but one. How many it were."""
+        """End sessions of an account: all, only one, or all but one; how many."""
         ended = sa.delete(UserSession).where(UserSession.user_id == user_id)
         if only is not None:
             ended = ended.where(UserSession.id == only)

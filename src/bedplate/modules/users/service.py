@@ -34,6 +34,7 @@ class UserService:
         self.audit = AuditService(session)
         self.settings = runtime.settings
         self.limits = runtime.limits
+        self.on_sign_up = [job for m in runtime.modules for job in m.on_sign_up]
 
     async def register(self, data: UserCreate, caller: Caller | None) -> User:
         """Make an account, and welcome it by mail.
@@ -60,6 +61,8 @@ class UserService:
             to=user.email,
             context=context,
         )
+        for job in self.on_sign_up:
+            await enqueue(self.users.session, job, email=user.email)
 
     async def _check_signup(self, role: str) -> None:
         if self.settings.signup == "closed":
