@@ -14,9 +14,15 @@ from bedplate.core.origin import origin
 class _StandardError:
     """Where events go. Our own skip `logging`, which costs 60 µs a line."""
 
-    def write_line(self, line: str) -> None:
-        sys.stderr.write(line + "\n")  # one write: lines of two processes don't mix
+    def write(self, text: str) -> None:
+        sys.stderr.write(text)  # looked up each time: it may be replaced and closed
+
+    def flush(self) -> None:
         sys.stderr.flush()
+
+    def write_line(self, line: str) -> None:
+        self.write(line + "\n")  # one write: lines of two processes don't mix
+        self.flush()
 
     debug = info = warning = error = critical = exception = msg = write_line
 
@@ -35,7 +41,7 @@ def configure_logging(*, level: str, as_json: bool) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
         logger_factory=lambda *_: _StandardError(),
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(_StandardError())
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,

@@ -1,6 +1,7 @@
 """`bedplate serve`."""
 
 import os
+import signal
 import socket
 import tempfile
 from typing import TYPE_CHECKING, Annotated
@@ -74,6 +75,8 @@ def _serve(listener: socket.socket, *, workers: int, reload: bool) -> None:
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory
             Multiprocess(config, sockets=[listener]).run()
     else:
+        # uvicorn raises it again once it has stopped; a stop that was asked for is 0.
+        signal.signal(signal.SIGTERM, lambda *_: None)
         server.run(sockets=[listener])
         if not server.started:
             raise typer.Exit(3)
@@ -81,7 +84,7 @@ def _serve(listener: socket.socket, *, workers: int, reload: bool) -> None:
 
 def _greet(settings: "Settings", host: str, port: int) -> None:
     from rich.console import Console
-    from rich.table import Table
+    from rich.markup import escape
 
     shown = f"[{host}]" if ":" in host else host
     base = settings.public_url or f"http://{shown}:{port}"
@@ -93,10 +96,8 @@ def _greet(settings: "Settings", host: str, port: int) -> None:
         shown_url = settings.resolved_database_url.render_as_string(hide_password=True)
         lines["Database"] = shown_url
     lines["First admin"] = "bedplate users create EMAIL --name NAME --role admin"
-    table = Table.grid(padding=(0, 2))
-    for name, value in lines.items():
-        table.add_row(f"  [dim]{name}[/]", value)
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"\n  [bold]Bedplate[/] is serving ({settings.environment})\n")
-    console.print(table)
+    for name, value in lines.items():
+        console.print(f"  [dim]{name:<11}[/]  {escape(value)}")
     console.print("\n  [dim]Stop with Ctrl-C[/]\n")

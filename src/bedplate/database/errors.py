@@ -27,8 +27,9 @@ _GONE: Final = (
     asyncpg.DeadlockDetectedError,
     asyncpg.LockNotAvailableError,
 )
-# The primary codes: busy, locked, no memory, read-only, I/O error, full, can't open.
-_SQLITE_TROUBLE: Final = {5, 6, 7, 8, 10, 13, 14}
+# The primary codes: busy, locked, no memory, read-only, I/O error, corrupt, full, can't
+# open, not a database.
+_SQLITE_TROUBLE: Final = {5, 6, 7, 8, 10, 11, 13, 14, 26}
 
 
 def translate(error: BaseException, metadata: sa.MetaData) -> APIError | None:
@@ -49,8 +50,8 @@ def is_unavailable(error: BaseException | None) -> bool:
         return True  # of the pool
     if isinstance(error, exc.DBAPIError):
         return error.connection_invalidated or is_unavailable(_driver_error(error))
-    if isinstance(error, sqlite3.OperationalError):
-        return (error.sqlite_errorcode & 0xFF) in _SQLITE_TROUBLE
+    if isinstance(error, sqlite3.DatabaseError):
+        return (getattr(error, "sqlite_errorcode", 0) & 0xFF) in _SQLITE_TROUBLE
     return isinstance(error, _GONE)
 
 

@@ -48,6 +48,7 @@ _BY_STATUS: Mapping[int, type[APIError]] = {
 
 
 _LONGEST_NAME = 100
+_MOST_DETAILS = 50  # or a body of unknown names is answered with six times its size
 
 
 class ErrorDetail(BaseModel):
@@ -112,7 +113,8 @@ async def _handle_api_error(_request: Request, error: Exception) -> Response:
 async def _handle_invalid_request(_request: Request, error: Exception) -> Response:
     """422 with fields and messages only: `errors()` also holds the rejected input."""
     assert isinstance(error, RequestValidationError)
-    details = [Detail(_field(e["loc"]), _message(e)) for e in error.errors()]
+    found = error.errors()[:_MOST_DETAILS]
+    details = [Detail(_field(e["loc"]), _message(e)) for e in found]
     return render(ValidationFailed(details=details))
 
 

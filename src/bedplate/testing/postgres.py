@@ -31,13 +31,24 @@ def local_postgres(**settings: Any) -> Iterator[str]:
     Raises:
         PostgresError: there are no binaries, or the server doesn't start.
     """
+    with local_server(**settings) as server:
+        yield server.url
+
+
+@contextlib.contextmanager
+def local_server(**settings: Any) -> Iterator["LocalPostgres"]:
+    """The same, for tests that kill the server and start it again.
+
+    Raises:
+        PostgresError: there are no binaries, or the server doesn't start.
+    """
     with contextlib.ExitStack() as stack:
         home = _make_home()
         stack.callback(shutil.rmtree, home, ignore_errors=True)
         server = LocalPostgres(home)
         server.start(**settings)
         stack.callback(server.stop)
-        yield server.url
+        yield server
 
 
 class LocalPostgres:

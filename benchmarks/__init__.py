@@ -1,0 +1,1 @@
+"""What a request costs: the service beside the least that the same work could cost."""

@@ -1,0 +1,210 @@
+"""`python -m benchmarks`: what a request costs, beside the least it could cost."""
+
+import asyncio
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
+from enum import StrEnum
+from pathlib import Path
+from statistics import median
+from typing import Annotated, Any, NamedTuple
+
+import asyncpg
+import typer
+
+from bedplate.testing.postgres import local_postgres
+from benchmarks.client import ask
+from benchmarks.load import Load, Outcome, run
+from benchmarks.scenarios import NAMES, Scenario, make_scenarios
+from benchmarks.seed import seed
+from benchmarks.servers import Server, cpu_seconds, environment, limit, service
+
+_WARM_UP_SECONDS = 0.5
+_SECRETS = ("access_token", "refresh_token")  # new ones in each answer
+# What a server has that keeps its data; `local_postgres` trades it for speed.
+_DURABLE = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
+
+
+class Database(StrEnum):
+    postgresql = "postgresql"
+    sqlite = "sqlite"
+    both = "both"
+
+
+class Bench(NamedTuple):
+    """Two servers on one database."""
+
+    service: Server
+    limit: Server
+    scenarios: list[Scenario]
+    database_pid: int | None
+    """PostgreSQL's; SQLite works inside the servers."""
+
+
+class Sample(NamedTuple):
+    """One server under one scenario for one round."""
+
+    outcome: Outcome
+    cpu_us: float
+    database_us: float
+
+    @property
+    def rate(self) -> float:
+        return self.outcome.requests / self.outcome.seconds
+
+
+def main(
+    database: Annotated[Database, typer.Option()] = Database.both,
+    rounds: Annotated[int, typer.Option(min=1)] = 3,
+    seconds: Annotated[float, typer.Option(help="Of each load.")] = 3.0,
+    only: Annotated[
+        list[str] | None, typer.Option(help=f"Of: {', '.join(NAMES)}; repeatable.")
+    ] = None,
+    users: Annotated[int, typer.Option(min=60)] = 100_000,
+    connections: Annotated[int, typer.Option(min=1)] = 16,
+    quick: Annotated[bool, typer.Option(help="One short round; rough.")] = False,
+    check: Annotated[bool, typer.Option(help="Compare the answers, no load.")] = False,
+) -> None:
+    """Measure the service beside the limit apps; report, judge nothing."""
+    if unknown := set(only or ()) - set(NAMES):
+        raise typer.BadParameter(f"unknown scenarios: {', '.join(unknown)}")
+    rounds, seconds = (1, 1.0) if quick else (rounds, seconds)
+    both = (Database.postgresql, Database.sqlite)
+    for kind in both if database is Database.both else (database,):
+        with _bench(kind, users) as bench:
+            chosen = [s for s in bench.scenarios if not only or s.name in only]
+            _check_answers(bench, chosen)
+            if not check:
+                samples = _measure(bench, chosen, rounds, seconds, connections)
+                _print_table(kind, bench, chosen, samples)
+
+
+@contextmanager
+def _bench(kind: Database, users: int) -> Iterator[Bench]:
+    with ExitStack() as stack:
+        folder = tempfile.TemporaryDirectory(prefix="bedplate-benchmark-")
+        directory = Path(stack.enter_context(folder))
+        is_sqlite = kind is Database.sqlite
+        url = stack.enter_context(
+            nullcontext(f"sqlite:///{directory / 'benchmark.db'}")
+            if is_sqlite
+            else local_postgres(**_DURABLE)
+        )
+        _note(f"{kind}: seeding {users:,} users")
+        accounts = seed(url, users, directory)
+        variables = environment(url, directory)
+        served = stack.enter_context(service(variables, directory))
+        bare = stack.enter_context(limit(kind, variables, directory))
+        pid = None if is_sqlite else asyncio.run(_postmaster(url))
+        yield Bench(served, bare, make_scenarios(served.port, accounts), pid)
+
+
+async def _postmaster(url: str) -> int:
+    connection = await asyncpg.connect(url)
+    try:
+        lines: str = await connection.fetchval("SELECT pg_read_file('postmaster.pid')")
+    finally:
+        await connection.close()
+    return int(lines.partition("\n")[0])
+
+
+def _check_answers(bench: Bench, scenarios: Sequence[Scenario]) -> None:
+    """Both must do the same work, or the comparison says nothing."""
+    for scenario in scenarios:
+        served, bare = (
+            _comparable(ask(server.port, scenario.requests[0]))
+            for server in (bench.service, bench.limit)
+        )
+        if served != bare:
+            _note(f"{scenario.name}: the answers differ:\n{served}\n{bare}")
+            raise typer.Exit(1)
+        _note(f"{scenario.name}: equal answers")
+
+
+def _comparable(answer: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in answer.items() if key not in _SECRETS}
+
+
+Samples = dict[tuple[str, str], list[Sample]]
+
+
+def _measure(
+    bench: Bench,
+    scenarios: Sequence[Scenario],
+    rounds: int,
+    seconds: float,
+    connections: int,
+) -> Samples:
+    """Service and limit in turn, so that a slow minute of the machine hits both."""
+    samples: Samples = {}
+    for number in range(rounds):
+        for scenario in scenarios:
+            for name in ("service", "limit") if number % 2 else ("limit", "service"):
+                server: Server = getattr(bench, name)
+                requests = [request.to_bytes() for request in scenario.requests]
+                load = Load(server.port, requests, seconds, connections)
+                if number == 0:
+                    run(Load(server.port, requests, _WARM_UP_SECONDS, connections))
+                sample = _sample(load, server.pid, bench.database_pid)
+                samples.setdefault((scenario.name, name), []).append(sample)
+                _note(f"{number + 1}/{rounds} {scenario.name} {name} {_brief(sample)}")
+    return samples
+
+
+def _sample(load: Load, pid: int, database_pid: int | None) -> Sample:
+    before = _used(pid, database_pid)
+    outcome = run(load)
+    after = _used(pid, database_pid)
+    cpu, database = (
+        (b - a) * 1e6 / outcome.requests for a, b in zip(before, after, strict=True)
+    )
+    return Sample(outcome, cpu, database)
+
+
+def _used(pid: int, database_pid: int | None) -> tuple[float, float]:
+    return cpu_seconds(pid), cpu_seconds(database_pid) if database_pid else 0.0
+
+
+def _brief(sample: Sample) -> str:
+    return f"{sample.cpu_us:,.0f} µs, {sample.rate:,.0f} requests/s"
+
+
+def _print_table(
+    kind: Database, bench: Bench, scenarios: Sequence[Scenario], samples: Samples
+) -> None:
+    """In Markdown, each figure as `service / limit`."""
+    heads = ["CPU µs a request", "ratio", "requests/s", "p50 ms", "p99 ms"]
+    if bench.database_pid:
+        heads.append("PostgreSQL's CPU µs")
+    print(f"\n| {kind}: service / limit | {' | '.join(heads)} |")
+    print(f"| --- |{' ---: |' * len(heads)}")
+    for scenario in scenarios:
+        served, bare = (samples[scenario.name, name] for name in ("service", "limit"))
+        cells = _cells(served, bare)[: len(heads)]
+        print(f"| {scenario.title} | {' | '.join(cells)} |")
+
+
+def _cells(served: list[Sample], bare: list[Sample]) -> list[str]:
+    ratios = [s.cpu_us / b.cpu_us for s, b in zip(served, bare, strict=True)]
+
+    def pair(figure: Any, digits: int = 0) -> str:
+        values = (median(map(figure, served)), median(map(figure, bare)))
+        return " / ".join(f"{value:,.{digits}f}" for value in values)
+
+    return [
+        pair(lambda sample: sample.cpu_us),
+        f"{median(ratios):.2f}",
+        pair(lambda sample: sample.rate),
+        pair(lambda sample: sample.outcome.p50_ms, 1),
+        pair(lambda sample: sample.outcome.p99_ms, 1),
+        pair(lambda sample: sample.database_us),
+    ]
+
+
+def _note(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    typer.run(main)

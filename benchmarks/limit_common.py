@@ -1,0 +1,166 @@
+"""What the two limit apps share: the token, the bodies and the routes.
+
+A limit app does the service's work with nothing around it: Starlette, the driver, PyJWT
+and msgspec. It gives the same answers, so what the service costs above it is the price
+of the framework, the layers and the features. Passwords and cursors are
+`bedplate.core`'s, which has no framework in it.
+"""
+
+import os
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple, Protocol
+from urllib.parse import parse_qs
+from uuid import UUID
+
+import jwt
+import msgspec
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import StatelessLifespan
+
+from bedplate.core.pagination import Cursors, Position, page_count
+from bedplate.core.security import AccessTokens, check_password, derive_key
+
+DATABASE_URL = os.environ["BEDPLATE_DATABASE_URL"]
+SESSION_DAYS = 60
+_SECRET = os.environ["BEDPLATE_SECRET_KEY"].encode()
+_KEY = derive_key(_SECRET, "access tokens")
+_LIFETIME = timedelta(minutes=int(os.environ["BEDPLATE_ACCESS_TOKEN_MINUTES"]))
+_tokens = AccessTokens(_KEY, issuer="bedplate", lifetime=_LIFETIME)
+_cursors = Cursors(derive_key(_SECRET, "list cursors"))
+_encode = msgspec.json.Encoder().encode
+
+
+class Claims(NamedTuple):
+    session_id: UUID
+    user_id: UUID
+    now: datetime
+
+
+class UserBody(msgspec.Struct):
+    id: UUID
+    email: str
+    name: str
+    role: str
+    is_active: bool
+    email_verified: bool
+    created_at: datetime
+    updated_at: datetime
+
+
+class PageRequest(NamedTuple):
+    number: int
+    size: int
+
+    @property
+    def skipped(self) -> int:
+        return (self.number - 1) * self.size
+
+
+class Store(Protocol):
+    """The statements. Each method first reads the caller: a session and its user."""
+
+    async def user(self, claims: Claims, user_id: UUID) -> UserBody: ...
+
+    async def page(
+        self, claims: Claims, page: PageRequest
+    ) -> tuple[int, list[UserBody]]: ...
+
+    async def after(
+        self, claims: Claims, position: Position | None, rows: int
+    ) -> list[UserBody]: ...
+
+    async def account(self, email: str) -> tuple[UUID, str]: ...
+
+    async def open_session(self, user_id: UUID) -> UUID: ...
+
+
+def make_app(store: Store, lifespan: StatelessLifespan[Starlette]) -> Starlette:
+    async def live(_request: Request) -> Response:
+        return _json({"status": "ok"})
+
+    async def create_token(request: Request) -> Response:
+        form = parse_qs((await request.body()).decode())
+        user_id, hashed_password = await store.account(form["username"][0])
+        check = await check_password(form["password"][0], hashed_password)
+        if not check.ok:
+            raise PermissionError
+        return _json(_token(user_id, await store.open_session(user_id)))
+
+    async def get_user(request: Request) -> Response:
+        user_id = UUID(request.path_params["user_id"])
+        return _json(await store.user(_verify(request), user_id))
+
+    async def list_users(request: Request) -> Response:
+        claims = _verify(request)
+        asked = request.query_params
+        size = int(asked.get("limit", 20))
+        if "cursor" in asked:
+            return _json(await _cursor_page(store, claims, asked["cursor"], size))
+        page = PageRequest(int(asked.get("page", 1)), size)
+        return _json(await _numbered_page(store, claims, page))
+
+    routes = [
+        Route("/health/live", live),
+        Route("/api/v1/auth/token", create_token, methods=["POST"]),
+        Route("/api/v1/users", list_users),
+        Route("/api/v1/users/{user_id}", get_user),
+    ]
+    return Starlette(routes=routes, lifespan=lifespan)
+
+
+async def _numbered_page(
+    store: Store, claims: Claims, page: PageRequest
+) -> dict[str, Any]:
+    total, users = await store.page(claims, page)
+    more = page.skipped + len(users) < total
+    return {
+        "items": users,
+        "total": total,
+        "page": page.number,
+        "limit": page.size,
+        "pages": page_count(total, page.size),
+        "next_cursor": _next_cursor(users) if more else None,
+    }
+
+
+async def _cursor_page(
+    store: Store, claims: Claims, cursor: str, size: int
+) -> dict[str, Any]:
+    position = _cursors.read("-created_at", cursor, datetime) if cursor else None
+    users = await store.after(claims, position, size + 1)
+    shown = users[:size]
+    return {
+        "items": shown,
+        "total": None,
+        "page": None,
+        "limit": size,
+        "pages": None,
+        "next_cursor": _next_cursor(shown) if len(users) > size else None,
+    }
+
+
+def _next_cursor(users: list[UserBody]) -> str:
+    return _cursors.write("-created_at", Position(users[-1].created_at, users[-1].id))
+
+
+def _verify(request: Request) -> Claims:
+    token = request.headers.get("authorization", "")[len("Bearer ") :]
+    claims = jwt.decode(
+        token, _KEY, algorithms=["HS256"], audience="bedplate-api", issuer="bedplate"
+    )
+    return Claims(UUID(claims["sid"]), UUID(claims["sub"]), datetime.now(UTC))
+
+
+def _token(user_id: UUID, session_id: UUID) -> dict[str, Any]:
+    return {
+        "access_token": _tokens.issue(user_id, session_id),
+        "token_type": "bearer",
+        "expires_in": int(_LIFETIME.total_seconds()),
+    }
+
+
+def _json(body: Any) -> Response:
+    return Response(_encode(body), media_type="application/json")

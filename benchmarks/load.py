@@ -1,0 +1,163 @@
+"""The load: keep-alive connections that send prebuilt requests.
+
+It runs in a process of its own (`python -m benchmarks.load`), so that its work is not
+counted as the server's: a `Load` on standard input, an `Outcome` on standard output.
+"""
+
+import asyncio
+import re
+import subprocess
+import sys
+import time
+from itertools import cycle
+from pathlib import Path
+from typing import cast
+
+import msgspec
+import uvloop
+
+ROOT = Path(__file__).parents[1]
+_GRACE_SECONDS = 30  # for answers under way when the time is over
+_CONTENT_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+_HEAD_END = b"\r\n\r\n"
+
+
+class Load(msgspec.Struct):
+    port: int
+    requests: list[bytes]
+    seconds: float
+    connections: int = 16
+    max_requests: int = 1_000_000
+
+
+class Outcome(msgspec.Struct):
+    requests: int
+    seconds: float
+    p50_ms: float
+    p99_ms: float
+
+
+class UnexpectedAnswer(Exception):
+    """An answer that is not a 200."""
+
+
+def run(load: Load) -> Outcome:
+    """Put a server under load, from another process.
+
+    Raises:
+        CalledProcessError: an answer was not 200, or a connection broke.
+    """
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.load"],
+        cwd=ROOT,
+        input=msgspec.msgpack.encode(load),
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    return msgspec.msgpack.decode(done.stdout, type=Outcome)
+
+
+class _Run:
+    """What the connections of one load share."""
+
+    def __init__(self, load: Load) -> None:
+        self._requests = cycle(load.requests)
+        self._left = load.max_requests
+        self._deadline = time.perf_counter() + load.seconds
+        self._open = load.connections
+        self.latencies: list[float] = []
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def next_request(self) -> bytes | None:
+        if not self._left or time.perf_counter() >= self._deadline:
+            return None
+        self._left -= 1
+        return next(self._requests)
+
+    def close_one(self) -> None:
+        self._open -= 1
+        if not self._open and not self.done.done():
+            self.done.set_result(None)
+
+    def fail(self, error: Exception) -> None:
+        if not self.done.done():
+            self.done.set_exception(error)
+
+
+class _Connection(asyncio.Protocol):
+    """Sends a request, waits for all of its answer, sends the next."""
+
+    _transport: asyncio.Transport
+
+    def __init__(self, run: _Run) -> None:
+        self._run = run
+        self._received = b""
+        self._expected = 0  # bytes of the answer; 0 until its head is complete
+        self._sent_at = 0.0
+        self._finished = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # Not to be asserted: uvloop's transports are no subclasses of it.
+        self._transport = cast("asyncio.Transport", transport)
+        self._send()
+
+    def _send(self) -> None:
+        request = self._run.next_request()
+        if request is None:
+            self._finished = True
+            self._transport.close()
+            return
+        self._received, self._expected = b"", 0
+        self._sent_at = time.perf_counter()
+        self._transport.write(request)
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        self._expected = self._expected or _answer_length(self._received)
+        if not self._expected or len(self._received) < self._expected:
+            return
+        self._run.latencies.append(time.perf_counter() - self._sent_at)
+        if self._received.startswith(b"HTTP/1.1 200 "):
+            self._send()
+        else:
+            self._run.fail(UnexpectedAnswer(self._received.decode(errors="replace")))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._finished:
+            self._run.close_one()
+        else:
+            self._run.fail(exc or ConnectionError("the server hung up"))
+
+
+def _answer_length(received: bytes) -> int:
+    head = received.find(_HEAD_END)
+    if head < 0:
+        return 0
+    length = _CONTENT_LENGTH.search(received, 0, head)
+    return head + len(_HEAD_END) + (int(length[1]) if length else 0)
+
+
+async def _run_load(load: Load) -> Outcome:
+    loop = asyncio.get_running_loop()
+    started = time.perf_counter()
+    run = _Run(load)
+    for _ in range(load.connections):
+        await loop.create_connection(lambda: _Connection(run), "127.0.0.1", load.port)
+    async with asyncio.timeout(load.seconds + _GRACE_SECONDS):
+        await run.done
+    return _outcome(run.latencies, time.perf_counter() - started)
+
+
+def _outcome(latencies: list[float], seconds: float) -> Outcome:
+    ordered = sorted(latencies)
+    p50, p99 = (1000 * ordered[int(len(ordered) * q)] for q in (0.5, 0.99))
+    return Outcome(len(ordered), seconds, p50, p99)
+
+
+def main() -> None:
+    load = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=Load)
+    sys.stdout.buffer.write(msgspec.msgpack.encode(uvloop.run(_run_load(load))))
+
+
+if __name__ == "__main__":
+    main()

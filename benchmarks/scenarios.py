@@ -1,0 +1,48 @@
+"""What is asked of both servers, as prebuilt requests."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+from urllib.parse import urlencode
+
+from benchmarks.client import Request, ask
+from benchmarks.seed import ADMIN_EMAIL, PASSWORD, Account
+
+PAGE_SIZE = 20
+_SAMPLE = 1_000  # accounts that are asked for in turn
+_FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+
+
+class Scenario(NamedTuple):
+    name: str
+    title: str
+    requests: Sequence[Request]
+
+
+def make_scenarios(port: int, accounts: Sequence[Account]) -> list[Scenario]:
+    """Every scenario, as an admin who signs in at this port."""
+    token = ask(port, sign_in(ADMIN_EMAIL))["access_token"]
+    bearer = {"Authorization": f"Bearer {token}"}
+
+    def get(path: str) -> Request:
+        return Request("GET", f"/api/v1/users{path}", bearer)
+
+    users = accounts[1 : _SAMPLE + 1]
+    last = len(accounts) // PAGE_SIZE
+    deep = ask(port, get(f"?page={last - 1}"))["next_cursor"]
+    return [
+        Scenario("live", "no database", [Request("GET", "/health/live")]),
+        Scenario("sign-in", "sign-in", [sign_in(user.email) for user in users]),
+        Scenario("get", "GET one user", [get(f"/{user.id}") for user in users]),
+        Scenario("page", "list 20 users + total", [get("?page=1")]),
+        Scenario("deep-page", f"the same, page {last}", [get(f"?page={last}")]),
+        Scenario("cursor", "20 users by cursor", [get("?cursor=")]),
+        Scenario("deep-cursor", "the same, near the end", [get(f"?cursor={deep}")]),
+    ]  # fmt: skip
+
+
+NAMES = ("live", "sign-in", "get", "page", "deep-page", "cursor", "deep-cursor")
+
+
+def sign_in(email: str) -> Request:
+    form = urlencode({"username": email, "password": PASSWORD})
+    return Request("POST", "/api/v1/auth/token", _FORM, form.encode())

@@ -1,0 +1,153 @@
+"""The real program for tests: `bedplate serve` and other commands, in processes."""
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import httpx
+
+from bedplate.config import PREFIX
+
+PROGRAM = (str(Path(sys.executable).with_name("bedplate")),)
+START_SECONDS = 30
+STOP_SECONDS = 20
+
+
+class ServerError(Exception):
+    """The server didn't start; the text is what it said."""
+
+
+def run_command(
+    folder: Path,
+    *arguments: str,
+    program: Sequence[str] = PROGRAM,
+    stdin: str = "",
+    **settings: Any,
+) -> subprocess.CompletedProcess[str]:
+    """Run `bedplate …` in a folder to its end.
+
+    Of the environment it gets these settings and nothing else of ours:
+    `run_command(folder, "migrate", database_url=url)`.
+    """
+    return subprocess.run(
+        [*program, *arguments],
+        cwd=folder,
+        env=_environment(settings),
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=START_SECONDS,
+        check=False,
+    )
+
+
+@contextlib.contextmanager
+def serving(
+    folder: Path,
+    *arguments: str,
+    program: Sequence[str] = PROGRAM,
+    **settings: Any,
+) -> Iterator["Server"]:
+    """`bedplate serve` in a folder, ready, on a port that is free; gone afterwards.
+
+    Raises:
+        ServerError: it ended, or didn't get ready in time.
+    """
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        process = subprocess.Popen(
+            [*program, "serve", "--port", "0", *arguments],
+            cwd=folder,
+            env=_environment({"rate_limits_enabled": False, **settings}),
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            start_new_session=True,  # so that `kill` reaches the workers too
+        )
+        server = Server(process, out, err)
+        try:
+            server.wait_until_ready()
+            yield server
+        finally:
+            server.kill()
+
+
+class Server:
+    """A running `bedplate serve`."""
+
+    def __init__(
+        self, process: subprocess.Popen[bytes], out: IO[str], err: IO[str]
+    ) -> None:
+        self.process = process
+        self.url = ""
+        self._out = out
+        self._err = err
+
+    @property
+    def api(self) -> str:
+        return f"{self.url}/api/v1"
+
+    @property
+    def output(self) -> str:
+        """What it has written to standard output so far."""
+        return _text(self._out)
+
+    @property
+    def errors(self) -> str:
+        """What it has written to standard error so far, its log."""
+        return _text(self._err)
+
+    def wait_until_ready(self) -> None:
+        """Raises ServerError when it doesn't come up."""
+        deadline = time.monotonic() + START_SECONDS
+        while not self._is_ready():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise ServerError(self.output + self.errors)
+            time.sleep(0.05)
+
+    def _is_ready(self) -> bool:
+        if not self.url and (found := re.search(r"(http://\S+)/api/v1", self.output)):
+            self.url = found[1]
+        try:
+            return bool(self.url) and _answers(f"{self.url}/health/ready")
+        except httpx.TransportError:
+            return False
+
+    def terminate(self) -> None:
+        """Ask it to stop, as a process manager does."""
+        self.process.terminate()
+
+    def wait(self) -> int:
+        """Its exit code, once it has ended.
+
+        Raises:
+            subprocess.TimeoutExpired: it doesn't end.
+        """
+        return self.process.wait(STOP_SECONDS)
+
+    def kill(self) -> None:
+        """End it and its workers at once, as a power cut would."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(STOP_SECONDS)
+
+
+def _answers(url: str) -> bool:
+    return httpx.get(url, timeout=5).status_code == httpx.codes.OK
+
+
+def _text(file: IO[str]) -> str:
+    return os.pread(file.fileno(), 1 << 20, 0).decode(errors="replace")
+
+
+def _environment(settings: dict[str, Any]) -> dict[str, str]:
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(PREFIX)}
+    ours = {f"{PREFIX}{name.upper()}": str(v) for name, v in settings.items()}
+    return {**inherited, **ours, "NO_COLOR": "1"}

@@ -1,0 +1,75 @@
+"""PostgreSQL goes away under a running server, and comes back."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from bedplate.testing.postgres import LocalPostgres, local_server
+from bedplate.testing.servers import run_command, serving
+
+PASSWORD = "Passw0rd-of-tests"
+NEWCOMER = {"email": "first@example.com", "name": "First", "password": PASSWORD}
+LATECOMER = {**NEWCOMER, "email": "second@example.com"}
+RECOVERY_SECONDS = 20
+# Or what was acknowledged just before the kill is gone, by the test kit's choice.
+DURABLE = {"synchronous_commit": "on"}
+
+
+@pytest.fixture
+def postgres() -> Iterator[LocalPostgres]:
+    with local_server(**DURABLE) as server:
+        yield server
+
+
+def sign_in(client: httpx.Client) -> None:
+    client.post("/users", json=NEWCOMER)
+    form = {"username": NEWCOMER["email"], "password": PASSWORD}
+    token = client.post("/auth/token", data=form).json()["access_token"]
+    client.headers["Authorization"] = f"Bearer {token}"
+
+
+def assert_unavailable(answer: httpx.Response) -> None:
+    assert answer.status_code == 503
+    assert int(answer.headers["retry-after"]) > 0
+    error = answer.json()["error"]
+    assert error["code"] == "SERVICE_UNAVAILABLE"
+    assert error["request_id"] == answer.headers["x-request-id"]
+    assert error.keys() == {"code", "message", "details", "request_id"}
+
+
+def test_it_answers_503_while_the_database_is_down_and_recovers_by_itself(
+    postgres: LocalPostgres, tmp_path: Path
+) -> None:
+    run_command(tmp_path, "migrate", database_url=postgres.url)
+    with (
+        serving(tmp_path, database_url=postgres.url) as server,
+        httpx.Client(base_url=server.api, timeout=30) as client,
+    ):
+        sign_in(client)
+        assert client.get("/users/me").status_code == 200
+
+        postgres.kill()
+        assert_unavailable(client.get("/users/me"))
+        assert_unavailable(client.post("/users", json=LATECOMER))
+        assert_unavailable(client.get("/users/me"))
+        ready = httpx.get(f"{server.url}/health/ready", timeout=30)
+        live = httpx.get(f"{server.url}/health/live", timeout=30)
+        assert (ready.status_code, live.status_code) == (503, 200)
+        assert ready.json()["checks"]["database"] == "failed"
+
+        postgres.start(**DURABLE)
+        assert_recovers(client)
+        assert client.post("/users", json=LATECOMER).status_code == 201
+        assert server.process.poll() is None
+
+
+def assert_recovers(client: httpx.Client) -> None:
+    """Until then it may be unavailable, and nothing else."""
+    deadline = time.monotonic() + RECOVERY_SECONDS
+    while (answer := client.get("/users/me")).status_code != 200:
+        assert_unavailable(answer)
+        assert time.monotonic() < deadline, "it doesn't recover"
+        time.sleep(0.1)

@@ -1,0 +1,115 @@
+"""`bedplate serve` as a person starts it."""
+
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+
+from bedplate.testing.servers import Server, run_command, serving
+
+PASSWORD = "Passw0rd-of-tests"
+
+
+def connect(server: Server) -> httpx.Client:
+    # Each request on a connection of its own, so that of two workers both get some.
+    headers = {"Connection": "close"}
+    return httpx.Client(base_url=server.api, headers=headers, timeout=30)
+
+
+def sign_up(client: httpx.Client, email: str) -> int:
+    body = {"email": email, "name": "Newcomer", "password": PASSWORD}
+    return client.post("/users", json=body).status_code
+
+
+def sign_in(client: httpx.Client, email: str) -> dict[str, str]:
+    """The headers of whoever is signed in."""
+    form = {"username": email, "password": PASSWORD}
+    token = client.post("/auth/token", data=form).json()["access_token"]
+    return {"Authorization": f"Bearer {token}"}
+
+
+def test_it_serves_from_an_empty_folder_with_nothing_set_up(tmp_path: Path) -> None:
+    with serving(tmp_path) as server, connect(server) as client:
+        assert sign_up(client, "first@example.com") == 201
+        me = client.get("/users/me", headers=sign_in(client, "first@example.com"))
+        docs = client.get(f"{server.url}/docs")
+
+    assert me.json()["email"] == "first@example.com"
+    assert docs.status_code == 200
+
+
+def test_it_says_where_everything_is(tmp_path: Path) -> None:
+    with serving(tmp_path) as server:
+        said = server.output
+
+    assert "Bedplate is serving (development)" in said
+    assert f"{server.url}/api/v1" in said
+    assert f"{server.url}/docs" in said
+    assert str(tmp_path / ".bedplate") in said
+    assert "bedplate users create" in said
+
+
+def test_as_a_python_module_it_serves_any_folder_again_with_its_data(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "a folder, ünusual"
+    folder.mkdir()
+    program = (sys.executable, "-m", "bedplate")
+    settings = {"database_url": "sqlite:///kept.db"}
+    with (
+        serving(folder, program=program, **settings) as server,
+        connect(server) as client,
+    ):
+        sign_up(client, "kept@example.com")
+        headers = sign_in(client, "kept@example.com")
+
+    with serving(folder, **settings) as server, connect(server) as client:
+        answer = client.get("/users/me", headers=headers)
+
+    assert answer.json()["email"] == "kept@example.com"
+    assert (folder / "kept.db").exists()
+
+
+def test_two_workers_share_accounts_and_sessions(
+    database_url: str, tmp_path: Path
+) -> None:
+    addresses = [f"user{number}@example.com" for number in range(12)]
+    settings = {"database_url": database_url}
+    with (
+        serving(tmp_path, "--workers", "2", **settings) as server,
+        connect(server) as client,
+        ThreadPoolExecutor(6) as threads,
+    ):
+        created = list(threads.map(lambda email: sign_up(client, email), addresses))
+        headers = sign_in(client, addresses[0])
+        reads = [client.get("/users/me", headers=headers) for _ in range(30)]
+        started = server.errors.count("Started server process")
+
+        server.terminate()
+        code = server.wait()
+
+    assert created == [201] * 12
+    assert [answer.status_code for answer in reads] == [200] * 30
+    assert started == 2
+    assert code == 0
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_on_postgresql_it_shows_the_database_without_the_password(
+    database_url: str, tmp_path: Path
+) -> None:
+    url = database_url.replace("bedplate@", "bedplate:marker-secret@")
+    with serving(tmp_path, database_url=url) as server:
+        said = server.output + server.errors
+
+    assert "postgresql://bedplate:***@" in said
+    assert "marker-secret" not in said
+
+
+def test_help_names_every_command(tmp_path: Path) -> None:
+    said = run_command(tmp_path, "--help").stdout
+
+    for command in ("serve", "migrate", "users", "routes", "openapi", "doctor"):
+        assert command in said

@@ -1,0 +1,77 @@
+import subprocess
+import sys
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import msgspec
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def run_module(*arguments: str, given: bytes = b"") -> tuple[int, str]:
+    """Exit code and standard error."""
+    done = subprocess.run(
+        [sys.executable, "-m", *arguments],
+        cwd=ROOT,
+        input=given,
+        capture_output=True,
+        timeout=300,
+        check=False,
+    )
+    return done.returncode, done.stderr.decode()
+
+
+@pytest.mark.parametrize("database", ["postgresql", "sqlite"])
+def test_the_limit_app_answers_every_scenario_as_the_service_does(
+    database: str,
+) -> None:
+    code, told = run_module(
+        "benchmarks", "--check", "--users", "100", "--database", database
+    )
+
+    assert code == 0, told
+    assert told.count("equal answers") == 7
+
+
+class Answers(BaseHTTPRequestHandler):
+    """200 at `/ok`, 401 elsewhere."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self.send_response(200 if self.path == "/ok" else 401)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+    def log_message(self, *_arguments: object) -> None: ...
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
+        server.daemon_threads = True
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_port
+        server.shutdown()
+
+
+@pytest.mark.parametrize(("path", "accepted"), [("/ok", True), ("/refused", False)])
+def test_a_load_counts_only_if_every_answer_is_200(
+    port: int, path: str, accepted: bool
+) -> None:
+    load = {
+        "port": port,
+        "requests": [f"GET {path} HTTP/1.1\r\nHost: test\r\n\r\n".encode()],
+        "seconds": 60,
+        "connections": 2,
+        "max_requests": 20,
+    }
+
+    code, told = run_module("benchmarks.load", given=msgspec.msgpack.encode(load))
+
+    assert (code == 0) is accepted, told
+    assert ("UnexpectedAnswer" in told) is not accepted
