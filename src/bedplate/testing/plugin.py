@@ -70,6 +70,7 @@ def settings(
         "secret_key": TEST_KEY,
         "log_level": "warning",
         "pool_size": 10,
+        "rate_limits_enabled": False,  # a test of limits turns them on
     }
     return Settings.load(_env_file=None, **{**values, **setting_overrides})
 
