@@ -1,20 +1,22 @@
 """What a module brings to an application, said in one object."""
 
+from __future__ import annotations
+
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-from fastapi import APIRouter
-from starlette.requests import Request
 
 from bedplate.core.permissions import Caller
 from bedplate.database import Base
 from bedplate.jobs import Job
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # a service reaches this file, and must not reach a framework
+    from fastapi import APIRouter
+    from starlette.requests import Request
+
     from bedplate.runtime import Runtime
 
-Authenticate = Callable[[Request], Awaitable[Caller]]
+Authenticate = Callable[["Request"], Awaitable[Caller]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +35,7 @@ class Module:
     jobs: Sequence[Job] = ()
     on_sign_up: Sequence[Job] = ()
     """Jobs to start for each new account, with its `email`."""
-    on_start: Callable[["Runtime"], Awaitable[None]] | None = None
+    on_start: Callable[[Runtime], Awaitable[None]] | None = None
     """Called when an application or a command begins its work."""
     requires: Sequence[str] = ()
     """The modules that must come before this one."""

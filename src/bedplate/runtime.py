@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from starlette.requests import Request
-
 from bedplate.config import Settings
 from bedplate.core.security import AccessTokens, TokenKey
 from bedplate.database import Database
@@ -92,8 +90,3 @@ def make_rate_limits(settings: Settings, database: Database) -> Limits:
         redis_url=redis.get_secret_value() if redis else None,
         enabled=settings.rate_limits_enabled,
     )
-
-
-def runtime_of(request: Request) -> Runtime:
-    runtime: Runtime = request.app.state.runtime
-    return runtime

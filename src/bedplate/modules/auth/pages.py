@@ -19,12 +19,12 @@ from markupsafe import Markup
 from pydantic import ValidationError
 
 from bedplate.core.errors import APIError, Detail, ValidationFailed
+from bedplate.dependencies import runtime_of
 from bedplate.modules.auth.keys import public_key_set
 from bedplate.modules.auth.links import PAGES, Purpose
 from bedplate.modules.auth.recovery import RecoveryService
 from bedplate.modules.users.schemas import PasswordSet
 from bedplate.routing import Router
-from bedplate.runtime import runtime_of
 
 router = Router(include_in_schema=False)
 

@@ -14,7 +14,7 @@ from bedplate.core.errors import (
     ValidationFailed,
 )
 from bedplate.core.permissions import Caller
-from bedplate.dependencies import CurrentUser
+from bedplate.dependencies import CurrentUser, runtime_of
 from bedplate.modules.auth.dependencies import AuthServiceDep, RecoveryServiceDep
 from bedplate.modules.auth.errors import (
     AccountInactive,
@@ -35,7 +35,6 @@ from bedplate.modules.users.errors import EmailTaken
 from bedplate.modules.users.schemas import SessionListResponse
 from bedplate.openapi import errors
 from bedplate.routing import Router
-from bedplate.runtime import runtime_of
 
 router = Router(prefix="/auth", tags=["auth"])
 
