@@ -134,6 +134,12 @@ CommaSeparated = BeforeValidator(_split)
 RoleName = Annotated[str, AfterValidator(_check_role)]
 
 
+def _check_redis_url(value: SecretStr) -> SecretStr:
+    if not value.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
+        raise ValueError("must start with redis://, rediss:// or unix://")
+    return value
+
+
 def _check_rate(value: str) -> str:
     import limits  # here, so that reading settings needs no more than pydantic
 
@@ -235,7 +241,7 @@ class Settings(BaseSettings):
         "are at `/.well-known/jwks.json`.",
     )
     rate_limits_enabled: bool = Field(True, description="Whether limits are enforced.")
-    redis_url: SecretStr | None = Field(
+    redis_url: Annotated[SecretStr, AfterValidator(_check_redis_url)] | None = Field(
         None, description="`redis://…`: count limits there, not in the database."
     )
     limit_failed_sign_ins_per_account: RateLimit = "5 per 5 minutes"

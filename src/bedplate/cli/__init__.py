@@ -65,8 +65,10 @@ def describe(error: Exception) -> str | None:
     if isinstance(error, SettingsError | SchemaError | ModuleError):
         return str(error)
     if isinstance(error, APIError):
-        details = "; ".join(detail.message for detail in error.details or ())
-        return f"{error.message}{': ' + details if details else ''}{_cause(error)}"
+        wrong = [
+            f"{d.field.removeprefix('body.')}: {d.message}" for d in error.details or ()
+        ]
+        return "; ".join(wrong) or f"{error.message}{_cause(error)}"
     return None
 
 
