@@ -29,10 +29,12 @@ from typing import Any, NamedTuple, cast
 
 import msgspec
 from fastapi import APIRouter, FastAPI, params
+from fastapi.datastructures import DefaultPlaceholder
 from fastapi.dependencies.models import Dependant
 from fastapi.dependencies.utils import request_body_to_args, request_params_to_args
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
+from fastapi.utils import is_body_allowed_for_status_code
 from pydantic_core import PydanticUndefined
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
@@ -120,6 +122,8 @@ class Route(APIRoute):
         async def handle(request: Request) -> Response:
             request = JSONRequest(request.scope, request.receive)
             check_media_type(request, accepted)
+            if accepted is _JSON and await request.body():
+                await request.json()  # kept; FastAPI would make a 400 of our refusal
             return await handler(request)
 
         return handle
@@ -306,10 +310,24 @@ def _is_plain(route: Any) -> bool:
         _is_async_function(route.dependant.call)
         and _is_known(route.dependant)
         and route.stream_item_field is None
-        and not route.response_model_exclude_unset
-        and not route.response_model_exclude_none
-        and not route.response_model_exclude_defaults
+        and _answers_plain_json(route)
         and not isinstance(getattr(route.body_field, "field_info", None), params.File)
+    )
+
+
+def _answers_plain_json(route: Any) -> bool:
+    """Whether the answer is the declared model as it stands, or nothing at all."""
+    if route.response_field is None and is_body_allowed_for_status_code(
+        route.status_code
+    ):
+        return False
+    return isinstance(route.response_class, DefaultPlaceholder) and not (
+        route.response_model_exclude_unset
+        or route.response_model_exclude_none
+        or route.response_model_exclude_defaults
+        or route.response_model_include
+        or route.response_model_exclude
+        or not route.response_model_by_alias
     )
 
 

@@ -1,0 +1,120 @@
+"""The running service, against all that its OpenAPI document allows and forbids.
+
+Schemathesis makes requests from the document, right and wrong ones, and compares each
+answer with it: status, media type, headers and schema.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+from uuid import UUID
+
+import schemathesis
+import uvicorn
+from httpx import AsyncClient
+from hypothesis import HealthCheck, Phase, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis.errors import Unsatisfiable
+from schemathesis import Case, GenerationMode
+from schemathesis.checks import CHECKS, load_all_checks
+from schemathesis.schemas import APIOperation
+
+from bedplate.main import Application
+from bedplate.testing.plugin import MakeUser
+
+load_all_checks()
+
+NOT_CHECKED = CHECKS.get_by_names(
+    [
+        # A schema can't say all that makes a password or an address a good one.
+        "positive_data_acceptance",
+        # These follow one resource through several requests, which is not done here.
+        "use_after_free",
+        "ensure_resource_availability",
+        "object_level_authorization",
+    ]
+)
+EXAMPLES = 10
+
+Statuses = dict[str, set[int]]
+NextUser = Callable[[], UUID]
+
+
+async def test_every_answer_is_as_the_document_says(
+    app: Application, as_admin: AsyncClient, make_user: MakeUser
+) -> None:
+    loop = asyncio.get_running_loop()
+
+    def next_user() -> UUID:
+        return asyncio.run_coroutine_threadsafe(make_user(), loop).result(10).id
+
+    token = as_admin.headers["Authorization"]
+    async with serving(app) as url:
+        examination = Examination(url, token, next_user)
+        seen = await asyncio.to_thread(examination.run, app.openapi())
+
+    for label, statuses in seen.items():
+        if label != "DELETE /api/v1/users/me":  # the caller is the last admin
+            assert min(statuses) < 300, f"{label} has never succeeded"
+        assert max(statuses) >= 400, f"{label} has never refused"
+    assert len(seen) >= 11
+
+
+@asynccontextmanager
+async def serving(app: Application) -> AsyncIterator[str]:
+    """The application on a real server, for a while."""
+    config = uvicorn.Config(app, port=0, lifespan="off", log_config=None)
+    server = uvicorn.Server(config)
+    task = asyncio.create_task(server.serve())
+    async with asyncio.timeout(10):
+        while not server.started:  # noqa: ASYNC110, uvicorn has no event for it
+            await asyncio.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        await task
+
+
+class Examination:
+    """Asks every operation, as an admin and as a stranger, and notes what it said."""
+
+    def __init__(self, url: str, token: str, next_user: NextUser) -> None:
+        self.url = url
+        self.callers: list[dict[str, str]] = [{"Authorization": token}, {}]
+        self.next_user = next_user
+        self.seen: Statuses = defaultdict(set)
+
+    def run(self, document: dict[str, Any]) -> Statuses:
+        for found in schemathesis.openapi.from_dict(document).get_all_operations():
+            for mode in GenerationMode:
+                self.examine(found.ok(), mode)
+        return self.seen
+
+    def examine(self, operation: APIOperation, mode: GenerationMode) -> None:
+        @hypothesis_settings(
+            max_examples=EXAMPLES,
+            derandomize=True,
+            deadline=None,
+            database=None,
+            phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(case=operation.as_strategy(generation_mode=mode))
+        def ask_all(case: Case) -> None:
+            if mode is GenerationMode.POSITIVE and "user_id" in case.path_parameters:
+                case.path_parameters["user_id"] = str(self.next_user())
+            for headers in self.callers:
+                self.ask(case, headers)
+
+        with suppress(Unsatisfiable):  # there is no wrong way to ask for /users/me
+            ask_all()
+
+    def ask(self, case: Case, headers: dict[str, str]) -> None:
+        answer = case.call_and_validate(
+            self.url, headers=headers, excluded_checks=NOT_CHECKED
+        )
+        self.seen[case.operation.label].add(answer.status_code)
