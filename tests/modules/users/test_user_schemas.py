@@ -1,7 +1,5 @@
-import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
 from bedplate.modules.users.schemas import normalise_email
 
