@@ -223,7 +223,7 @@ async def test_each_request_without_an_id_gets_its_own(client: AsyncClient) -> N
 async def test_only_visible_ascii_of_128_characters_is_kept_as_an_id(
     client: AsyncClient, sent: bytes
 ) -> None:
-    answer = await client.get("/users/me", headers={"X-Request-ID": sent})
+    answer = await client.get("/users/me", headers={b"X-Request-ID": sent})
 
     acceptable = re.fullmatch(rb"[!-~]{1,128}", sent) is not None
     given_back = answer.headers["x-request-id"]

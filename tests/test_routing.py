@@ -45,6 +45,7 @@ async def stock(settings: Settings) -> AsyncIterator[Application]:
 JSON = {"Content-Type": "application/json"}
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 SIGN_UP = {"email": "{n}@example.com", "name": "New", "password": "Correct-h0rse"}
+PATCHES: list[Any] = [{}, {"name": "N"}, {"name": None}, {"role": "x", "nope": 1}, []]
 SIGN_IN = {"username": "user@example.com", "password": PASSWORD}
 
 
@@ -54,7 +55,7 @@ def corpus(user: User) -> Iterator[tuple[str, str, dict[str, Any]]]:
     for path in ("/users/me", one, f"/users/{uuid7()}", "/users/no-uuid"):
         for method in ("GET", "HEAD", "OPTIONS", "PUT", "TRACE"):
             yield method, path, {}
-        for body in ({}, {"name": "N"}, {"name": None}, {"role": "x", "nope": 1}, []):
+        for body in PATCHES:
             yield "PATCH", path, {"json": body}
     for raw in (
         b"",
