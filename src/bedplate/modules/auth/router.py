@@ -22,6 +22,7 @@ from bedplate.modules.auth.errors import (
     InvalidPassword,
 )
 from bedplate.modules.auth.schemas import (
+    AcceptedResponse,
     EmailChange,
     EmailOnly,
     PasswordChange,
@@ -107,12 +108,16 @@ async def change_password(
 
 @router.post(
     "/password/forgot",
+    response_model=AcceptedResponse,
     status_code=status.HTTP_202_ACCEPTED,
     responses=errors(RateLimited),
 )
-async def forgot_password(recovery: RecoveryServiceDep, data: EmailOnly) -> None:
+async def forgot_password(
+    recovery: RecoveryServiceDep, data: EmailOnly
+) -> AcceptedResponse:
     """Ask for a link to choose a new password."""
     await recovery.forgot_password(data.email)
+    return AcceptedResponse("accepted")
 
 
 @router.post(
@@ -127,12 +132,16 @@ async def reset_password(recovery: RecoveryServiceDep, data: PasswordReset) -> N
 
 @router.post(
     "/email/verify/request",
+    response_model=AcceptedResponse,
     status_code=status.HTTP_202_ACCEPTED,
     responses=errors(RateLimited),
 )
-async def request_verification(recovery: RecoveryServiceDep, data: EmailOnly) -> None:
+async def request_verification(
+    recovery: RecoveryServiceDep, data: EmailOnly
+) -> AcceptedResponse:
     """Ask for a link to verify one's address."""
     await recovery.request_verification(data.email)
+    return AcceptedResponse("accepted")
 
 
 @router.post(
@@ -147,14 +156,16 @@ async def verify_email(recovery: RecoveryServiceDep, data: TokenOnly) -> None:
 
 @router.post(
     "/email/change",
+    response_model=AcceptedResponse,
     status_code=status.HTTP_202_ACCEPTED,
     responses=errors(InvalidPassword, RateLimited),
 )
 async def request_email_change(
     recovery: RecoveryServiceDep, caller: CurrentUser, data: EmailChange
-) -> None:
+) -> AcceptedResponse:
     """Ask for a link to take another address."""
     await recovery.request_email_change(caller, data.new_email, data.current_password)
+    return AcceptedResponse("accepted")
 
 
 @router.post(

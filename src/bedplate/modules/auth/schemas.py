@@ -54,6 +54,12 @@ class TokenResponse(ResponseSchema, frozen=True):
     refresh_token: str
 
 
+class AcceptedResponse(ResponseSchema, frozen=True):
+    """The same whether or not there was anything to do."""
+
+    status: Literal["accepted"]
+
+
 class PasswordChange(Schema):
     current_password: Password
     new_password: NewPassword
