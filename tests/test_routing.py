@@ -3,7 +3,7 @@
 import inspect
 import re
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Annotated, Any
 
 import pytest
@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uuid_utils.compat import uuid7
 
 from bedplate.config import Settings
-from bedplate.dependencies import CurrentUser, SessionDep, get_settings
+from bedplate.dependencies import CurrentUser, SessionDep, get_runtime
 from bedplate.main import Application
 from bedplate.modules.users.models import User
 from bedplate.routing import Router, RouteTable
@@ -117,6 +117,7 @@ VOLATILE = re.compile(
     r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"  # ids
     r"|\d{4}-\d\d-\d\dT[\d:.]+Z"  # instants
     r"|eyJ[\w-]+\.[\w-]+\.[\w-]+"  # tokens
+    r'|(?<="refresh_token":")[\w-]+'
     r"|(?:compiled|stock)\d+@"
 )
 IGNORED_HEADERS = {"date", "content-length"}
@@ -408,8 +409,9 @@ async def test_dependency_overrides_work(
 ) -> None:
     body = {"email": "a@example.com", "name": "A", "password": "Correct-h0rse"}
     closed = settings.model_copy(update={"signup": "closed"})
+    runtime = replace(app.state.runtime, settings=closed)
 
-    app.dependency_overrides[get_settings] = lambda: closed
+    app.dependency_overrides[get_runtime] = lambda: runtime
     assert_refused(await client.post("/users", json=body), 403, "SIGNUP_CLOSED")
     app.dependency_overrides.clear()
     assert (await client.post("/users", json=body)).status_code == 201

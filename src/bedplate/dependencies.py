@@ -10,9 +10,15 @@ from bedplate.config import Settings
 from bedplate.core.errors import NotAuthenticated, PermissionDenied
 from bedplate.core.permissions import ADMIN, Caller
 from bedplate.database import Session
-from bedplate.runtime import Runtime, runtime_of
+from bedplate.runtime import Runtime
 
 TOKEN_URL = "/api/v1/auth/token"  # noqa: S105, it is an address
+
+
+def runtime_of(request: Request) -> Runtime:
+    """What the application that a request came to consists of."""
+    runtime: Runtime = request.app.state.runtime
+    return runtime
 
 
 async def get_runtime(request: Request) -> Runtime:

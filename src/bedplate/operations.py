@@ -13,9 +13,10 @@ from fastapi.responses import HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from bedplate.core.errors import APIError
+from bedplate.dependencies import runtime_of
 from bedplate.metrics import exposition
 from bedplate.migrate import schema_is_at_head
-from bedplate.runtime import Runtime, runtime_of
+from bedplate.runtime import Runtime
 
 router = APIRouter(include_in_schema=False)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bedplate.testing.guards import blocking_calls_raise, example_request, operations
 from blockbuster import BlockingError
 from httpx import AsyncClient
 
@@ -16,7 +17,6 @@ from bedplate.module import Module
 from bedplate.modules import BUILT_IN
 from bedplate.modules.users.models import User
 from bedplate.routing import Router
-from bedplate.testing.guards import blocking_calls_raise, example_request, operations
 from bedplate.testing.plugin import client_for, running
 
 planted = Router(prefix="/planted")

@@ -3,6 +3,12 @@
 from typing import Annotated, Any
 
 import pytest
+from bedplate.testing.guards import (
+    example_request,
+    operations,
+    responses_without_schema,
+    unbounded_inputs,
+)
 from fastapi import Query
 from httpx import ASGITransport, AsyncClient
 from pydantic import BaseModel
@@ -12,18 +18,20 @@ from bedplate.main import Application, create_app
 from bedplate.module import Module
 from bedplate.modules import BUILT_IN
 from bedplate.routing import Router
-from bedplate.testing.guards import (
-    example_request,
-    operations,
-    responses_without_schema,
-    unbounded_inputs,
-)
 from bedplate.testing.plugin import running
 
 KEY = "a key for tests, at least 32 bytes long"
 
 # Whoever adds a line here opens an operation to strangers.
-PUBLIC = {"POST /api/v1/auth/token", "POST /api/v1/users"}
+PUBLIC = {
+    "POST /api/v1/users",
+    "POST /api/v1/auth/token",
+    "POST /api/v1/auth/password/forgot",
+    "POST /api/v1/auth/password/reset",
+    "POST /api/v1/auth/email/verify/request",
+    "POST /api/v1/auth/email/verify",
+    "POST /api/v1/auth/email/change/confirm",
+}
 
 planted = Router(prefix="/planted")
 

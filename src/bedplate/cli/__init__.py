@@ -26,11 +26,12 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command line: an error is one readable line and exit code 1."""
-    from bedplate.cli import inspect, migrate, serve, users
+    from bedplate.cli import inspect, keys, migrate, serve, users
 
     for commands in (serve, migrate, inspect):
         commands.register(app)
     app.add_typer(users.app, name="users")
+    app.add_typer(keys.app, name="keys")
     try:
         app()
     except KeyboardInterrupt:
@@ -64,8 +65,10 @@ def describe(error: Exception) -> str | None:
     if isinstance(error, SettingsError | SchemaError | ModuleError):
         return str(error)
     if isinstance(error, APIError):
-        details = "; ".join(detail.message for detail in error.details or ())
-        return f"{error.message}{': ' + details if details else ''}{_cause(error)}"
+        wrong = [
+            f"{d.field.removeprefix('body.')}: {d.message}" for d in error.details or ()
+        ]
+        return "; ".join(wrong) or f"{error.message}{_cause(error)}"
     return None
 
 

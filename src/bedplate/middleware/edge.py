@@ -2,6 +2,7 @@
 
 import re
 import time
+from collections.abc import Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -11,12 +12,13 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bedplate.core.errors import InternalError, PayloadTooLarge
-from bedplate.log import request_id
+from bedplate.core.origin import Network, Origin, client_address, origin
 from bedplate.metrics import observe_request
 from bedplate.middleware.errors import render
 
 logger = structlog.get_logger()
 
+_LONGEST_USER_AGENT = 255
 _ACCEPTED_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
 # OWASP REST Security Cheat Sheet, "Security headers".
@@ -38,9 +40,16 @@ class Edge:
     over the limit is refused by its declared length, or as soon as it grows past it.
     """
 
-    def __init__(self, app: ASGIApp, *, max_body_bytes: int) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        max_body_bytes: int,
+        trusted_proxies: Sequence[Network] = (),
+    ) -> None:
         self._app = app
         self._max_body_bytes = max_body_bytes
+        self._trusted_proxies = trusted_proxies
         self._log = logger.bind()  # resolved once, not for every request
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -48,12 +57,19 @@ class Edge:
             await self._app(scope, receive, send)
             return
         exchange = _Exchange(scope, send)
-        token = request_id.set(exchange.request_id)
+        token = origin.set(self._origin(exchange))
         try:
             await self._answer(scope, receive, exchange)
         finally:
             exchange.record(self._log)
-            request_id.reset(token)
+            origin.reset(token)
+
+    def _origin(self, exchange: "_Exchange") -> Origin:
+        headers = exchange.headers
+        forwarded_for = headers.getlist("x-forwarded-for")
+        address = client_address(exchange.peer, forwarded_for, self._trusted_proxies)
+        user_agent = headers.get("user-agent", "")[:_LONGEST_USER_AGENT]
+        return Origin(exchange.request_id, address, user_agent or None)
 
     async def _answer(
         self, scope: Scope, receive: Receive, exchange: "_Exchange"
@@ -79,6 +95,7 @@ class _Exchange:
     def __init__(self, scope: Scope, send: Send) -> None:
         self.headers = Headers(scope=scope)
         self.request_id = _request_id(self.headers)
+        self.peer: str | None = (scope.get("client") or (None,))[0]
         self.status = 0
         self._scope = scope
         self._send = send
@@ -107,6 +124,7 @@ class _Exchange:
             path=scope["path"],
             status=self.status,
             ms=round(seconds * 1000, 2),
+            ip=origin.get().address,
             request_id=self.request_id,
         )
 

@@ -1,9 +1,10 @@
 """The built-in modules, lowest first. A user's module can do all that these do."""
 
+from bedplate.modules.audit import module as audit
 from bedplate.modules.auth import module as auth
 from bedplate.modules.emails import module as emails
 from bedplate.modules.users import module as users
 
-BUILT_IN = (emails, users, auth)
+BUILT_IN = (audit, emails, users, auth)
 
-__all__ = ["BUILT_IN", "auth", "emails", "users"]
+__all__ = ["BUILT_IN", "audit", "auth", "emails", "users"]

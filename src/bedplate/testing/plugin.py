@@ -19,9 +19,8 @@ from bedplate.config import Settings
 from bedplate.core.permissions import ADMIN, USER
 from bedplate.core.security import hash_password
 from bedplate.main import Application, create_app
-from bedplate.modules.auth.models import UserSession
 from bedplate.modules.auth.service import AuthService
-from bedplate.modules.users.models import User
+from bedplate.modules.users.models import User, UserSession
 from bedplate.testing.databases import (
     TEST_KEY,
     PostgresDatabases,
@@ -71,6 +70,7 @@ def settings(
         "secret_key": TEST_KEY,
         "log_level": "warning",
         "pool_size": 10,
+        "rate_limits_enabled": False,  # a test of limits turns them on
     }
     return Settings.load(_env_file=None, **{**values, **setting_overrides})
 
@@ -149,7 +149,7 @@ async def sign_in(app: Application) -> AsyncIterator[SignIn]:
 async def _issue_token(app: Application, user_id: UUID) -> str:
     runtime = app.state.runtime
     async with runtime.database.unit_of_work() as session:
-        service = AuthService(session, runtime.settings, runtime.tokens)
+        service = AuthService(session, runtime)
         user = await service.users.get(user_id)
         assert user is not None
         opened: UserSession = await service._open_session(user)  # noqa: SLF001, no hash

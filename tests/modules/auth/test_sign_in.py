@@ -17,8 +17,7 @@ from uuid_utils.compat import uuid7
 
 from bedplate.config import Settings
 from bedplate.main import Application
-from bedplate.modules.auth.models import UserSession
-from bedplate.modules.users.models import User
+from bedplate.modules.users.models import User, UserSession
 from bedplate.testing.answers import assert_refused
 from bedplate.testing.plugin import PASSWORD, MakeUser, SignIn
 
