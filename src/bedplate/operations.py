@@ -8,7 +8,7 @@ from typing import Any
 
 import fastapi_offline
 import msgspec
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
 
@@ -16,9 +16,10 @@ from bedplate.core.errors import APIError
 from bedplate.dependencies import runtime_of
 from bedplate.metrics import exposition
 from bedplate.migrate import schema_is_at_head
+from bedplate.routing import Router
 from bedplate.runtime import Runtime
 
-router = APIRouter(include_in_schema=False)
+router = Router(include_in_schema=False)
 
 Check = Callable[[Runtime], Awaitable[bool]]
 

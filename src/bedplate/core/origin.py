@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextvars import ContextVar
+from functools import lru_cache
 from ipaddress import (
     IPv4Address,
     IPv4Network,
@@ -65,6 +66,7 @@ def address_block(address: str | None) -> str:
     return str(parsed)
 
 
+@lru_cache(maxsize=4096)
 def _parse(text: str) -> Address | None:
     """An address, also as proxies write it: with a port, or in brackets."""
     if text.startswith("["):

@@ -65,17 +65,17 @@ class Edge:
             origin.reset(token)
 
     def _origin(self, exchange: "_Exchange") -> Origin:
-        headers = exchange.headers
-        forwarded_for = headers.getlist("x-forwarded-for")
-        address = client_address(exchange.peer, forwarded_for, self._trusted_proxies)
-        user_agent = headers.get("user-agent", "")[:_LONGEST_USER_AGENT]
+        trusted = self._trusted_proxies
+        told = exchange.forwarded_for() if trusted else ()
+        address = client_address(exchange.peer, told, trusted)
+        user_agent = exchange.header(b"user-agent")[:_LONGEST_USER_AGENT]
         return Origin(exchange.request_id, address, user_agent or None)
 
     async def _answer(
         self, scope: Scope, receive: Receive, exchange: "_Exchange"
     ) -> None:
-        declared = exchange.headers.get("content-length")
-        if declared is None:
+        declared = exchange.header(b"content-length")
+        if not declared:
             receive = _limited(receive, self._max_body_bytes)
         elif not declared.isdecimal() or int(declared) > self._max_body_bytes:
             await render(PayloadTooLarge())(scope, receive, exchange.send)
@@ -93,13 +93,20 @@ class _Exchange:
     """One request and its answer, as the log and the metrics tell of it."""
 
     def __init__(self, scope: Scope, send: Send) -> None:
-        self.headers = Headers(scope=scope)
-        self.request_id = _request_id(self.headers)
+        self._headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.request_id = _request_id(self.header(b"x-request-id"))
         self.peer: str | None = (scope.get("client") or (None,))[0]
         self.status = 0
         self._scope = scope
         self._send = send
         self._started = time.perf_counter()
+
+    def header(self, name: bytes) -> str:
+        """A request header, empty when it wasn't sent; of several the last."""
+        return self._headers.get(name, b"").decode("latin-1")
+
+    def forwarded_for(self) -> list[str]:
+        return Headers(scope=self._scope).getlist("x-forwarded-for")
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -134,8 +141,7 @@ def _template(scope: Scope) -> str:
     return str(scope.get("template") or getattr(scope.get("route"), "path", ""))
 
 
-def _request_id(headers: Headers) -> str:
-    sent = headers.get("x-request-id", "")
+def _request_id(sent: str) -> str:
     return sent if _ACCEPTED_ID.fullmatch(sent) else str(uuid4())
 
 
