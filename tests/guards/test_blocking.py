@@ -17,7 +17,7 @@ from bedplate.module import Module
 from bedplate.modules import BUILT_IN
 from bedplate.modules.users.models import User
 from bedplate.routing import Router
-from bedplate.testing.plugin import client_for, running
+from bedplate.testing.plugin import PASSWORD, client_for, running
 
 HASH_SECONDS = 0.04
 
@@ -100,11 +100,15 @@ async def test_others_are_answered_while_passwords_are_hashed(
     client: AsyncClient,
 ) -> None:
     """Blockbuster knows what it lists; this would notice any other way to block."""
-    bodies = [
-        {"email": f"u{n}@example.com", "name": "User", "password": "Passw0rd"}
-        for n in range(8)
-    ]
-    signing_up = asyncio.gather(*(client.post("/users", json=b) for b in bodies))
+    async def sign_up(number: int) -> int:
+        body = {"email": f"u{number}@example.com", "name": "U", "password": PASSWORD}
+        return (await client.post("/users", json=body)).status_code
+
+    async def sign_up_several() -> list[int]:
+        return [await sign_up(number) for number in range(6)]
+
+    # One after the other: a core stays free for the loop.
+    signing_up = asyncio.create_task(sign_up_several())
     waits: list[float] = []
     while not signing_up.done():
         begun = time.perf_counter()
@@ -112,6 +116,7 @@ async def test_others_are_answered_while_passwords_are_hashed(
         await asyncio.sleep(0)  # that answer needed no turn of the loop
         waits.append(time.perf_counter() - begun)
 
-    assert {answer.status_code for answer in await signing_up} == {201}
+    assert await signing_up == [201] * 6
     # Were they hashed on the loop, nearly all the time would go by in such waits.
+    print("SHARE", sum(wait for wait in waits if wait > HASH_SECONDS / 2) / sum(waits), len(waits))
     assert sum(wait for wait in waits if wait > HASH_SECONDS / 2) < sum(waits) / 2
