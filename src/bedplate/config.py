@@ -354,7 +354,16 @@ class Settings(BaseSettings):
         """
         if self.secret_key is not None:
             return derive_key(self.secret_key.get_secret_value().encode(), purpose)
+        self.make_data_dir()
         return derive_key(_kept_secret(self.data_dir / "secret_key"), purpose)
+
+    def make_data_dir(self) -> None:
+        """Raises SettingsError when it can't be made."""
+        try:
+            self.data_dir.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            reason = f"{self.data_dir} can't be made: {error.strerror}"
+            raise SettingsError(f"{PREFIX}DATA_DIR: {reason}") from None
 
 
 def _describe(location: tuple[int | str, ...], message: str) -> str:
@@ -367,7 +376,6 @@ def _describe(location: tuple[int | str, ...], message: str) -> str:
 def _kept_secret(path: Path) -> bytes:
     """Development's key: made once, readable by its owner only."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists():
             _write_once(path, secrets.token_hex(MIN_SECRET_BYTES).encode())
         if stat.S_IMODE(path.stat().st_mode) & 0o077:

@@ -8,7 +8,8 @@ own, so that no refusal undoes it.
 import hashlib
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -16,14 +17,16 @@ import sqlalchemy as sa
 from limits import RateLimitItem, parse
 from limits.aio.storage import Storage
 from limits.aio.strategies import FixedWindowRateLimiter
+from limits.errors import ConfigurationError, StorageError
 from limits.storage import storage_from_string
 from sqlalchemy import String, bindparam, select
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.orm import Mapped, mapped_column
 
+from bedplate.config import PREFIX, SettingsError
 from bedplate.core.clock import utc_now
-from bedplate.core.errors import RateLimited
+from bedplate.core.errors import RateLimited, ServiceUnavailable
 from bedplate.database import Base, Database
 from bedplate.database.query import Statement
 
@@ -67,9 +70,10 @@ class Limits:
         Raises:
             RateLimited: one of the limits is used up already.
         """
-        for limit, key in hits if self._enabled else ():
-            if not await self._windows.test(limit, key):
-                raise await self._refusal(limit, key)
+        with _store_needed():
+            for limit, key in hits if self._enabled else ():
+                if not await self._windows.test(limit, key):
+                    raise await self._refusal(limit, key)
 
     async def count(self, *hits: Hit) -> None:
         """Count each of them, even when one is over its limit.
@@ -77,13 +81,14 @@ class Limits:
         Raises:
             RateLimited: one of the limits was used up already.
         """
-        over = [
-            used
-            for used in (hits if self._enabled else ())
-            if not await self._windows.hit(*used)
-        ]
-        if over:
-            raise await self._refusal(*over[0])
+        with _store_needed():
+            over = [
+                used
+                for used in (hits if self._enabled else ())
+                if not await self._windows.hit(*used)
+            ]
+            if over:
+                raise await self._refusal(*over[0])
 
     async def _refusal(self, limit: RateLimitItem, key: str) -> RateLimited:
         window = await self._windows.get_window_stats(limit, key)
@@ -91,12 +96,35 @@ class Limits:
         return RateLimited(headers={"Retry-After": str(seconds)})
 
 
+@contextmanager
+def _store_needed() -> Iterator[None]:
+    """Fail closed: what can't be counted is not let through."""
+    try:
+        yield
+    except StorageError as error:
+        raise ServiceUnavailable from error
+
+
 def make_limits(database: Database, *, redis_url: str | None, enabled: bool) -> Limits:
-    """Limits in Redis if there is one, else in the database."""
+    """Limits in Redis if there is one, else in the database.
+
+    Raises:
+        SettingsError: the Redis client isn't installed.
+    """
     storage: Any = DatabaseStorage(database)
     if redis_url is not None:
-        storage = storage_from_string(f"async+{redis_url}", implementation="redispy")
+        storage = _redis_storage(redis_url)
     return Limits(storage, enabled=enabled)
+
+
+def _redis_storage(url: str) -> Any:
+    try:
+        return storage_from_string(
+            f"async+{url}", implementation="redispy", wrap_exceptions=True
+        )
+    except ConfigurationError:
+        needed = "needs the package redis: install bedplate[redis]"
+        raise SettingsError(f"{PREFIX}REDIS_URL: {needed}") from None
 
 
 _WINDOW = Statement(

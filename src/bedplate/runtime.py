@@ -62,6 +62,8 @@ class Runtime:
 
 
 def make_database(settings: Settings) -> Database:
+    if settings.database_url is None:
+        settings.make_data_dir()  # the default file lies there
     return Database(
         settings.resolved_database_url,
         cursor_key=settings.key_for("list cursors"),
