@@ -19,11 +19,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis import Case, GenerationMode
 from schemathesis.checks import CHECKS, load_all_checks
-from schemathesis.core.result import Ok
 from schemathesis.schemas import APIOperation
 
 from bedplate.main import Application
-from bedplate.testing.plugin import MakeUser
+from bedplate.testing.plugin import PASSWORD, MakeUser
 
 load_all_checks()
 
@@ -38,6 +37,19 @@ NOT_CHECKED = CHECKS.get_by_names(
     ]
 )
 EXAMPLES = 10
+LAST = "POST /api/v1/auth/logout"  # it ends the session that the others use
+# What no generated request gets right: it takes the caller's password, a token out of a
+# mail, a session's id, or another admin.
+NEVER_RIGHT = {
+    "DELETE /api/v1/users/me",
+    "DELETE /api/v1/auth/sessions/{session_id}",
+    "POST /api/v1/auth/token",
+    "POST /api/v1/auth/password/change",
+    "POST /api/v1/auth/password/reset",
+    "POST /api/v1/auth/email/verify",
+    "POST /api/v1/auth/email/change",
+    "POST /api/v1/auth/email/change/confirm",
+}
 
 Statuses = dict[str, set[int]]
 NextUser = Callable[[], UUID]
@@ -60,10 +72,11 @@ async def test_every_answer_is_as_the_document_says(
         seen = await asyncio.to_thread(examination.run, app.openapi())
 
     for label, statuses in seen.items():
-        if label != "DELETE /api/v1/users/me":  # the caller is the last admin
+        if label not in NEVER_RIGHT:
             assert min(statuses) < 300, f"{label} has never succeeded"
         assert max(statuses) >= 400, f"{label} has never refused"
-    assert len(seen) >= 11
+    assert len(seen) >= 24
+    assert seen.keys() > NEVER_RIGHT
 
 
 @asynccontextmanager
@@ -93,14 +106,15 @@ class Examination:
         self.seen: Statuses = defaultdict(set)
 
     def run(self, document: dict[str, Any]) -> Statuses:
-        for found in schemathesis.openapi.from_dict(document).get_all_operations():
+        schema = schemathesis.openapi.from_dict(document)
+        operations = [found.ok() for found in schema.get_all_operations()]
+        for operation in sorted(operations, key=lambda o: o.label == LAST):
             for mode in GenerationMode:
-                assert isinstance(found, Ok), found
-                self.examine(found.ok(), mode)
+                self.examine(operation, mode)
         return self.seen
 
     def examine(
-        self, operation: APIOperation[Any, Any, Any], mode: GenerationMode
+        self, operation: APIOperation[Any, Any, Any, Any], mode: GenerationMode
     ) -> None:
         @hypothesis_settings(
             max_examples=EXAMPLES,
@@ -112,13 +126,20 @@ class Examination:
         )
         @given(case=operation.as_strategy(generation_mode=mode))
         def ask_all(case: Case[Any]) -> None:
-            if mode is GenerationMode.POSITIVE and "user_id" in case.path_parameters:
-                case.path_parameters["user_id"] = str(self.next_user())
+            if mode is GenerationMode.POSITIVE:
+                self.make_likely(case)
             for headers in self.callers:
                 self.ask(case, headers)
 
         with suppress(Unsatisfiable):  # there is no wrong way to ask for /users/me
             ask_all()
+
+    def make_likely(self, case: Case[Any]) -> None:
+        """What a schema can't know: an id that exists, a password by the policy."""
+        if "user_id" in case.path_parameters:
+            case.path_parameters["user_id"] = str(self.next_user())
+        if isinstance(case.body, dict) and "password" in case.body:
+            case.body["password"] = PASSWORD
 
     def ask(self, case: Case[Any], headers: dict[str, str]) -> None:
         answer = case.call_and_validate(

@@ -12,6 +12,9 @@ from bedplate.core.permissions import ADMIN, Caller
 from bedplate.database import Session
 from bedplate.runtime import Runtime
 
+# The scheme in the OpenAPI document; `openapi.py` turns the second into the first.
+SCHEME = "BearerToken"
+OPTIONAL_SCHEME = "OptionalBearerToken"
 TOKEN_URL = "/api/v1/auth/token"  # noqa: S105, it is an address
 
 
@@ -53,7 +56,8 @@ class BearerCaller(OAuth2PasswordBearer):
     """
 
     def __init__(self, *roles: str, optional: bool = False) -> None:
-        super().__init__(tokenUrl=TOKEN_URL, scheme_name="BearerToken")
+        name = OPTIONAL_SCHEME if optional else SCHEME
+        super().__init__(tokenUrl=TOKEN_URL, scheme_name=name)
         self.roles = frozenset(roles)
         self.optional = optional
 

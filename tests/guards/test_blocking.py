@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bedplate.testing.guards import blocking_calls_raise, example_request, operations
 from blockbuster import BlockingError
 from httpx import AsyncClient
 
@@ -17,6 +16,7 @@ from bedplate.module import Module
 from bedplate.modules import BUILT_IN
 from bedplate.modules.users.models import User
 from bedplate.routing import Router
+from bedplate.testing.guards import blocking_calls_raise, example_request, operations
 from bedplate.testing.plugin import PASSWORD, client_for, running
 
 HASH_SECONDS = 0.04
@@ -100,6 +100,7 @@ async def test_others_are_answered_while_passwords_are_hashed(
     client: AsyncClient,
 ) -> None:
     """Blockbuster knows what it lists; this would notice any other way to block."""
+
     async def sign_up(number: int) -> int:
         body = {"email": f"u{number}@example.com", "name": "U", "password": PASSWORD}
         return (await client.post("/users", json=body)).status_code
@@ -118,5 +119,9 @@ async def test_others_are_answered_while_passwords_are_hashed(
 
     assert await signing_up == [201] * 6
     # Were they hashed on the loop, nearly all the time would go by in such waits.
-    print("SHARE", sum(wait for wait in waits if wait > HASH_SECONDS / 2) / sum(waits), len(waits))
+    print(
+        "SHARE",
+        sum(wait for wait in waits if wait > HASH_SECONDS / 2) / sum(waits),
+        len(waits),
+    )
     assert sum(wait for wait in waits if wait > HASH_SECONDS / 2) < sum(waits) / 2

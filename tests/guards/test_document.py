@@ -3,12 +3,6 @@
 from typing import Annotated, Any
 
 import pytest
-from bedplate.testing.guards import (
-    example_request,
-    operations,
-    responses_without_schema,
-    unbounded_inputs,
-)
 from fastapi import Query
 from httpx import ASGITransport, AsyncClient
 from pydantic import BaseModel
@@ -18,6 +12,12 @@ from bedplate.main import Application, create_app
 from bedplate.module import Module
 from bedplate.modules import BUILT_IN
 from bedplate.routing import Router
+from bedplate.testing.guards import (
+    example_request,
+    operations,
+    responses_without_schema,
+    unbounded_inputs,
+)
 from bedplate.testing.plugin import running
 
 KEY = "a key for tests, at least 32 bytes long"

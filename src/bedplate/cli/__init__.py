@@ -24,14 +24,19 @@ app = typer.Typer(
 )
 
 
-def main() -> None:
-    """Run the command line: an error is one readable line and exit code 1."""
+def register_commands() -> None:
+    """Put every command in its place, once."""
     from bedplate.cli import inspect, keys, migrate, serve, users
 
     for commands in (serve, migrate, inspect):
         commands.register(app)
     app.add_typer(users.app, name="users")
     app.add_typer(keys.app, name="keys")
+
+
+def main() -> None:
+    """Run the command line: an error is one readable line and exit code 1."""
+    register_commands()
     try:
         app()
     except KeyboardInterrupt:

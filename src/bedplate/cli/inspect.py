@@ -30,7 +30,8 @@ def routes() -> None:
 
 
 def _who(operation: dict[str, Any]) -> str:
-    return "signed in" if operation.get("security") else "anyone"
+    security = operation.get("security", [{}])
+    return "anyone" if {} in security else "signed in"
 
 
 def openapi() -> None:
