@@ -27,6 +27,7 @@ from bedplate.testing.databases import (
     SqliteDatabases,
     local_postgres,
 )
+from bedplate.testing.mailbox import Mailbox
 
 PASSWORD = "Passw0rd-of-tests"  # noqa: S105, it opens nothing but test accounts
 API = "http://test/api/v1"
@@ -69,10 +70,17 @@ def settings(
         "data_dir": tmp_path / "data",
         "secret_key": TEST_KEY,
         "log_level": "warning",
+        "mail_url": f"file://{tmp_path / 'outbox'}",
         "pool_size": 10,
         "rate_limits_enabled": False,  # a test of limits turns them on
     }
     return Settings.load(_env_file=None, **{**values, **setting_overrides})
+
+
+@pytest.fixture
+def mailbox(tmp_path: Path) -> Mailbox:
+    """What was mailed in this test."""
+    return Mailbox(tmp_path / "outbox")
 
 
 @asynccontextmanager
