@@ -47,6 +47,7 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.bind((host, port))
         listener.listen(2048)
     except OSError as error:
+        listener.close()
         fail(f"can't listen on {host}:{port}: {error.strerror or error}")
     listener.set_inheritable(True)
     return listener
