@@ -1,7 +1,7 @@
 """`create_app`: engine, middleware, error handlers and routers. No rules live here."""
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from functools import cached_property
 from importlib.metadata import version
 from typing import Any
@@ -24,6 +24,7 @@ from bedplate.operations import install_docs
 from bedplate.operations import router as operations_router
 from bedplate.routing import RouteTable, TableRouter
 from bedplate.runtime import Runtime
+from bedplate.worker import Worker
 
 API_PREFIX = "/api/v1"
 
@@ -122,6 +123,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     runtime: Runtime = app.state.runtime
     await ensure_schema(runtime.database)
     try:
-        yield
+        async with Worker(runtime) if runtime.settings.runs_worker else nullcontext():
+            yield
     finally:
         await runtime.close()

@@ -12,6 +12,8 @@ from fastapi.responses import HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from bedplate.core.errors import APIError
+from bedplate.jobs.engine import engine_is_at_head
+from bedplate.jobs.reads import has_live_worker
 from bedplate.metrics import exposition
 from bedplate.migrate import schema_is_at_head
 from bedplate.runtime import Runtime, runtime_of
@@ -47,9 +49,17 @@ async def _database_answers(runtime: Runtime) -> bool:
     return await runtime.database.is_reachable()
 
 
+async def _jobs_are_run(runtime: Runtime) -> bool:
+    """Jobs can be written down and, where that is this process's work, are run."""
+    if not await engine_is_at_head(runtime.database):
+        return False
+    return not runtime.settings.runs_worker or await has_live_worker(runtime.database)
+
+
 CHECKS: dict[str, Check] = {
     "database": _database_answers,
     "schema": lambda runtime: schema_is_at_head(runtime.database),
+    "jobs": _jobs_are_run,
 }
 
 

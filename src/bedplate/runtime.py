@@ -8,7 +8,7 @@ from starlette.requests import Request
 from bedplate.config import Settings
 from bedplate.core.security import AccessTokens
 from bedplate.database import Database
-from bedplate.jobs import InProcessEngine
+from bedplate.jobs import Promises
 from bedplate.mail import Mailer, make_mailer
 from bedplate.module import Authenticate, Module
 
@@ -22,7 +22,7 @@ class Runtime:
     database: Database
     tokens: AccessTokens
     mailer: Mailer
-    jobs: InProcessEngine
+    jobs: Promises
 
     @classmethod
     def make(cls, settings: Settings, modules: Sequence[Module]) -> "Runtime":
@@ -31,20 +31,18 @@ class Runtime:
         Raises:
             SettingsError: the secret key can't be had.
         """
-        runtime = cls(
+        database = make_database(settings)
+        return cls(
             settings=settings,
             modules=modules,
-            database=make_database(settings),
+            database=database,
             tokens=make_tokens(settings),
             mailer=make_mailer(settings),
-            jobs=InProcessEngine([job for m in modules for job in m.jobs]),
+            jobs=Promises(database, [job for m in modules for job in m.jobs]),
         )
-        runtime.jobs.attach(runtime)
-        return runtime
 
     async def close(self) -> None:
-        """Finish the jobs under way, then let go of all connections."""
-        await self.jobs.close()
+        """Let go of all connections."""
         await self.mailer.close()
         await self.database.close()
 

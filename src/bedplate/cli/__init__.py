@@ -24,9 +24,9 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command line: an error is one readable line and exit code 1."""
-    from bedplate.cli import inspect, migrate, serve, users
+    from bedplate.cli import inspect, migrate, serve, users, worker
 
-    for commands in (serve, migrate, inspect):
+    for commands in (serve, worker, migrate, inspect):
         commands.register(app)
     app.add_typer(users.app, name="users")
     try:

@@ -18,7 +18,7 @@ class Position(NamedTuple):
     """The last row of a page: the value it was sorted by, and its id."""
 
     value: Any
-    id: UUID
+    id: UUID | str
 
 
 class Cursors:
@@ -36,7 +36,9 @@ class Cursors:
         payload = msgspec.json.encode((sort, *position))
         return _to_text(self._signature(payload) + payload)
 
-    def read(self, sort: str, cursor: str, value_type: Any) -> Position:
+    def read(
+        self, sort: str, cursor: str, value_type: Any, id_type: Any = UUID
+    ) -> Position:
         """The position in a cursor of this sort, its value as a `value_type`.
 
         Raises:
@@ -47,7 +49,7 @@ class Cursors:
             signature, payload = raw[:_SIGNATURE_BYTES], raw[_SIGNATURE_BYTES:]
             if not hmac.compare_digest(signature, self._signature(payload)):
                 raise InvalidCursor
-            kind = GenericAlias(tuple, (str, value_type, UUID))
+            kind = GenericAlias(tuple, (str, value_type, id_type))
             written_for, value, id_ = msgspec.json.decode(payload, type=kind)
         except (ValueError, msgspec.MsgspecError):
             raise InvalidCursor from None

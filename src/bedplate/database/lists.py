@@ -123,7 +123,8 @@ class ListQuery(Generic[R]):
 
     def _position(self, sort: str, cursor: str, cursors: Cursors) -> Position:
         column = self.sort[sort.removeprefix("-")]
-        return cursors.read(sort, cursor, column.type.python_type)
+        kinds = (column.type.python_type, self.id.type.python_type)
+        return cursors.read(sort, cursor, *kinds)
 
     def _statement(self, shape: _Shape) -> Statement:
         statement = self._statements.get(shape)

@@ -2,8 +2,9 @@
 
 from bedplate.modules.auth import module as auth
 from bedplate.modules.emails import module as emails
+from bedplate.modules.jobs import module as jobs
 from bedplate.modules.users import module as users
 
-BUILT_IN = (emails, users, auth)
+BUILT_IN = (emails, jobs, users, auth)
 
-__all__ = ["BUILT_IN", "auth", "emails", "users"]
+__all__ = ["BUILT_IN", "auth", "emails", "jobs", "users"]
