@@ -298,6 +298,15 @@ class Settings(BaseSettings):
         return self.resolved_database_url.drivername == "sqlite"
 
     @property
+    def shown_database_url(self) -> str:
+        """The database's URL for people and logs, without its secrets."""
+        # libpq takes these in the query as well.
+        url = self.resolved_database_url.difference_update_query(
+            ("password", "sslpassword")
+        )
+        return url.render_as_string(hide_password=True)
+
+    @property
     def parsed_mail_url(self) -> MailUrl:
         return _parse_mail_url(self.mail_url.get_secret_value())
 
@@ -338,7 +347,8 @@ def _kept_secret(path: Path) -> bytes:
 
 def _write_once(path: Path, secret: bytes) -> None:
     """Whole or not at all, so that two processes starting at once agree on one key."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    # Not the process's id: in a container it is 1 again after a crash in here.
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(secret)

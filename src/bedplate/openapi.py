@@ -71,25 +71,32 @@ def _declare_errors(operation: Operation) -> None:
         )
         declared["content"] = {"application/json": {"schema": {"$ref": _REFERENCE}}}
     operation["responses"] = dict(sorted(operation["responses"].items()))
-    _declare_challenge(operation)
+    _declare_headers(operation)
 
 
 def _possible_statuses(operation: Operation) -> set[int]:
     declared = {int(status) for status in operation["responses"] if status.isdigit()}
     possible = {status for status in declared if status >= HTTPStatus.BAD_REQUEST}
-    possible |= {500, 503}
+    possible |= {413, 500, 503}  # a body is refused where none is asked for, too
     if operation.get("security"):
         possible.add(401)
     if operation.get("parameters") or "requestBody" in operation:
         possible.add(422)
     if "requestBody" in operation:
-        possible |= {413, 415}
+        possible.add(415)
     return possible
 
 
-def _declare_challenge(operation: Operation) -> None:
-    """RFC 9110 asks for `WWW-Authenticate` on 401; 503 says when to try again."""
-    text = {"schema": {"type": "string"}}
-    if unauthenticated := operation["responses"].get("401"):
-        unauthenticated["headers"] = {"WWW-Authenticate": text}
-    operation["responses"]["503"]["headers"] = {"Retry-After": text}
+# RFC 9110 asks for `WWW-Authenticate` on 401, and the contract for `Retry-After`.
+_HEADERS = {
+    "401": ["WWW-Authenticate"],
+    "429": ["Retry-After"],
+    "503": ["Retry-After"],
+}
+
+
+def _declare_headers(operation: Operation) -> None:
+    for status, response in operation["responses"].items():
+        names = ["X-Request-ID", *_HEADERS.get(status, [])]
+        declared = {name: {"schema": {"type": "string"}} for name in names}
+        response["headers"] = {**response.get("headers", {}), **declared}

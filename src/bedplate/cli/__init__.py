@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 import typer
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from bedplate.runtime import Runtime
 
 T = TypeVar("T")
@@ -43,6 +45,13 @@ def fail(line: str) -> NoReturn:
     """One line on standard error, and exit code 1."""
     print(f"bedplate: {line}", file=sys.stderr)
     sys.exit(1)
+
+
+def print_table(table: "Table") -> None:
+    """As wide as the terminal; whole where another program reads it."""
+    from rich.console import Console
+
+    Console(width=None if sys.stdout.isatty() else 1000).print(table)
 
 
 def describe(error: Exception) -> str | None:

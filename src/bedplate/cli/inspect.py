@@ -1,13 +1,12 @@
 """`bedplate routes`, `openapi` and `doctor`: what this installation is."""
 
 import os
-import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import typer
 
-from bedplate.cli import describe, run
+from bedplate.cli import describe, print_table, run
 
 if TYPE_CHECKING:
     from bedplate.config import Settings
@@ -21,14 +20,13 @@ def register(app: typer.Typer) -> None:
 
 def routes() -> None:
     """List every operation of the API, and who may call it."""
-    from rich.console import Console
     from rich.table import Table
 
     table = Table("Method", "Path", "For", "Does", box=None)
     for path, operations in _document()["paths"].items():
         for method, operation in operations.items():
             table.add_row(method.upper(), path, _who(operation), operation["summary"])
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    print_table(table)
 
 
 def _who(operation: dict[str, Any]) -> str:
@@ -56,6 +54,7 @@ class _Finding(NamedTuple):
 def doctor() -> None:
     """Show the settings as they resolve, and check what the service needs."""
     from rich.console import Console
+    from rich.markup import escape
 
     from bedplate.config import Settings
 
@@ -67,7 +66,7 @@ def doctor() -> None:
     console.print()
     for finding in findings:
         mark = "[green]ok[/]  " if finding.ok else "[red]FAIL[/]"
-        console.print(f"  {mark} {finding.what}")
+        console.print(f"  {mark} {escape(finding.what)}")
     if not all(finding.ok for finding in findings):
         raise typer.Exit(1)
 
@@ -83,7 +82,7 @@ def _shown(settings: "Settings", name: str) -> str:
     """A setting's value, as it resolves; never a secret."""
     value = getattr(settings, name)
     if name == "database_url":
-        return settings.resolved_database_url.render_as_string(hide_password=True)
+        return settings.shown_database_url
     if name == "secret_key":
         kept = settings.data_dir.absolute() / "secret_key"
         return "(set, hidden)" if value else f"(made and kept in {kept})"

@@ -93,8 +93,7 @@ def _greet(settings: "Settings", host: str, port: int) -> None:
         lines["Docs"] = f"{base}/docs"
     lines["Data"] = str(settings.data_dir.absolute())
     if settings.resolved_database_url.drivername == "postgresql":
-        shown_url = settings.resolved_database_url.render_as_string(hide_password=True)
-        lines["Database"] = shown_url
+        lines["Database"] = settings.shown_database_url
     lines["First admin"] = "bedplate users create EMAIL --name NAME --role admin"
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"\n  [bold]Bedplate[/] is serving ({settings.environment})\n")

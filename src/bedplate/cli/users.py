@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from bedplate.cli import fail, run
+from bedplate.cli import fail, print_table, run
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -50,15 +50,17 @@ def list_(
     q: Annotated[str | None, typer.Option("-q", help="Part of email or name.")] = None,
 ) -> None:
     """Show accounts, newest first."""
-    from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table("Email", "Name", "Role", "Active", "Since", box=None)
     for user in _with_users(lambda users: _all(users, role=role, q=q)):
         active = "yes" if user.is_active else "no"
         since = f"{user.created_at:%Y-%m-%d}"
-        table.add_row(user.email, user.name, user.role, active, since)
-    Console().print(table)
+        # As text: a name may hold what would be taken for markup.
+        cells = (user.email, user.name, user.role, active, since)
+        table.add_row(*map(Text, cells))
+    print_table(table)
 
 
 async def _all(users: "UserService", **filters: str | None) -> "list[UserResponse]":
@@ -145,9 +147,18 @@ def _with_users(act: "Callable[[UserService], Awaitable[T]]") -> T:
 def _change(
     email: str, act: "Callable[[UserService, User], Awaitable[User]]"
 ) -> "User":
-    from bedplate.modules.users.schemas import normalise_email
+    address = _normalised(email)
 
     async def work(users: "UserService") -> "User":
-        return await act(users, await users.get_by_email(normalise_email(email)))
+        return await act(users, await users.get_by_email(address))
 
     return _with_users(work)
+
+
+def _normalised(email: str) -> str:
+    from bedplate.modules.users.schemas import normalise_email
+
+    try:
+        return normalise_email(email)
+    except ValueError as error:
+        fail(f"email: {error}")

@@ -28,6 +28,7 @@ from bedplate.testing.databases import (
     SqliteDatabases,
     local_postgres,
 )
+from bedplate.testing.jobs import Mailbox, run_queued_jobs
 
 PASSWORD = "Passw0rd-of-tests"  # noqa: S105, it opens nothing but test accounts
 API = "http://test/api/v1"
@@ -71,6 +72,8 @@ def settings(
         "secret_key": TEST_KEY,
         "log_level": "warning",
         "pool_size": 10,
+        "embedded_worker": False,
+        "mail_url": f"file://{tmp_path}/outbox",
     }
     return Settings.load(_env_file=None, **{**values, **setting_overrides})
 
@@ -174,3 +177,25 @@ async def as_user(user: User, sign_in: SignIn) -> httpx.AsyncClient:
 @pytest_asyncio.fixture
 async def as_admin(admin: User, sign_in: SignIn) -> httpx.AsyncClient:
     return await sign_in(admin.id)
+
+
+RunJobs = Callable[..., Awaitable[list[str]]]
+
+
+@pytest.fixture
+def run_jobs(app: Application) -> RunJobs:
+    """Runs what is queued, here and now, and tells which jobs those were.
+
+    A job that fails fails the test. Delayed ones run too with `delayed=True`.
+    """
+
+    async def run(*, delayed: bool = False) -> list[str]:
+        return await run_queued_jobs(app.state.runtime, delayed=delayed)
+
+    return run
+
+
+@pytest.fixture
+def mailbox(app: Application, tmp_path: Path) -> Mailbox:
+    """The mail that the application has sent, once its jobs were run."""
+    return Mailbox(app.state.runtime, tmp_path / "outbox")

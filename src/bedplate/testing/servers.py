@@ -79,20 +79,45 @@ def serving(
             server.kill()
 
 
-class Server:
-    """A running `bedplate serve`."""
+@contextlib.contextmanager
+def working(
+    folder: Path,
+    *arguments: str,
+    program: Sequence[str] = PROGRAM,
+    **settings: Any,
+) -> Iterator["Worker"]:
+    """`bedplate worker` in a folder, running jobs; gone afterwards.
+
+    Raises:
+        ServerError: it ended, or didn't get ready in time.
+    """
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        process = subprocess.Popen(
+            [*program, "worker", *arguments],
+            cwd=folder,
+            env=_environment(settings),
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            start_new_session=True,
+        )
+        worker = Worker(process, out, err)
+        try:
+            worker.wait_until_ready()
+            yield worker
+        finally:
+            worker.kill()
+
+
+class Process:
+    """A running command."""
 
     def __init__(
         self, process: subprocess.Popen[bytes], out: IO[str], err: IO[str]
     ) -> None:
         self.process = process
-        self.url = ""
         self._out = out
         self._err = err
-
-    @property
-    def api(self) -> str:
-        return f"{self.url}/api/v1"
 
     @property
     def output(self) -> str:
@@ -113,12 +138,7 @@ class Server:
             time.sleep(0.05)
 
     def _is_ready(self) -> bool:
-        if not self.url and (found := re.search(r"(http://\S+)/api/v1", self.output)):
-            self.url = found[1]
-        try:
-            return bool(self.url) and _answers(f"{self.url}/health/ready")
-        except httpx.TransportError:
-            return False
+        raise NotImplementedError
 
     def terminate(self) -> None:
         """Ask it to stop, as a process manager does."""
@@ -137,6 +157,31 @@ class Server:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(STOP_SECONDS)
+
+
+class Server(Process):
+    """A running `bedplate serve`."""
+
+    url = ""
+
+    @property
+    def api(self) -> str:
+        return f"{self.url}/api/v1"
+
+    def _is_ready(self) -> bool:
+        if not self.url and (found := re.search(r"(http://\S+)/api/v1", self.output)):
+            self.url = found[1]
+        try:
+            return bool(self.url) and _answers(f"{self.url}/health/ready")
+        except httpx.TransportError:
+            return False
+
+
+class Worker(Process):
+    """A running `bedplate worker`."""
+
+    def _is_ready(self) -> bool:
+        return "running jobs" in self.output
 
 
 def _answers(url: str) -> bool:

@@ -1,0 +1,78 @@
+"""Jobs and mail in tests: run here and now, without a worker."""
+
+import json
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any, cast
+
+import sqlalchemy as sa
+
+from bedplate.jobs import JobRun
+from bedplate.jobs.rows import rows_for
+from bedplate.jobs.store import JobStore
+from bedplate.runtime import Runtime
+
+
+async def run_queued_jobs(runtime: Runtime, *, delayed: bool = False) -> list[str]:
+    """Run each queued job once, and those that they enqueue; tells their names.
+
+    A failure is the caller's, and leaves the job where it was.
+    """
+    names: list[str] = []
+    while queued := await _queued(runtime, ["queued", *(["delayed"] * delayed)]):
+        for id_, name, stored in queued:
+            job = runtime.jobs.jobs[name]
+            arguments = json.loads(stored)["positionalArgs"][0]
+            await job(JobRun(runtime, id_, 1), **job.load(arguments))
+            async with runtime.database.unit_of_work() as session:
+                await JobStore(session).discard(id_)
+            names.append(name)
+    return names
+
+
+async def _queued(runtime: Runtime, statuses: list[str]) -> Any:
+    job, input_, _ = rows_for(runtime.database.dialect.name)
+    query = (
+        sa.select(job.id, job.job, input_.arguments)
+        .join(input_, input_.id == job.id)
+        .where(job.status.in_(statuses))
+        .order_by(job.created_at, job.id)
+    )
+    async with runtime.database.engine.connect() as connection:
+        return (await connection.execute(query)).all()
+
+
+class Mailbox:
+    """What was sent, parsed as a mail program would, oldest first."""
+
+    def __init__(self, runtime: Runtime, directory: Path) -> None:
+        self._runtime = runtime
+        self._directory = directory
+
+    async def mails(self, to: str | None = None) -> list[EmailMessage]:
+        """All mail, or that to an address, once the queued jobs were run."""
+        await run_queued_jobs(self._runtime)
+        return [
+            mail for mail in read_mails(self._directory) if to in (None, mail["To"])
+        ]
+
+    async def last(self, to: str) -> EmailMessage:
+        """The newest mail to an address.
+
+        Raises:
+            IndexError: there is none.
+        """
+        return (await self.mails(to))[-1]
+
+
+def read_mails(directory: Path) -> list[EmailMessage]:
+    """The `.eml` files of a folder, oldest first."""
+    files = sorted(directory.glob("*.eml"), key=lambda file: file.stat().st_mtime_ns)
+    return [
+        cast(
+            "EmailMessage",
+            message_from_bytes(file.read_bytes(), policy=policy.default),
+        )
+        for file in files
+    ]

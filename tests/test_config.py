@@ -1,0 +1,273 @@
+"""Settings: from the environment and `.env`; a wrong value is told by its name only."""
+
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from bedplate.config import PREFIX, Settings, SettingsError
+
+MARKER = "marker-secret"
+KEY = "a key for tests, at least 32 bytes long"
+
+# One wrong value, at the least, for every setting that can have one.
+WRONG = {
+    "environment": [MARKER],
+    "database_url": [
+        MARKER,
+        f"mysql://me:{MARKER}@host/app",
+        "sqlite://",
+        "sqlite:///:memory:",
+        f"postgresql://me:{MARKER}@host:port/app",
+    ],
+    "secret_key": [MARKER, "é" * 15],
+    "public_url": [MARKER, f"ftp://{MARKER}", f"https://host?{MARKER}"],
+    "mail_url": [
+        MARKER,
+        f"smtps://me:{MARKER}@host",
+        f"smtp://me:{MARKER}@host:port",
+        f"smtp://me:{MARKER}@host?tls={MARKER}",
+        f"smtp://:{MARKER}@",
+        "file://",
+    ],
+    "mail_from": [MARKER],
+    "mail_timeout": [MARKER, "0", "301"],
+    "signup": [MARKER],
+    "require_verified_email": [MARKER],
+    "roles": [f"user, admin, {MARKER.upper()}", "user", f"admin, {MARKER}"],
+    "access_token_minutes": [MARKER, "0", "1441"],
+    "session_days": [MARKER, "0", "3651"],
+    "max_body_bytes": [MARKER, "1023"],
+    "pool_size": [MARKER, "0", "1001"],
+    "pool_timeout": [MARKER, "0", "-1", "nan"],
+    "transaction_pooler": [MARKER],
+    "trusted_proxies": [MARKER, f"10.0.0.0/8, {MARKER}", "10.0.0.1/8"],
+    "log_level": [MARKER],
+    "docs": [MARKER],
+    "compiled_routes": [MARKER],
+}
+FREE_TEXT = {"cors_origins", "data_dir", "token_issuer"}
+
+Environment = Callable[..., None]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working folder, and an environment without settings of ours."""
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith(PREFIX)]:
+        monkeypatch.delenv(name)
+    return tmp_path
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> Environment:
+    def set_(**values: str) -> None:
+        for name, value in values.items():
+            monkeypatch.setenv(f"{PREFIX}{name.upper()}", value)
+
+    return set_
+
+
+def refusal() -> str:
+    with pytest.raises(SettingsError) as refused:
+        Settings.load()
+    return str(refused.value)
+
+
+def test_every_setting_has_a_wrong_value_here() -> None:
+    assert WRONG.keys() | FREE_TEXT == Settings.model_fields.keys()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [(name, value) for name in WRONG for value in WRONG[name]]
+)
+def test_a_wrong_value_is_one_line_that_names_the_variable_and_not_the_value(
+    environment: Environment, name: str, value: str
+) -> None:
+    environment(**{name: value})
+
+    line = refusal()
+
+    assert f"{PREFIX}{name.upper()}" in line
+    assert "\n" not in line
+    assert MARKER not in line.lower()
+    assert "pydantic" not in line
+
+
+def test_a_wrong_value_is_not_in_the_traceback_either(
+    environment: Environment,
+) -> None:
+    environment(secret_key=MARKER)
+
+    with pytest.raises(SettingsError) as refused:
+        Settings.load()
+
+    assert refused.value.__suppress_context__
+
+
+def test_nothing_needs_to_be_set(folder: Path) -> None:
+    settings = Settings.load()
+
+    assert settings.environment == "development"
+    assert settings.resolved_database_url.database == str(
+        folder / ".bedplate" / "bedplate.db"
+    )
+
+
+def test_an_empty_variable_is_as_none(environment: Environment) -> None:
+    environment(database_url="", secret_key="", roles="")
+
+    assert Settings.load() == Settings.load(_env_file=None)
+
+
+def test_dotenv_is_read_and_the_environment_wins(
+    folder: Path, environment: Environment
+) -> None:
+    lines = ["BEDPLATE_SESSION_DAYS=7", "BEDPLATE_POOL_SIZE=3", "OTHERS=1"]
+    (folder / ".env").write_text("\n".join(lines))
+    environment(pool_size="4")
+
+    settings = Settings.load()
+
+    assert (settings.session_days, settings.pool_size) == (7, 4)
+
+
+def test_lists_are_comma_separated(environment: Environment) -> None:
+    environment(
+        roles="user, admin,editor",
+        trusted_proxies="10.0.0.0/8,::1/128",
+        cors_origins="https://a.example , https://b.example",
+    )
+
+    settings = Settings.load()
+
+    assert settings.roles == ("user", "admin", "editor")
+    assert [str(network) for network in settings.trusted_proxies] == [
+        "10.0.0.0/8",
+        "::1/128",
+    ]
+    assert settings.cors_origins == ("https://a.example", "https://b.example")
+
+
+@pytest.mark.parametrize(
+    ("given", "resolved"),
+    [
+        ("sqlite:///app.db", "{folder}/app.db"),
+        ("sqlite:///data/../app.db", "{folder}/data/../app.db"),
+        ("sqlite:////var/lib/app.db", "/var/lib/app.db"),
+    ],
+)
+def test_a_relative_sqlite_path_is_of_the_working_folder(
+    folder: Path, environment: Environment, given: str, resolved: str
+) -> None:
+    environment(database_url=given)
+
+    url = Settings.load().resolved_database_url
+
+    assert url.drivername == "sqlite"
+    assert url.database == resolved.format(folder=folder)
+
+
+@pytest.mark.parametrize("driver", ["", "+asyncpg", "+psycopg"])
+def test_the_driver_is_ours_to_pick(environment: Environment, driver: str) -> None:
+    environment(database_url=f"postgresql{driver}://me:{MARKER}@host/app")
+
+    settings = Settings.load()
+
+    assert settings.resolved_database_url.drivername == "postgresql"
+    assert settings.resolved_database_url.password == MARKER
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"postgresql://me:{MARKER}@host/app",
+        f"postgresql://me@host/app?password={MARKER}&application_name=mine",
+    ],
+)
+def test_no_secret_stands_in_what_settings_show_of_themselves(
+    environment: Environment, url: str
+) -> None:
+    mail_url = f"smtp://me:{MARKER}@host"
+    environment(database_url=url, secret_key=MARKER + KEY, mail_url=mail_url)
+
+    settings = Settings.load()
+
+    assert MARKER not in repr(settings) + str(settings) + settings.shown_database_url
+    assert settings.shown_database_url.startswith("postgresql://me")
+
+
+def test_production_requires_a_secret_key(environment: Environment) -> None:
+    environment(environment="production")
+    assert refusal() == "BEDPLATE_SECRET_KEY is required in production"
+
+    environment(secret_key=KEY)
+    assert Settings.load().is_production
+
+
+def test_a_secret_key_has_32_bytes(environment: Environment) -> None:
+    environment(secret_key="é" * 16)
+
+    Settings.load()
+
+
+def test_a_made_key_is_kept_for_its_owner_only(folder: Path) -> None:
+    first = Settings.load().key_for("tokens")
+    kept = folder / ".bedplate" / "secret_key"
+
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert len(kept.read_bytes()) >= 32
+    assert Settings.load().key_for("tokens") == first
+    assert [path.name for path in kept.parent.iterdir()] == ["secret_key"]
+
+
+def test_a_kept_key_that_others_can_read_is_closed_to_them(folder: Path) -> None:
+    Settings.load().key_for("tokens")
+    kept = folder / ".bedplate" / "secret_key"
+    kept.chmod(0o644)
+
+    Settings.load().key_for("tokens")
+
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+
+
+def test_a_kept_key_that_was_cut_short_is_refused(folder: Path) -> None:
+    (folder / ".bedplate").mkdir()
+    (folder / ".bedplate" / "secret_key").write_bytes(b"short")
+
+    with pytest.raises(SettingsError, match="too short"):
+        Settings.load().key_for("tokens")
+
+
+def test_each_purpose_has_a_key_of_its_own() -> None:
+    settings = Settings.load(secret_key=KEY)
+
+    assert settings.key_for("tokens") != settings.key_for("cursors")
+
+
+def test_processes_that_start_at_once_agree_on_one_key(folder: Path) -> None:
+    program = "from bedplate.config import Settings as s; print(s.load().key_for('x'))"
+    command = [sys.executable, "-c", program]
+
+    def start(_: int) -> str:
+        done = subprocess.run(
+            command, cwd=folder, capture_output=True, text=True, check=True
+        )
+        return done.stdout
+
+    with ThreadPoolExecutor(2) as threads:
+        assert len(set(threads.map(start, range(2)))) == 1
+
+
+def test_threads_that_start_at_once_agree_on_one_key(folder: Path) -> None:
+    def derive(_: int) -> bytes:
+        return Settings.load(_env_file=None).key_for("x")
+
+    with ThreadPoolExecutor(16) as threads:
+        assert len(set(threads.map(derive, range(64)))) == 1
