@@ -4,7 +4,7 @@ import json
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -70,9 +70,6 @@ def read_mails(directory: Path) -> list[EmailMessage]:
     """The `.eml` files of a folder, oldest first."""
     files = sorted(directory.glob("*.eml"), key=lambda file: file.stat().st_mtime_ns)
     return [
-        cast(
-            "EmailMessage",
-            message_from_bytes(file.read_bytes(), policy=policy.default),
-        )
+        message_from_bytes(file.read_bytes(), policy=policy.default)
         for file in files
     ]

@@ -53,7 +53,7 @@ class Inbox:
         if reply == OK:
             content = cast("bytes", envelope.content)
             mail = message_from_bytes(content, policy=policy.default)
-            self.mails.append(cast("EmailMessage", mail))
+            self.mails.append(mail)
         return str(reply)
 
 
