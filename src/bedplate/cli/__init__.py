@@ -26,11 +26,12 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command line: an error is one readable line and exit code 1."""
-    from bedplate.cli import inspect, migrate, serve, users, worker
+    from bedplate.cli import inspect, jobs, migrate, outbox, serve, users, worker
 
-    for commands in (serve, worker, migrate, inspect):
+    for commands in (serve, worker, migrate, outbox, inspect):
         commands.register(app)
     app.add_typer(users.app, name="users")
+    app.add_typer(jobs.app, name="jobs")
     try:
         app()
     except KeyboardInterrupt:

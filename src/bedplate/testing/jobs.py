@@ -1,7 +1,6 @@
 """Jobs and mail in tests: run here and now, without a worker."""
 
 import json
-from email import message_from_bytes, policy
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import sqlalchemy as sa
 from bedplate.jobs import JobRun
 from bedplate.jobs.rows import rows_for
 from bedplate.jobs.store import JobStore
+from bedplate.mail import read_mails
 from bedplate.runtime import Runtime
 
 
@@ -64,12 +64,3 @@ class Mailbox:
             IndexError: there is none.
         """
         return (await self.mails(to))[-1]
-
-
-def read_mails(directory: Path) -> list[EmailMessage]:
-    """The `.eml` files of a folder, oldest first."""
-    files = sorted(directory.glob("*.eml"), key=lambda file: file.stat().st_mtime_ns)
-    return [
-        message_from_bytes(file.read_bytes(), policy=policy.default)
-        for file in files
-    ]

@@ -1,11 +1,12 @@
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, StringConstraints
 
 from bedplate.schemas import NO_NUL, ListParams, Page, ResponseSchema
 
 Status = Literal["queued", "delayed", "running", "succeeded", "dead", "cancelled"]
+STATUSES: tuple[str, ...] = get_args(Status)
 Name = Annotated[str, StringConstraints(max_length=200, pattern=NO_NUL)]
 
 
