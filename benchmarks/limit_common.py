@@ -21,14 +21,24 @@ from starlette.routing import Route
 from starlette.types import StatelessLifespan
 
 from bedplate.core.pagination import Cursors, Position, page_count
-from bedplate.core.security import AccessTokens, check_password, derive_key
+from bedplate.core.security import (
+    AccessTokens,
+    TokenKey,
+    check_password,
+    derive_key,
+)
 
 DATABASE_URL = os.environ["BEDPLATE_DATABASE_URL"]
 SESSION_DAYS = 60
 _SECRET = os.environ["BEDPLATE_SECRET_KEY"].encode()
 _KEY = derive_key(_SECRET, "access tokens")
 _LIFETIME = timedelta(minutes=int(os.environ["BEDPLATE_ACCESS_TOKEN_MINUTES"]))
-_tokens = AccessTokens(_KEY, issuer="bedplate", lifetime=_LIFETIME)
+_tokens = AccessTokens(
+    [TokenKey(None, _KEY, _KEY)],
+    algorithm="HS256",
+    issuer="bedplate",
+    lifetime=_LIFETIME,
+)
 _cursors = Cursors(derive_key(_SECRET, "list cursors"))
 _encode = msgspec.json.Encoder().encode
 

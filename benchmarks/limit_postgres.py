@@ -38,7 +38,9 @@ _AFTER = f"{_LIST} WHERE (u.created_at, u.id) < ($2, $3) {_ORDER} LIMIT $1"
 _COUNT = "SELECT count(*) FROM users"
 _ACCOUNT = "SELECT id, hashed_password FROM users WHERE email = $1 AND is_active"
 _OPEN_SESSION = (
-    "INSERT INTO sessions (id, user_id, created_at, expires_at) VALUES ($1, $2, $3, $4)"
+    "INSERT INTO sessions"
+    " (id, user_id, created_at, last_used_at, expires_at, generation)"
+    " VALUES ($1, $2, $3, $3, $4, 0)"
 )
 
 

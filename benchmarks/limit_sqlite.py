@@ -41,7 +41,9 @@ _AFTER = f"{_LIST} WHERE (u.created_at, u.id) < (?, ?) {_ORDER} LIMIT ?"
 _COUNT = "SELECT count(*) FROM users"
 _ACCOUNT = "SELECT id, hashed_password FROM users WHERE email = ? AND is_active"
 _OPEN_SESSION = (
-    "INSERT INTO sessions (id, user_id, created_at, expires_at) VALUES (?, ?, ?, ?)"
+    "INSERT INTO sessions"
+    " (id, user_id, created_at, last_used_at, expires_at, generation)"
+    " VALUES (?1, ?2, ?3, ?3, ?4, 0)"
 )
 
 

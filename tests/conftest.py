@@ -10,8 +10,7 @@ from httpx import AsyncClient
 from support import Clients, Snapshot, read_table
 
 from bedplate.main import Application
-from bedplate.modules.auth.models import UserSession
-from bedplate.modules.users.models import User
+from bedplate.modules.users.models import User, UserSession
 
 if TYPE_CHECKING:  # pytest itself imports the plugin, to rewrite its assertions
     from bedplate.testing.plugin import MakeUser, SignIn

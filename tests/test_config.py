@@ -37,11 +37,33 @@ WRONG = {
     ],
     "mail_from": [MARKER],
     "mail_timeout": [MARKER, "0", "301"],
+    "embedded_worker": [MARKER],
+    "worker_concurrency": [MARKER, "0", "1001"],
+    "worker_stop_seconds": [MARKER, "0", "3601"],
+    "job_retention_days": [MARKER, "0", "3651"],
     "signup": [MARKER],
     "require_verified_email": [MARKER],
     "roles": [f"user, admin, {MARKER.upper()}", "user", f"admin, {MARKER}"],
     "access_token_minutes": [MARKER, "0", "1441"],
+    "refresh_idle_days": [MARKER, "0", "3651"],
     "session_days": [MARKER, "0", "3651"],
+    "refresh_grace_seconds": [MARKER, "-1", "301"],
+    "reset_minutes": [MARKER, "0", "1441"],
+    "verify_hours": [MARKER, "0", "721"],
+    "password_policy": [MARKER],
+    "jwt_algorithm": [MARKER, "none", "RS256"],
+    "rate_limits_enabled": [MARKER],
+    "redis_url": [MARKER, f"http://:{MARKER}@host"],
+    "limit_failed_sign_ins_per_account": [MARKER, "0", "5 per fortnight"],
+    "limit_failed_sign_ins_per_address": [MARKER],
+    "limit_sign_ups_per_address": [MARKER],
+    "limit_mails_per_account": [MARKER],
+    "limit_mails_per_address": [MARKER],
+    "limit_refreshes_per_session": [MARKER],
+    "audit_days": [MARKER, "0"],
+    "verify_url": [MARKER],
+    "reset_url": [MARKER],
+    "change_email_url": [MARKER],
     "max_body_bytes": [MARKER, "1023"],
     "pool_size": [MARKER, "0", "1001"],
     "pool_timeout": [MARKER, "0", "-1", "nan"],
@@ -51,7 +73,7 @@ WRONG = {
     "docs": [MARKER],
     "compiled_routes": [MARKER],
 }
-FREE_TEXT = {"cors_origins", "data_dir", "token_issuer"}
+FREE_TEXT = {"cors_origins", "data_dir", "mail_templates", "token_issuer"}
 
 Environment = Callable[..., None]
 

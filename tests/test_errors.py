@@ -223,7 +223,7 @@ async def test_each_request_without_an_id_gets_its_own(client: AsyncClient) -> N
 async def test_only_visible_ascii_of_128_characters_is_kept_as_an_id(
     client: AsyncClient, sent: bytes
 ) -> None:
-    answer = await client.get("/users/me", headers={"X-Request-ID": sent})
+    answer = await client.get("/users/me", headers={b"X-Request-ID": sent})
 
     acceptable = re.fullmatch(rb"[!-~]{1,128}", sent) is not None
     given_back = answer.headers["x-request-id"]
@@ -320,9 +320,9 @@ async def test_hostile_bodies_are_refused_quickly(client: AsyncClient) -> None:
         b'{"name": 1' + b"0" * 900_000 + b"}",
     ]
     for body in hostile:
-        started = time.perf_counter()
+        started = time.process_time()
         answer = await client.post("/users", content=body, headers=headers)
 
         assert answer.status_code == 422
-        assert time.perf_counter() - started < 2, body[:20]
+        assert time.process_time() - started < 2, body[:20]
         assert len(answer.content) < 100_000, body[:20]

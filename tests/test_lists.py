@@ -1,6 +1,7 @@
 """Every list: page and cursor mode, order, filters and search."""
 
 import base64
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -33,7 +34,7 @@ async def crowd(make_user: MakeUser, app: Application) -> list[Any]:
 
 async def walk(client: AsyncClient, **params: Any) -> list[dict[str, Any]]:
     """Every row that a client sees, following the cursor from the start."""
-    cursor, rows = "", []
+    cursor, rows = "", list[dict[str, Any]]()
     while cursor is not None:
         answer = await client.get("/users", params={**params, "cursor": cursor})
         assert answer.status_code == 200, answer.text
@@ -48,7 +49,7 @@ async def walk(client: AsyncClient, **params: Any) -> list[dict[str, Any]]:
 
 async def leaf_through(client: AsyncClient, **params: Any) -> list[dict[str, Any]]:
     """The same, page by page."""
-    number, rows = 1, []
+    number, rows = 1, list[dict[str, Any]]()
     while True:
         answer = await client.get("/users", params={**params, "page": number})
         page = answer.json()
@@ -152,7 +153,7 @@ async def test_descending_is_ascending_backwards(
 async def test_a_client_switches_from_pages_to_the_cursor(
     as_admin: AsyncClient, crowd: list[Any]
 ) -> None:
-    params = {"sort": "name", "limit": 4}
+    params: dict[str, Any] = {"sort": "name", "limit": 4}
     first = (await as_admin.get("/users", params=params)).json()
     second = (await as_admin.get("/users", params={**params, "page": 2})).json()
     cursor = {**params, "cursor": first["next_cursor"]}
@@ -186,7 +187,7 @@ async def test_a_cursor_is_of_one_order(
     as_admin: AsyncClient, crowd: list[Any]
 ) -> None:
     for sort in SORTS:
-        params = {"sort": sort, "limit": 2}
+        params: dict[str, Any] = {"sort": sort, "limit": 2}
         cursor = (await as_admin.get("/users", params=params)).json()["next_cursor"]
         for other in set(SORTS) - {sort}:
             answer = await as_admin.get(
@@ -198,7 +199,7 @@ async def test_a_cursor_is_of_one_order(
 async def test_a_cursor_that_was_tampered_with_is_refused(
     as_admin: AsyncClient, crowd: list[Any]
 ) -> None:
-    params = {"sort": "email", "limit": 2}
+    params: dict[str, Any] = {"sort": "email", "limit": 2}
     cursor: str = (await as_admin.get("/users", params=params)).json()["next_cursor"]
     forged = [
         "x",
@@ -219,23 +220,26 @@ async def test_a_cursor_that_was_tampered_with_is_refused(
         assert_refused(answer, 400, "INVALID_CURSOR")
 
 
+FILTERS: list[tuple[dict[str, str], Callable[[Any], bool]]] = [
+    ({"role": "admin"}, lambda u: u.role == "admin"),
+    ({"role": "user"}, lambda u: u.role == "user"),
+    ({"is_active": "true"}, lambda u: u.is_active),
+    ({"is_active": "false"}, lambda u: not u.is_active),
+    (
+        {"role": "admin", "is_active": "false"},
+        lambda u: u.role == "admin" and not u.is_active,
+    ),
+    (
+        {"q": "tie", "role": "user"},
+        lambda u: "tie" in u.name.lower() and u.role == "user",
+    ),
+]
+
+
 async def test_filters_narrow_rows_and_total(
     as_admin: AsyncClient, crowd: list[Any]
 ) -> None:
-    for params, keep in [
-        ({"role": "admin"}, lambda u: u.role == "admin"),
-        ({"role": "user"}, lambda u: u.role == "user"),
-        ({"is_active": "true"}, lambda u: u.is_active),
-        ({"is_active": "false"}, lambda u: not u.is_active),
-        (
-            {"role": "admin", "is_active": "false"},
-            lambda u: u.role == "admin" and not u.is_active,
-        ),
-        (
-            {"q": "tie", "role": "user"},
-            lambda u: "tie" in u.name.lower() and u.role == "user",
-        ),
-    ]:
+    for params, keep in FILTERS:
         page = (await as_admin.get("/users", params=params)).json()
         expected = sorted(str(user.id) for user in crowd if keep(user))
 

@@ -134,6 +134,26 @@ CommaSeparated = BeforeValidator(_split)
 RoleName = Annotated[str, AfterValidator(_check_role)]
 
 
+def _check_redis_url(value: SecretStr) -> SecretStr:
+    if not value.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
+        raise ValueError("must start with redis://, rediss:// or unix://")
+    return value
+
+
+def _check_rate(value: str) -> str:
+    import limits  # here, so that reading settings needs no more than pydantic
+
+    try:
+        limits.parse(value)
+    except ValueError:
+        raise ValueError("is written like `5 per 5 minutes`") from None
+    return value
+
+
+RateLimit = Annotated[str, AfterValidator(_check_rate)]
+Link = Annotated[str, Field(pattern=r"^https?://[^\s/?#]+(/[^\s?#]*)?$")] | None
+
+
 class Settings(BaseSettings):
     """Everything that a deployment may choose.
 
@@ -168,10 +188,8 @@ class Settings(BaseSettings):
         description="Signs tokens and cursors; 32 bytes at least. In development one "
         "is made and kept in `DATA_DIR`.",
     )
-    public_url: str | None = Field(
-        None,
-        pattern=r"^https?://[^\s/?#]+(/[^\s?#]*)?$",
-        description="How browsers reach the service, for links.",
+    public_url: Link = Field(
+        None, description="How browsers reach the service, for links in mails."
     )
     mail_url: Annotated[SecretStr, AfterValidator(_check_mail_url)] = Field(
         SecretStr("console://"),
@@ -215,8 +233,50 @@ class Settings(BaseSettings):
     access_token_minutes: int = Field(
         15, ge=1, le=1440, description="How long an access token is good for."
     )
+    refresh_idle_days: int = Field(
+        14, ge=1, le=3650, description="A sign-in that is not used as long has ended."
+    )
     session_days: int = Field(
         60, ge=1, le=3650, description="How long a sign-in lasts at the most."
+    )
+    refresh_grace_seconds: int = Field(
+        10, ge=0, le=300, description="How long a spent refresh token may come again."
+    )
+    reset_minutes: int = Field(
+        60, ge=1, le=1440, description="How long a password reset link is good for."
+    )
+    verify_hours: int = Field(
+        24, ge=1, le=720, description="How long an email link is good for."
+    )
+    password_policy: Literal["default", "strict"] = Field(
+        "default",
+        description="`default`: 8 characters, an upper-case letter and a digit. "
+        "`strict`: 12 characters, and none of the common passwords.",
+    )
+    jwt_algorithm: Literal["HS256", "EdDSA", "ES256"] = Field(
+        "HS256",
+        description="How access tokens are signed; other than HS256 the public keys "
+        "are at `/.well-known/jwks.json`.",
+    )
+    rate_limits_enabled: bool = Field(True, description="Whether limits are enforced.")
+    redis_url: Annotated[SecretStr, AfterValidator(_check_redis_url)] | None = Field(
+        None, description="`redis://…`: count limits there, not in the database."
+    )
+    limit_failed_sign_ins_per_account: RateLimit = "5 per 5 minutes"
+    limit_failed_sign_ins_per_address: RateLimit = "10 per minute"
+    limit_sign_ups_per_address: RateLimit = "20 per hour"
+    limit_mails_per_account: RateLimit = "3 per hour"
+    limit_mails_per_address: RateLimit = "20 per hour"
+    limit_refreshes_per_session: RateLimit = "30 per minute"
+    audit_days: int = Field(365, ge=1, description="How long the audit trail is kept.")
+    verify_url: Link = Field(
+        None, description="Your page for verification links; default: ours."
+    )
+    reset_url: Link = Field(
+        None, description="Your page for password reset links; default: ours."
+    )
+    change_email_url: Link = Field(
+        None, description="Your page for change-of-address links; default: ours."
     )
     token_issuer: str = Field(
         "bedplate", min_length=1, description="The `iss` claim of our tokens."
@@ -318,7 +378,16 @@ class Settings(BaseSettings):
         """
         if self.secret_key is not None:
             return derive_key(self.secret_key.get_secret_value().encode(), purpose)
+        self.make_data_dir()
         return derive_key(_kept_secret(self.data_dir / "secret_key"), purpose)
+
+    def make_data_dir(self) -> None:
+        """Raises SettingsError when it can't be made."""
+        try:
+            self.data_dir.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            reason = f"{self.data_dir} can't be made: {error.strerror}"
+            raise SettingsError(f"{PREFIX}DATA_DIR: {reason}") from None
 
 
 def _describe(location: tuple[int | str, ...], message: str) -> str:
@@ -331,7 +400,6 @@ def _describe(location: tuple[int | str, ...], message: str) -> str:
 def _kept_secret(path: Path) -> bytes:
     """Development's key: made once, readable by its owner only."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists():
             _write_once(path, secrets.token_hex(MIN_SECRET_BYTES).encode())
         if stat.S_IMODE(path.stat().st_mode) & 0o077:

@@ -10,9 +10,18 @@ from bedplate.config import Settings
 from bedplate.core.errors import NotAuthenticated, PermissionDenied
 from bedplate.core.permissions import ADMIN, Caller
 from bedplate.database import Session
-from bedplate.runtime import Runtime, runtime_of
+from bedplate.runtime import Runtime
 
+# The scheme in the OpenAPI document; `openapi.py` turns the second into the first.
+SCHEME = "BearerToken"
+OPTIONAL_SCHEME = "OptionalBearerToken"
 TOKEN_URL = "/api/v1/auth/token"  # noqa: S105, it is an address
+
+
+def runtime_of(request: Request) -> Runtime:
+    """What the application that a request came to consists of."""
+    runtime: Runtime = request.app.state.runtime
+    return runtime
 
 
 async def get_runtime(request: Request) -> Runtime:
@@ -47,7 +56,8 @@ class BearerCaller(OAuth2PasswordBearer):
     """
 
     def __init__(self, *roles: str, optional: bool = False) -> None:
-        super().__init__(tokenUrl=TOKEN_URL, scheme_name="BearerToken")
+        name = OPTIONAL_SCHEME if optional else SCHEME
+        super().__init__(tokenUrl=TOKEN_URL, scheme_name=name)
         self.roles = frozenset(roles)
         self.optional = optional
 

@@ -2,15 +2,13 @@
 
 import logging
 import sys
-from contextvars import ContextVar
 from typing import Any
 
 import msgspec
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
-"""The id of the request under way; it stands in each of its log lines."""
+from bedplate.core.origin import origin
 
 
 class _StandardError:
@@ -61,7 +59,7 @@ def configure_logging(*, level: str, as_json: bool) -> None:
 def _add_request_id(
     _logger: WrappedLogger, _method: str, event: EventDict
 ) -> EventDict:
-    if (current := request_id.get()) is not None:
+    if (current := origin.get().request_id) is not None:
         event.setdefault("request_id", current)
     return event
 

@@ -49,7 +49,11 @@ class Application(FastAPI):
         settings: Settings = self.state.runtime.settings
         compiled = settings.compiled_routes
         stack = self._table_stack() if compiled else super().build_middleware_stack()
-        return Edge(stack, max_body_bytes=settings.max_body_bytes)
+        return Edge(
+            stack,
+            max_body_bytes=settings.max_body_bytes,
+            trusted_proxies=settings.trusted_proxies,
+        )
 
     def _table_stack(self) -> ASGIApp:
         handlers: dict[Any, Any] = dict(self.exception_handlers)
@@ -106,6 +110,8 @@ def _install(app: Application, runtime: Runtime) -> None:
     for module in runtime.modules:
         if module.router is not None:
             app.include_router(module.router, prefix=API_PREFIX)
+        if module.pages is not None:
+            app.include_router(module.pages)
     if runtime.settings.docs:
         install_docs(app)
     if runtime.settings.cors_origins:
@@ -122,6 +128,7 @@ def _install(app: Application, runtime: Runtime) -> None:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     runtime: Runtime = app.state.runtime
     await ensure_schema(runtime.database)
+    await runtime.start()
     try:
         async with Worker(runtime) if runtime.settings.runs_worker else nullcontext():
             yield

@@ -1,17 +1,23 @@
 """What a module brings to an application, said in one object."""
 
+from __future__ import annotations
+
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-
-from fastapi import APIRouter
-from starlette.requests import Request
+from typing import TYPE_CHECKING
 
 from bedplate.core.permissions import Caller
 from bedplate.database import Base
 from bedplate.jobs import Job, Queue
 from bedplate.jobs.rows import ENGINE_TABLES
 
-Authenticate = Callable[[Request], Awaitable[Caller]]
+if TYPE_CHECKING:  # a service reaches this file, and must not reach a framework
+    from fastapi import APIRouter
+    from starlette.requests import Request
+
+    from bedplate.runtime import Runtime
+
+Authenticate = Callable[["Request"], Awaitable[Caller]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,8 +29,15 @@ class Module:
 
     name: str
     router: APIRouter | None = None
+    """Its operations, below `/api/v1`."""
+    pages: APIRouter | None = None
+    """What it serves outside the API, at the paths as they are."""
     models: Sequence[type[Base]] = ()
     jobs: Sequence[Job] = ()
+    on_sign_up: Sequence[Job] = ()
+    """Jobs to start for each new account, with its `email`."""
+    on_start: Callable[[Runtime], Awaitable[None]] | None = None
+    """Called when an application or a command begins its work."""
     requires: Sequence[str] = ()
     """The modules that must come before this one."""
     authenticate: Authenticate | None = None

@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from bedplate.core.errors import APIError
+from bedplate.dependencies import OPTIONAL_SCHEME, SCHEME
 from bedplate.middleware.errors import ErrorResponse
 
 Responses = dict[int | str, dict[str, Any]]
@@ -43,7 +44,9 @@ def openapi_document(app: FastAPI) -> dict[str, Any]:
     schemas |= _error_schemas()
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
+    document["components"].get("securitySchemes", {}).pop(OPTIONAL_SCHEME, None)
     for operation in _operations(document):
+        _declare_optional_caller(operation)
         _declare_errors(operation)
     return document
 
@@ -61,6 +64,12 @@ def _operations(document: dict[str, Any]) -> Iterator[Operation]:
         for method, operation in path.items():
             if method in {"get", "post", "put", "patch", "delete"}:
                 yield operation
+
+
+def _declare_optional_caller(operation: Operation) -> None:
+    """A token may be sent, and is checked if it is."""
+    if operation.get("security") == [{OPTIONAL_SCHEME: []}]:
+        operation["security"] = [{}, {SCHEME: []}]
 
 
 def _declare_errors(operation: Operation) -> None:

@@ -1,5 +1,6 @@
 """Health, metrics and the API's documentation: what operators and developers open."""
 
+import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -7,18 +8,20 @@ from typing import Any
 
 import fastapi_offline
 import msgspec
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from bedplate.core.errors import APIError
+from bedplate.dependencies import runtime_of
 from bedplate.jobs.engine import engine_is_at_head
 from bedplate.jobs.reads import has_live_worker
 from bedplate.metrics import exposition
 from bedplate.migrate import schema_is_at_head
-from bedplate.runtime import Runtime, runtime_of
+from bedplate.routing import Router
+from bedplate.runtime import Runtime
 
-router = APIRouter(include_in_schema=False)
+router = Router(include_in_schema=False)
 
 Check = Callable[[Runtime], Awaitable[bool]]
 
@@ -41,7 +44,8 @@ async def ready(request: Request) -> Response:
 
 @router.get("/metrics")
 async def metrics() -> Response:
-    body, media_type = exposition()
+    # Off the loop: it reads files, of every worker and in /proc.
+    body, media_type = await asyncio.to_thread(exposition)
     return Response(body, media_type=media_type)
 
 

@@ -26,13 +26,18 @@ from contextlib import (
     asynccontextmanager,
 )
 from typing import Any, NamedTuple, cast
+from urllib.parse import parse_qsl
 
 import msgspec
 from fastapi import APIRouter, FastAPI, params
+from fastapi._compat import ModelField
+from fastapi.datastructures import DefaultPlaceholder
 from fastapi.dependencies.models import Dependant
 from fastapi.dependencies.utils import request_body_to_args, request_params_to_args
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
+from fastapi.utils import is_body_allowed_for_status_code
+from pydantic import ValidationError
 from pydantic_core import PydanticUndefined
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
@@ -41,7 +46,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bedplate.core.errors import UnsupportedMediaType
-from bedplate.schemas import ResponseSchema
+from bedplate.schemas import ListParams, ResponseSchema
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 ErrorHandler = Callable[[Request, Exception], Awaitable[Response]]
@@ -120,6 +125,8 @@ class Route(APIRoute):
         async def handle(request: Request) -> Response:
             request = JSONRequest(request.scope, request.receive)
             check_media_type(request, accepted)
+            if accepted is _JSON and await request.body():
+                await request.json()  # kept; FastAPI would make a 400 of our refusal
             return await handler(request)
 
         return handle
@@ -157,21 +164,140 @@ def _has_body(headers: Headers) -> bool:
     return headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
 
 
-class _Step(NamedTuple):
-    """One dependency: what it needs, and how its value comes about."""
+class _Call:
+    """One function of a route's tree, with how each of its arguments comes about."""
 
-    call: Any
-    dependant: Dependant
-    opens: Callable[..., AbstractAsyncContextManager[Any]] | None
-    """For a `yield` dependency, which is open while the endpoint runs."""
+    def __init__(self, dependant: Dependant) -> None:
+        self.call: Any = dependant.call
+        self.opens: Callable[..., AbstractAsyncContextManager[Any]] | None = None
+        if inspect.isasyncgenfunction(self.call):
+            self.opens = asynccontextmanager(self.call)
+        self._readers = list(_readers(dependant))
+        self._links = [(d.name, d.call) for d in dependant.dependencies if d.name]
+        self._request_name = dependant.request_param_name
+        self._response_name = dependant.response_param_name
+
+    def arguments(
+        self,
+        request: Request,
+        draft: Response | None,
+        results: Mapping[Any, Any],
+        errors: list[Any],
+    ) -> dict[str, Any]:
+        """What to call it with; what is wrong is added to `errors`."""
+        values = {name: results[call] for name, call in self._links}
+        for read in self._readers:
+            values |= read(request, errors)
+        if self._request_name:
+            values[self._request_name] = request
+        if self._response_name:
+            values[self._response_name] = draft
+        return values
+
+    async def take(
+        self,
+        request: Request,
+        draft: Response | None,
+        results: Mapping[Any, Any],
+        errors: list[Any],
+        stack: AsyncExitStack | None,
+    ) -> Any:
+        """A dependency's value; None once its input is wrong: it won't be used."""
+        known = len(errors)
+        values = self.arguments(request, draft, results, errors)
+        if len(errors) > known:
+            return None
+        if self.opens is not None and stack is not None:
+            return await stack.enter_async_context(self.opens(**values))
+        return await self.call(**values)
+
+
+Reader = Callable[[Request, list[Any]], dict[str, Any]]
+
+
+def _readers(dependant: Dependant) -> Iterator[Reader]:
+    """How to read a function's own parameters from a request."""
+    for fields, source in (
+        (dependant.path_params, "path_params"),
+        (dependant.query_params, "query_params"),
+        (dependant.header_params, "headers"),
+        (dependant.cookie_params, "cookies"),
+    ):
+        if not fields:
+            continue
+        if source == "path_params" and all(_has_plain_name(f) for f in fields):
+            yield _path_reader(fields)
+        elif source == "query_params" and _list_params(fields) is not None:
+            yield _list_reader(fields[0], _list_params(fields))
+        else:
+            yield _reader(fields, source)
+
+
+def _reader(fields: list[ModelField], source: str) -> Reader:
+    """FastAPI's own way, for anything."""
+
+    def read(request: Request, errors: list[Any]) -> dict[str, Any]:
+        values, wrong = request_params_to_args(fields, getattr(request, source))
+        errors += wrong
+        return values
+
+    return read
+
+
+def _has_plain_name(field: ModelField) -> bool:
+    return field.alias == field.name and field.field_info.validation_alias is None
+
+
+def _path_reader(fields: list[ModelField]) -> Reader:
+    """Path parameters are always there and always text, which saves 30 µs."""
+
+    def read(request: Request, errors: list[Any]) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        for field in fields:
+            text = request.path_params[field.name]
+            loc = ("path", field.name)
+            values[field.name], wrong = field.validate(text, values, loc=loc)
+            errors += wrong
+        return values
+
+    return read
+
+
+def _list_params(fields: list[ModelField]) -> Any:
+    """The list's parameters, if they are all that is read from the query."""
+    annotation = fields[0].field_info.annotation
+    is_list = inspect.isclass(annotation) and issubclass(annotation, ListParams)
+    return annotation if len(fields) == 1 and is_list else None
+
+
+def _list_reader(field: ModelField, model: type[ListParams]) -> Reader:
+    """A list's parameters are plain names and text, which saves 100 µs.
+
+    Of a name that is sent twice the last value counts, as it does in FastAPI.
+    """
+
+    def read(request: Request, errors: list[Any]) -> dict[str, Any]:
+        query = request.scope["query_string"].decode("latin-1")
+        try:
+            sent = dict(parse_qsl(query, keep_blank_values=True))
+            return {field.name: model.model_validate(sent)}
+        except ValidationError as error:
+            errors += [
+                {**wrong, "loc": ("query", *wrong["loc"])}
+                for wrong in error.errors(include_url=False)
+            ]
+            return {}
+
+    return read
 
 
 class Plan:
     """A route's dependency tree as a flat list of calls, made once at start."""
 
-    def __init__(self, route: Any, steps: list[_Step]) -> None:
-        self._steps = steps
-        self._endpoint: Dependant = route.dependant
+    def __init__(self, route: Any, steps: list[Dependant]) -> None:
+        self._steps = [_Call(dependant) for dependant in steps]
+        self._endpoint = _Call(route.dependant)
+        self._body_params = route.dependant.body_params
         self._body_field = route.body_field
         self._is_form = _is_form(route.body_field)
         self._embed = route._embed_body_fields  # noqa: SLF001, tests/test_routing.py
@@ -179,8 +305,8 @@ class Plan:
         self._response_field = route.response_field
         self._response_model = _struct(route.response_model)
         self._status_code: int = route.status_code or 200
-        self._opens = any(step.opens for step in steps)
-        everything = (route.dependant, *(step.dependant for step in steps))
+        self._opens = any(step.opens for step in self._steps)
+        everything = (route.dependant, *steps)
         self._sets_headers = any(d.response_param_name for d in everything)
 
     @classmethod
@@ -188,7 +314,7 @@ class Plan:
         """The plan of a route, or None when FastAPI must run it."""
         if not isinstance(route.original_route, Route):
             return None
-        steps: list[_Step] = []
+        steps: list[Dependant] = []
         if not _flatten(route.dependant, steps, set()) or not _is_plain(route):
             return None
         return cls(route, steps)
@@ -208,15 +334,13 @@ class Plan:
         errors: list[Any] = []
         results: dict[Any, Any] = {}
         for step in self._steps:
-            results[step.call] = await _take(
-                step, request, draft, results, errors, stack
-            )
-        values = _values(self._endpoint, request, draft, results, errors)
-        if self._endpoint.body_params:
+            results[step.call] = await step.take(request, draft, results, errors, stack)
+        values = self._endpoint.arguments(request, draft, results, errors)
+        if self._body_params:
             values |= await self._body_values(body, errors)
         if errors:
             raise RequestValidationError(errors)
-        answer = await self._endpoint.call(**values)  # type: ignore[misc]
+        answer = await self._endpoint.call(**values)
         return self._respond(answer, draft)
 
     async def _read_body(self, request: Request) -> Any:
@@ -228,7 +352,7 @@ class Plan:
 
     async def _body_values(self, body: Any, errors: list[Any]) -> dict[str, Any]:
         values, found = await request_body_to_args(
-            body_fields=self._endpoint.body_params,
+            body_fields=self._body_params,
             received_body=body,
             embed_body_fields=self._embed,
         )
@@ -278,24 +402,6 @@ def _draft_response() -> Response:
     return draft
 
 
-async def _take(
-    step: _Step,
-    request: Request,
-    draft: Response | None,
-    results: Mapping[Any, Any],
-    errors: list[Any],
-    stack: AsyncExitStack | None,
-) -> Any:
-    """A dependency's value; None once anything is wrong, since it won't be used."""
-    known = len(errors)
-    values = _values(step.dependant, request, draft, results, errors)
-    if len(errors) > known:
-        return None
-    if step.opens is not None and stack is not None:
-        return await stack.enter_async_context(step.opens(**values))
-    return await step.call(**values)
-
-
 def _is_form(body_field: Any) -> bool:
     return body_field is not None and isinstance(body_field.field_info, params.Form)
 
@@ -306,14 +412,34 @@ def _is_plain(route: Any) -> bool:
         _is_async_function(route.dependant.call)
         and _is_known(route.dependant)
         and route.stream_item_field is None
-        and not route.response_model_exclude_unset
-        and not route.response_model_exclude_none
-        and not route.response_model_exclude_defaults
+        and _answers_plain_json(route)
         and not isinstance(getattr(route.body_field, "field_info", None), params.File)
     )
 
 
-def _flatten(dependant: Dependant, steps: list[_Step], seen: set[Any]) -> bool:
+def _answers_plain_json(route: Any) -> bool:
+    """Whether the answer is the declared model as it stands, or nothing at all."""
+    if route.response_field is None and not _answers_itself(route):
+        return False
+    return isinstance(route.response_class, DefaultPlaceholder) and not (
+        route.response_model_exclude_unset
+        or route.response_model_exclude_none
+        or route.response_model_exclude_defaults
+        or route.response_model_include
+        or route.response_model_exclude
+        or not route.response_model_by_alias
+    )
+
+
+def _answers_itself(route: Any) -> bool:
+    """Whether there is no body, or the endpoint makes the whole response."""
+    made = inspect.signature(route.dependant.call, eval_str=True).return_annotation
+    return not is_body_allowed_for_status_code(route.status_code) or (
+        inspect.isclass(made) and issubclass(made, Response)
+    )
+
+
+def _flatten(dependant: Dependant, steps: list[Dependant], seen: set[Any]) -> bool:
     """Each dependency once, after those it needs; False when one is unknown to us."""
     for sub in dependant.dependencies:
         call: Any = sub.call
@@ -326,8 +452,7 @@ def _flatten(dependant: Dependant, steps: list[_Step], seen: set[Any]) -> bool:
             return False
         if call not in seen:
             seen.add(call)
-            opens = asynccontextmanager(call) if is_generator else None
-            steps.append(_Step(call, sub, opens))
+            steps.append(sub)
     return True
 
 
@@ -350,32 +475,6 @@ def _is_async(call: Any) -> bool:
         not inspect.isclass(call)
         and inspect.iscoroutinefunction(getattr(call, "__call__", None))  # noqa: B004
     )
-
-
-def _values(
-    dependant: Dependant,
-    request: Request,
-    draft: Response | None,
-    results: Mapping[Any, Any],
-    errors: list[Any],
-) -> dict[str, Any]:
-    """What to call a dependency with; what is wrong is added to `errors`."""
-    values = {d.name: results[d.call] for d in dependant.dependencies if d.name}
-    for fields, source in (
-        (dependant.path_params, "path_params"),
-        (dependant.query_params, "query_params"),
-        (dependant.header_params, "headers"),
-        (dependant.cookie_params, "cookies"),
-    ):
-        if fields:
-            found, wrong = request_params_to_args(fields, getattr(request, source))
-            values |= found
-            errors += wrong
-    if dependant.request_param_name:
-        values[dependant.request_param_name] = request
-    if dependant.response_param_name:
-        values[dependant.response_param_name] = draft
-    return values
 
 
 class _Found(NamedTuple):

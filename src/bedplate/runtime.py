@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from starlette.requests import Request
-
 from bedplate.config import Settings
-from bedplate.core.security import AccessTokens
+from bedplate.core.security import AccessTokens, TokenKey
 from bedplate.database import Database
 from bedplate.jobs import Promises
+from bedplate.limits import Limits, make_limits
 from bedplate.mail import Mailer, make_mailer
 from bedplate.module import Authenticate, Module
 
@@ -21,6 +20,7 @@ class Runtime:
     modules: Sequence[Module]
     database: Database
     tokens: AccessTokens
+    limits: Limits
     mailer: Mailer
     jobs: Promises
 
@@ -37,9 +37,16 @@ class Runtime:
             modules=modules,
             database=database,
             tokens=make_tokens(settings),
+            limits=make_rate_limits(settings, database),
             mailer=make_mailer(settings),
             jobs=Promises(database, [job for m in modules for job in m.jobs]),
         )
+
+    async def start(self) -> None:
+        """What the modules do before the first request; the schema is at head."""
+        for module in self.modules:
+            if module.on_start is not None:
+                await module.on_start(self)
 
     async def close(self) -> None:
         """Let go of all connections."""
@@ -52,6 +59,8 @@ class Runtime:
 
 
 def make_database(settings: Settings) -> Database:
+    if settings.database_url is None:
+        settings.make_data_dir()  # the default file lies there
     return Database(
         settings.resolved_database_url,
         cursor_key=settings.key_for("list cursors"),
@@ -62,13 +71,21 @@ def make_database(settings: Settings) -> Database:
 
 
 def make_tokens(settings: Settings) -> AccessTokens:
+    """HS256 has its key at once; the others' are loaded from the database at start."""
+    secret = settings.key_for("access tokens")
+    is_symmetric = settings.jwt_algorithm == "HS256"
     return AccessTokens(
-        settings.key_for("access tokens"),
+        [TokenKey(None, secret, secret)] if is_symmetric else [],
+        algorithm=settings.jwt_algorithm,
         issuer=settings.token_issuer,
         lifetime=settings.access_token_lifetime,
     )
 
 
-def runtime_of(request: Request) -> Runtime:
-    runtime: Runtime = request.app.state.runtime
-    return runtime
+def make_rate_limits(settings: Settings, database: Database) -> Limits:
+    redis = settings.redis_url
+    return make_limits(
+        database,
+        redis_url=redis.get_secret_value() if redis else None,
+        enabled=settings.rate_limits_enabled,
+    )

@@ -85,7 +85,7 @@ def test_the_doctor_finds_nothing_wrong(bedplate: Any, settings: Settings) -> No
 
     assert done.code == 0, done.out
     assert "the schema is at head" in done.out
-    assert "FAIL" not in done.out
+    assert "FAIL " not in done.out
 
 
 def test_the_doctor_shows_every_setting(bedplate: Any) -> None:
@@ -113,7 +113,7 @@ def test_the_doctor_fails_on_a_database_that_is_down(bedplate: Any) -> None:
     done = bedplate("doctor", database_url=DOWN, secret_key=SECRET_KEY)
 
     assert done.code == 1
-    assert "FAIL" in done.out
+    assert "FAIL " in done.out
     assert "the database:" in done.out
     assert "Traceback" not in done.err
 

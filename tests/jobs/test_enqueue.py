@@ -12,7 +12,7 @@ from bedplate.core.clock import utc_now
 from bedplate.jobs import JobError, JobRun, enqueue, job
 from bedplate.main import Application
 from bedplate.modules.emails.tasks import send_email
-from bedplate.testing.jobs import Mailbox
+from bedplate.testing.mailbox import Mailbox
 from bedplate.testing.plugin import RunJobs
 
 SIGN_UP = {"email": "ann@example.com", "name": "Ann", "password": "Passw0rd-of-tests"}
@@ -33,7 +33,8 @@ async def test_a_sign_up_is_welcomed_by_mail(
 ) -> None:
     assert (await client.post("/users", json=SIGN_UP)).status_code == 201
 
-    [mail] = await mailbox.mails()
+    await mailbox.settle()
+    [mail] = mailbox
     assert mail["To"] == "ann@example.com"
     assert mail["Subject"] == "Welcome to Acme"
     assert mail["Message-ID"].endswith("@acme.example>")
@@ -49,7 +50,8 @@ async def test_a_refused_sign_up_sends_no_mail(
     assert (await client.post("/users", json=SIGN_UP)).status_code == 201
     assert (await client.post("/users", json=SIGN_UP)).status_code == 409
 
-    assert len(await mailbox.mails()) == 1
+    await mailbox.settle()
+    assert len(list(mailbox)) == 1
 
 
 async def test_a_rollback_takes_the_job_along(
@@ -63,7 +65,8 @@ async def test_a_rollback_takes_the_job_along(
     async with unit_of_work() as session:
         kept = await enqueue(session, send_email, **WELCOME)
 
-    [mail] = await mailbox.mails()
+    await mailbox.settle()
+    [mail] = mailbox
     assert mail["Message-ID"] == f"<{kept}@acme.example>"
 
 
@@ -93,13 +96,13 @@ async def test_of_several_with_one_key_one_is_kept(
     assert await run_jobs() == ["send_email"]
 
 
-@pytest.mark.parametrize("when", ["delay", "at"])
+@pytest.mark.parametrize("when", ["delay", "due_at"])
 async def test_a_job_for_later_is_not_queued_yet(
     app: Application, run_jobs: RunJobs, when: str
 ) -> None:
     hour = timedelta(hours=1)
     later: dict[str, Any] = (
-        {"delay": hour} if when == "delay" else {"at": utc_now() + hour}
+        {"delay": hour} if when == "delay" else {"due_at": utc_now() + hour}
     )
     async with app.state.runtime.database.unit_of_work() as session:
         await enqueue(session, send_email, **later, **WELCOME)

@@ -24,14 +24,29 @@ app = typer.Typer(
 )
 
 
-def main() -> None:
-    """Run the command line: an error is one readable line and exit code 1."""
-    from bedplate.cli import inspect, jobs, migrate, outbox, serve, users, worker
+def register_commands() -> None:
+    """Put every command in its place, once."""
+    from bedplate.cli import (
+        inspect,
+        jobs,
+        keys,
+        migrate,
+        outbox,
+        serve,
+        users,
+        worker,
+    )
 
     for commands in (serve, worker, migrate, outbox, inspect):
         commands.register(app)
     app.add_typer(users.app, name="users")
     app.add_typer(jobs.app, name="jobs")
+    app.add_typer(keys.app, name="keys")
+
+
+def main() -> None:
+    """Run the command line: an error is one readable line and exit code 1."""
+    register_commands()
     try:
         app()
     except KeyboardInterrupt:
@@ -65,8 +80,10 @@ def describe(error: Exception) -> str | None:
     if isinstance(error, SettingsError | SchemaError | ModuleError):
         return str(error)
     if isinstance(error, APIError):
-        details = "; ".join(detail.message for detail in error.details or ())
-        return f"{error.message}{': ' + details if details else ''}{_cause(error)}"
+        wrong = [
+            f"{d.field.removeprefix('body.')}: {d.message}" for d in error.details or ()
+        ]
+        return "; ".join(wrong) or f"{error.message}{_cause(error)}"
     return None
 
 

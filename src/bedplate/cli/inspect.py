@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -30,7 +30,8 @@ def routes() -> None:
 
 
 def _who(operation: dict[str, Any]) -> str:
-    return "signed in" if operation.get("security") else "anyone"
+    security = operation.get("security", [{}])
+    return "anyone" if {} in security else "signed in"
 
 
 def openapi() -> None:
@@ -51,8 +52,18 @@ class _Finding(NamedTuple):
     what: str
 
 
-def doctor() -> None:
-    """Show the settings as they resolve, and check what the service needs."""
+def doctor(
+    peer: Annotated[
+        str | None, typer.Option(help="The address that a connection comes from.")
+    ] = None,
+    forwarded_for: Annotated[
+        str, typer.Option(help="The X-Forwarded-For header that it brings.")
+    ] = "",
+) -> None:
+    """Show the settings as they resolve, and check what the service needs.
+
+    With --peer it also tells which address such a request would count as.
+    """
     from rich.console import Console
     from rich.markup import escape
 
@@ -63,6 +74,8 @@ def doctor() -> None:
     for name, value in _resolved(settings):
         console.print(f"  {name:<32} {value}", markup=False)
     findings = [*_unknown_variables(), *run(_findings)]
+    if peer is not None:
+        findings.append(_counted_as(settings, peer, forwarded_for))
     console.print()
     for finding in findings:
         mark = "[green]ok[/]  " if finding.ok else "[red]FAIL[/]"
@@ -99,6 +112,14 @@ def _unknown_variables() -> Iterator[_Finding]:
     for name in sorted(os.environ):
         if name.startswith(PREFIX) and name not in known:
             yield _Finding(False, f"{name} is set, but is no setting")
+
+
+def _counted_as(settings: "Settings", peer: str, forwarded_for: str) -> _Finding:
+    from bedplate.core.origin import client_address
+
+    address = client_address(peer, [forwarded_for], settings.trusted_proxies)
+    header = f" with X-Forwarded-For: {forwarded_for}" if forwarded_for else ""
+    return _Finding(True, f"a request from {peer}{header} counts as {address}")
 
 
 async def _findings(runtime: "Runtime") -> list[_Finding]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated, TypeVar
+from uuid import UUID
 
 import typer
 
@@ -16,7 +17,7 @@ T = TypeVar("T")
 
 app = typer.Typer(help="See jobs; retry or discard them.", no_args_is_help=True)
 
-JobId = Annotated[str, typer.Argument(metavar="ID", help="As `jobs list` shows it.")]
+JobId = Annotated[UUID, typer.Argument(metavar="ID", help="As `jobs list` shows it.")]
 
 
 @app.command("list")
@@ -36,7 +37,7 @@ def list_(
     for row in _with_jobs(lambda jobs: _newest(jobs, status, job, limit)):
         since = f"{row.created_at:%Y-%m-%d %H:%M}"
         error = row.error or ""
-        table.add_row(row.id, row.job, row.status, str(row.attempts), since, error)
+        table.add_row(str(row.id), row.job, row.status, str(row.attempts), since, error)
     Console(soft_wrap=True).print(table)
 
 

@@ -139,7 +139,7 @@ def _with_users(act: "Callable[[UserService], Awaitable[T]]") -> T:
 
     async def work(runtime: "Runtime") -> T:
         async with runtime.database.unit_of_work() as session:
-            return await act(UserService(session, runtime.settings))
+            return await act(UserService(session, runtime))
 
     return run(work)
 

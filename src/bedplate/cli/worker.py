@@ -36,6 +36,7 @@ async def _work(runtime: "Runtime", queues: list[str], concurrency: int | None) 
     if unknown := set(queues) - known:
         fail(f"no job is on the queue {min(unknown)!r}")
     await ensure_schema(runtime.database)
+    await runtime.start()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

@@ -10,6 +10,7 @@ APIError
 ├── PayloadTooLarge        413
 ├── UnsupportedMediaType   415
 ├── ValidationFailed       422
+├── RateLimited            429
 ├── InternalError          500
 └── ServiceUnavailable     503
 """
@@ -56,6 +57,11 @@ class BadRequest(APIError):
     message = "The request can't be understood"
 
 
+class InvalidToken(BadRequest):
+    code = "INVALID_TOKEN"
+    message = "That link is not good any more: it was used, replaced or has expired"
+
+
 class InvalidCursor(BadRequest):
     code = "INVALID_CURSOR"
     message = "That cursor is not one of this list in this order"
@@ -73,6 +79,11 @@ class NotAuthenticated(APIError):
 class InvalidCredentials(NotAuthenticated):
     code = "INVALID_CREDENTIALS"
     message = "Email or password is wrong"
+
+
+class InvalidRefreshToken(NotAuthenticated):
+    code = "INVALID_REFRESH_TOKEN"
+    message = "Sign in again"
 
 
 class PermissionDenied(APIError):
@@ -126,6 +137,14 @@ class ValidationFailed(APIError):
     status_code = 422
     code = "VALIDATION_ERROR"
     message = "Validation failed"
+
+
+class RateLimited(APIError):
+    """429. Raise it with `Retry-After`, the seconds until the limit is fresh."""
+
+    status_code = 429
+    code = "RATE_LIMITED"
+    message = "Too many tries; wait a little"
 
 
 class InternalError(APIError):

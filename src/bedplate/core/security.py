@@ -10,11 +10,12 @@ import asyncio
 import hashlib
 import hmac
 import os
+import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from typing import Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 from uuid import UUID, uuid4
 
 import jwt
@@ -69,6 +70,16 @@ async def _in_thread(function: Callable[..., T], *args: str | None) -> T:
     return await asyncio.get_running_loop().run_in_executor(_hashers, function, *args)
 
 
+def new_token() -> str:
+    """An opaque token of 256 random bits."""
+    return secrets.token_urlsafe(32)
+
+
+def hash_token(token: str) -> str:
+    """What is stored of an opaque token. It is random, so a plain hash will do."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
 def derive_key(secret: bytes, purpose: str) -> bytes:
     """A key of its own for each purpose (HKDF-Expand, RFC 5869, one block).
 
@@ -85,6 +96,14 @@ class AccessClaims(NamedTuple):
     expires_at: int
 
 
+class TokenKey(NamedTuple):
+    """A key that access tokens are signed with. HS256 has one, without a name."""
+
+    kid: str | None
+    private: Any
+    public: Any
+
+
 class AccessTokens:
     """Issues access tokens and verifies them.
 
@@ -97,13 +116,32 @@ class AccessTokens:
     _AUDIENCE = "bedplate-api"
     _REQUIRED = ("iss", "aud", "sub", "sid", "jti", "typ", "iat", "exp")
 
-    def __init__(self, key: bytes, *, issuer: str, lifetime: timedelta) -> None:
-        self._key = key
-        self._issuer = issuer
+    def __init__(
+        self,
+        keys: Sequence[TokenKey],
+        *,
+        algorithm: str,
+        issuer: str,
+        lifetime: timedelta,
+    ) -> None:
+        self.algorithm = algorithm
         self.lifetime = lifetime
+        self.loaded_at = time.monotonic()
+        self._issuer = issuer
+        self.use(keys)
+
+    def use(self, keys: Sequence[TokenKey]) -> None:
+        """Sign with the first of these keys, and accept all of them, from now on."""
+        self._keys = {key.kid: key for key in keys}
+        self._signing_key = keys[0] if keys else None
         self._verified: dict[str, AccessClaims] = {}
 
+    @property
+    def keys(self) -> Sequence[TokenKey]:
+        return tuple(self._keys.values())
+
     def issue(self, user_id: UUID, session_id: UUID) -> str:
+        assert self._signing_key is not None, "the signing keys were not loaded"
         now = int(time.time())
         claims = {
             "iss": self._issuer,
@@ -115,7 +153,9 @@ class AccessTokens:
             "iat": now,
             "exp": now + int(self.lifetime.total_seconds()),
         }
-        return jwt.encode(claims, self._key, algorithm="HS256")
+        kid, private, _ = self._signing_key
+        headers = None if kid is None else {"kid": kid}
+        return jwt.encode(claims, private, algorithm=self.algorithm, headers=headers)
 
     def verify(self, token: str) -> AccessClaims | None:
         """The claims of a token of ours that has not expired, else None."""
@@ -124,25 +164,37 @@ class AccessTokens:
             return None
         return claims
 
+    def is_of_unknown_key(self, token: str) -> bool:
+        """Whether a token names a key that isn't here; it may be a new one."""
+        try:
+            kid = jwt.get_unverified_header(token).get("kid")
+        except jwt.InvalidTokenError:
+            return False
+        return kid is not None and kid not in self._keys
+
     def _decode(self, token: str) -> AccessClaims | None:
         try:
-            payload = jwt.decode(
-                token,
-                self._key,
-                algorithms=["HS256"],
-                audience=self._AUDIENCE,
-                issuer=self._issuer,
-                options={"require": list(self._REQUIRED)},
-            )
+            payload = self._payload(token)
             if payload["typ"] != "access":
                 return None
             claims = AccessClaims(
                 UUID(payload["sub"]), UUID(payload["sid"]), int(payload["exp"])
             )
-        except (jwt.InvalidTokenError, ValueError, TypeError, AttributeError):
+        except (jwt.InvalidTokenError, ValueError, TypeError, AttributeError, KeyError):
             return None
         self._remember(token, claims)
         return claims
+
+    def _payload(self, token: str) -> dict[str, Any]:
+        key = self._keys[jwt.get_unverified_header(token).get("kid")]
+        return jwt.decode(
+            token,
+            key.public,
+            algorithms=[self.algorithm],
+            audience=self._AUDIENCE,
+            issuer=self._issuer,
+            options={"require": list(self._REQUIRED)},
+        )
 
     def _remember(self, token: str, claims: AccessClaims) -> None:
         if len(self._verified) >= self._REMEMBERED:

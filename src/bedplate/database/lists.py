@@ -103,7 +103,7 @@ class ListQuery(Generic[R]):
         Raises:
             InvalidCursor: the cursor is not of this list in this order.
         """
-        asked: dict[str, Any] = dict(params)
+        asked = vars(params)
         values = {n: asked[n] for n in self.filters if asked[n] is not None}
         filters = tuple(values)
         values["rows"] = params.limit
@@ -123,8 +123,7 @@ class ListQuery(Generic[R]):
 
     def _position(self, sort: str, cursor: str, cursors: Cursors) -> Position:
         column = self.sort[sort.removeprefix("-")]
-        kinds = (column.type.python_type, self.id.type.python_type)
-        return cursors.read(sort, cursor, *kinds)
+        return cursors.read(sort, cursor, column.type.python_type)
 
     def _statement(self, shape: _Shape) -> Statement:
         statement = self._statements.get(shape)
@@ -216,7 +215,7 @@ class ListQuery(Generic[R]):
     def _next_cursor(
         self, items: Sequence[Any], params: ListParams, cursors: Cursors
     ) -> str:
-        sort: str = dict(params)["sort"]
+        sort: str = vars(params)["sort"]
         last = items[-1]
         value = getattr(last, sort.removeprefix("-"))
         return cursors.write(sort, Position(value, last.id))

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 Backoff = Callable[[int], timedelta]
 
+_RESERVED = {"session", "job", "delay", "due_at", "key"}
+
 
 class JobError(TypeError):
     """A job is declared or enqueued wrongly: a bug, not bad input."""
@@ -90,8 +92,14 @@ class Job:
         self.queue = queue
         self.cron = cron
         self.timezone = timezone
-        if not inspect.iscoroutinefunction(function):
+        self._check()
+
+    def _check(self) -> None:
+        if not inspect.iscoroutinefunction(self.function):
             raise JobError(f"the job {self.name!r} must be an async function")
+        taken = _RESERVED & inspect.signature(self.function).parameters.keys()
+        if taken:
+            raise JobError(f"{min(taken)!r} of {self.name!r} is an option of `enqueue`")
 
     def __call__(self, run: JobRun, **arguments: Any) -> Awaitable[None]:
         return self.function(run, **arguments)

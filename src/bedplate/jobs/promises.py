@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid5
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session as SyncSession
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from dbos import DBOSClient, EnqueueOptions
 
 _PROMISES = "promises"
+_KEYS = UUID("0d8e9f64-3d0b-4a57-9f6c-8f4f1c2f7b11")  # any constant: one key, one id
 
 
 async def enqueue(
@@ -24,24 +26,24 @@ async def enqueue(
     job: Job,
     *,
     delay: timedelta | None = None,
-    at: datetime | None = None,
+    due_at: datetime | None = None,
     key: str | None = None,
     **arguments: Any,
 ) -> str:
     """Promise a job: it commits with the session's transaction, or not at all.
 
-    It runs after `delay`, or not before `at`. Of several with the same `key` only the
-    first is kept, until it is purged. Secrets don't belong in the arguments, which lie
-    in the database in plain. Returns the job's id.
+    It runs after `delay`, or not before `due_at`. Of several with the same `key` only
+    the first is kept, until it is purged. Secrets don't belong in the arguments, which
+    lie in the database in plain. Returns the job's id.
 
     Raises:
         JobError: the arguments are not what the job declares, or no module lists it.
     """
     promises: Promises = session.info[_PROMISES]
     promises.check(job)
-    id_ = f"{job.name}:{key}" if key else str(uuid7())
-    if at is not None:
-        delay = max(at - utc_now(), timedelta())
+    id_ = str(uuid5(_KEYS, f"{job.name}:{key}") if key else uuid7())
+    if due_at is not None:
+        delay = max(due_at - utc_now(), timedelta())
     await session.run_sync(promises.write, id_, job, job.dump(arguments), delay)
     return id_
 

@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
+from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -51,6 +52,27 @@ class WorkerHeartbeat(Base):
 
     executor_id: Mapped[str] = mapped_column(sa.String(120), primary_key=True)
     seen_at: Mapped[datetime]
+
+
+class JobId(sa.TypeDecorator[UUID]):
+    """A job's id, which is text to the engine."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(
+        self, value: UUID | str | None, dialect: sa.Dialect
+    ) -> str | None:
+        return None if value is None else str(value)
+
+    def process_result_value(
+        self, value: str | None, dialect: sa.Dialect
+    ) -> UUID | None:
+        return None if value is None else UUID(value)
+
+    @property
+    def python_type(self) -> type[UUID]:
+        return UUID
 
 
 class EpochMilliseconds(sa.TypeDecorator[datetime]):
@@ -117,7 +139,7 @@ def _map(schema: str | None) -> tuple[Any, Any, Any]:
     class JobRow(EngineBase):
         __tablename__ = "workflow_status"
 
-        id: Mapped[str] = mapped_column("workflow_uuid", sa.Text, primary_key=True)
+        id: Mapped[UUID] = mapped_column("workflow_uuid", JobId, primary_key=True)
         job: Mapped[str] = mapped_column("name", sa.Text)
         status: Mapped[str] = mapped_column(JobStatus)
         queue: Mapped[str | None] = mapped_column("queue_name", sa.Text)
@@ -138,13 +160,13 @@ def _map(schema: str | None) -> tuple[Any, Any, Any]:
     class InputRow(EngineBase):
         __tablename__ = "workflow_input"
 
-        id: Mapped[str] = mapped_column("workflow_uuid", sa.Text, primary_key=True)
+        id: Mapped[UUID] = mapped_column("workflow_uuid", JobId, primary_key=True)
         arguments: Mapped[str] = mapped_column("inputs", sa.Text)
 
     class OutputRow(EngineBase):
         __tablename__ = "workflow_output"
 
-        id: Mapped[str] = mapped_column("workflow_uuid", sa.Text, primary_key=True)
+        id: Mapped[UUID] = mapped_column("workflow_uuid", JobId, primary_key=True)
         error: Mapped[str | None] = mapped_column(JobFailure)
 
     return JobRow, InputRow, OutputRow

@@ -8,6 +8,7 @@ import json
 from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple
+from uuid import UUID
 
 import sqlalchemy as sa
 
@@ -82,7 +83,10 @@ class JobStore:
             job.id.not_in(running),
         )
         rows = await self.session.execute(
-            sa.select(job.id, job.job, job.attempts, job.executor_id).where(
+            # As text: a schedule's step is no job of ours and has another kind of id.
+            sa.select(
+                sa.type_coerce(job.id, sa.Text), job.job, job.attempts, job.executor_id
+            ).where(
                 job.status == "running",
                 sa.or_(job.executor_id.not_in(alive), lost),
             )
@@ -130,7 +134,7 @@ class JobStore:
             .values({getattr(job, name): v for name, v in {**free, **values}.items()})
         )
 
-    async def revive(self, id_: str) -> bool:
+    async def revive(self, id_: UUID) -> bool:
         """Give a dead letter all its attempts again; False if it is none."""
         job = self.job
         fresh = {
@@ -147,7 +151,7 @@ class JobStore:
         )
         return bool(done.rowcount)  # type: ignore[attr-defined]  # of an UPDATE
 
-    async def discard(self, id_: str) -> bool:
+    async def discard(self, id_: UUID) -> bool:
         """Delete a job that isn't running; False if it is, or isn't there."""
         job = self.job
         held = (
@@ -163,7 +167,7 @@ class JobStore:
     async def purge(self, older_than: timedelta) -> int:
         """Delete what ended well that long ago; returns how many."""
         job = self.job
-        ended = sa.select(job.id).where(
+        ended = sa.select(sa.type_coerce(job.id, sa.Text)).where(
             job.status.in_(("succeeded", "cancelled")),
             job.completed_at < utc_now() - older_than,
         )
@@ -172,7 +176,7 @@ class JobStore:
         await self._delete(ids)
         return len(ids)
 
-    async def _delete(self, ids: Sequence[str]) -> None:
+    async def _delete(self, ids: Sequence[UUID | str]) -> None:
         for table in (self.input, self.output, self.job):
             await self.session.execute(sa.delete(table).where(table.id.in_(ids)))
 

@@ -2,6 +2,7 @@
 
 import re
 import time
+from collections.abc import Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -11,12 +12,13 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bedplate.core.errors import InternalError, PayloadTooLarge
-from bedplate.log import request_id
+from bedplate.core.origin import Network, Origin, client_address, origin
 from bedplate.metrics import observe_request
 from bedplate.middleware.errors import render
 
 logger = structlog.get_logger()
 
+_LONGEST_USER_AGENT = 255
 _ACCEPTED_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
 # OWASP REST Security Cheat Sheet, "Security headers".
@@ -38,9 +40,16 @@ class Edge:
     over the limit is refused by its declared length, or as soon as it grows past it.
     """
 
-    def __init__(self, app: ASGIApp, *, max_body_bytes: int) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        max_body_bytes: int,
+        trusted_proxies: Sequence[Network] = (),
+    ) -> None:
         self._app = app
         self._max_body_bytes = max_body_bytes
+        self._trusted_proxies = trusted_proxies
         self._log = logger.bind()  # resolved once, not for every request
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -48,18 +57,25 @@ class Edge:
             await self._app(scope, receive, send)
             return
         exchange = _Exchange(scope, send)
-        token = request_id.set(exchange.request_id)
+        token = origin.set(self._origin(exchange))
         try:
             await self._answer(scope, receive, exchange)
         finally:
             exchange.record(self._log)
-            request_id.reset(token)
+            origin.reset(token)
+
+    def _origin(self, exchange: "_Exchange") -> Origin:
+        trusted = self._trusted_proxies
+        told = exchange.forwarded_for() if trusted else ()
+        address = client_address(exchange.peer, told, trusted)
+        user_agent = exchange.header(b"user-agent")[:_LONGEST_USER_AGENT]
+        return Origin(exchange.request_id, address, user_agent or None)
 
     async def _answer(
         self, scope: Scope, receive: Receive, exchange: "_Exchange"
     ) -> None:
-        declared = exchange.headers.get("content-length")
-        if declared is None:
+        declared = exchange.header(b"content-length")
+        if not declared:
             receive = _limited(receive, self._max_body_bytes)
         elif not declared.isdecimal() or int(declared) > self._max_body_bytes:
             await render(PayloadTooLarge())(scope, receive, exchange.send)
@@ -77,12 +93,20 @@ class _Exchange:
     """One request and its answer, as the log and the metrics tell of it."""
 
     def __init__(self, scope: Scope, send: Send) -> None:
-        self.headers = Headers(scope=scope)
-        self.request_id = _request_id(self.headers)
+        self._headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.request_id = _request_id(self.header(b"x-request-id"))
+        self.peer: str | None = (scope.get("client") or (None,))[0]
         self.status = 0
         self._scope = scope
         self._send = send
         self._started = time.perf_counter()
+
+    def header(self, name: bytes) -> str:
+        """A request header, empty when it wasn't sent; of several the last."""
+        return self._headers.get(name, b"").decode("latin-1")
+
+    def forwarded_for(self) -> list[str]:
+        return Headers(scope=self._scope).getlist("x-forwarded-for")
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -107,6 +131,7 @@ class _Exchange:
             path=scope["path"],
             status=self.status,
             ms=round(seconds * 1000, 2),
+            ip=origin.get().address,
             request_id=self.request_id,
         )
 
@@ -116,8 +141,7 @@ def _template(scope: Scope) -> str:
     return str(scope.get("template") or getattr(scope.get("route"), "path", ""))
 
 
-def _request_id(headers: Headers) -> str:
-    sent = headers.get("x-request-id", "")
+def _request_id(sent: str) -> str:
     return sent if _ACCEPTED_ID.fullmatch(sent) else str(uuid4())
 
 

@@ -27,7 +27,7 @@ from bedplate.core.errors import (
     UnsupportedMediaType,
     ValidationFailed,
 )
-from bedplate.log import request_id
+from bedplate.core.origin import origin
 
 logger = structlog.get_logger()
 
@@ -80,7 +80,7 @@ def render(error: APIError) -> Response:
             "code": error.code,
             "message": error.message,
             "details": _details(error.details),
-            "request_id": request_id.get(),
+            "request_id": origin.get().request_id,
         }
     }
     return Response(

@@ -1,8 +1,6 @@
 """Jobs and mail in tests: run here and now, without a worker."""
 
 import json
-from email.message import EmailMessage
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -10,7 +8,6 @@ import sqlalchemy as sa
 from bedplate.jobs import JobRun
 from bedplate.jobs.rows import rows_for
 from bedplate.jobs.store import JobStore
-from bedplate.mail import read_mails
 from bedplate.runtime import Runtime
 
 
@@ -24,7 +21,7 @@ async def run_queued_jobs(runtime: Runtime, *, delayed: bool = False) -> list[st
         for id_, name, stored in queued:
             job = runtime.jobs.jobs[name]
             arguments = json.loads(stored)["positionalArgs"][0]
-            await job(JobRun(runtime, id_, 1), **job.load(arguments))
+            await job(JobRun(runtime, str(id_), 1), **job.load(arguments))
             async with runtime.database.unit_of_work() as session:
                 await JobStore(session).discard(id_)
             names.append(name)
@@ -41,26 +38,3 @@ async def _queued(runtime: Runtime, statuses: list[str]) -> Any:
     )
     async with runtime.database.engine.connect() as connection:
         return (await connection.execute(query)).all()
-
-
-class Mailbox:
-    """What was sent, parsed as a mail program would, oldest first."""
-
-    def __init__(self, runtime: Runtime, directory: Path) -> None:
-        self._runtime = runtime
-        self._directory = directory
-
-    async def mails(self, to: str | None = None) -> list[EmailMessage]:
-        """All mail, or that to an address, once the queued jobs were run."""
-        await run_queued_jobs(self._runtime)
-        return [
-            mail for mail in read_mails(self._directory) if to in (None, mail["To"])
-        ]
-
-    async def last(self, to: str) -> EmailMessage:
-        """The newest mail to an address.
-
-        Raises:
-            IndexError: there is none.
-        """
-        return (await self.mails(to))[-1]

@@ -19,16 +19,16 @@ from bedplate.config import Settings
 from bedplate.core.permissions import ADMIN, USER
 from bedplate.core.security import hash_password
 from bedplate.main import Application, create_app
-from bedplate.modules.auth.models import UserSession
 from bedplate.modules.auth.service import AuthService
-from bedplate.modules.users.models import User
+from bedplate.modules.users.models import User, UserSession
 from bedplate.testing.databases import (
     TEST_KEY,
     PostgresDatabases,
     SqliteDatabases,
     local_postgres,
 )
-from bedplate.testing.jobs import Mailbox, run_queued_jobs
+from bedplate.testing.jobs import run_queued_jobs
+from bedplate.testing.mailbox import Mailbox
 
 PASSWORD = "Passw0rd-of-tests"  # noqa: S105, it opens nothing but test accounts
 API = "http://test/api/v1"
@@ -71,11 +71,18 @@ def settings(
         "data_dir": tmp_path / "data",
         "secret_key": TEST_KEY,
         "log_level": "warning",
+        "mail_url": f"file://{tmp_path / 'outbox'}",
         "pool_size": 10,
-        "embedded_worker": False,
-        "mail_url": f"file://{tmp_path}/outbox",
+        "embedded_worker": False,  # a test runs its jobs itself
+        "rate_limits_enabled": False,  # a test of limits turns them on
     }
     return Settings.load(_env_file=None, **{**values, **setting_overrides})
+
+
+@pytest.fixture
+def mailbox(app: Application, tmp_path: Path) -> Mailbox:
+    """What was mailed in this test."""
+    return Mailbox(tmp_path / "outbox", app.state.runtime)
 
 
 @asynccontextmanager
@@ -152,7 +159,7 @@ async def sign_in(app: Application) -> AsyncIterator[SignIn]:
 async def _issue_token(app: Application, user_id: UUID) -> str:
     runtime = app.state.runtime
     async with runtime.database.unit_of_work() as session:
-        service = AuthService(session, runtime.settings, runtime.tokens)
+        service = AuthService(session, runtime)
         user = await service.users.get(user_id)
         assert user is not None
         opened: UserSession = await service._open_session(user)  # noqa: SLF001, no hash
@@ -193,9 +200,3 @@ def run_jobs(app: Application) -> RunJobs:
         return await run_queued_jobs(app.state.runtime, delayed=delayed)
 
     return run
-
-
-@pytest.fixture
-def mailbox(app: Application, tmp_path: Path) -> Mailbox:
-    """The mail that the application has sent, once its jobs were run."""
-    return Mailbox(app.state.runtime, tmp_path / "outbox")

@@ -7,8 +7,7 @@ from support import Clients, Snapshot, read_table
 from uuid_utils.compat import uuid7
 
 from bedplate.main import Application
-from bedplate.modules.auth.models import UserSession
-from bedplate.modules.users.models import User
+from bedplate.modules.users.models import User, UserSession
 from bedplate.testing.answers import assert_refused
 from bedplate.testing.plugin import SignIn
 

@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -128,7 +128,7 @@ async def test_two_admins_removing_each_other_at_once_leave_one(
         await execute(app, sa.delete(User))
 
 
-def assert_orderly(answers: list[Response]) -> None:
+def assert_orderly(answers: Sequence[Response]) -> None:
     """Someone wins; the other does too (leaving as the user that it was made), is told
     why not, or is no admin any more when its turn comes.
     """

@@ -1,7 +1,7 @@
 """Create worker heartbeats.
 
-Revision ID: jobs_0001
-Revises: 0001
+Revision ID: 0003
+Revises: 0002
 """
 
 import sqlalchemy as sa
@@ -9,8 +9,8 @@ from alembic import op
 
 from bedplate.database import UTCDateTime
 
-revision = "jobs_0001"
-down_revision = "0001"
+revision = "0003"
+down_revision = "0002"
 branch_labels = None
 depends_on = None
 

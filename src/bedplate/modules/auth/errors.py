@@ -9,3 +9,8 @@ class AccountInactive(PermissionDenied):
 class EmailNotVerified(PermissionDenied):
     code = "EMAIL_NOT_VERIFIED"
     message = "Verify your email address first"
+
+
+class InvalidPassword(PermissionDenied):
+    code = "INVALID_PASSWORD"
+    message = "The current password is wrong"

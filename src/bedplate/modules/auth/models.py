@@ -1,7 +1,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ForeignKey
+from sqlalchemy import ForeignKey, String, Text, UniqueConstraint, false
 from sqlalchemy.orm import Mapped, mapped_column
 from uuid_utils.compat import uuid7
 
@@ -9,14 +9,50 @@ from bedplate.core.clock import utc_now
 from bedplate.database import Base
 
 
-class UserSession(Base):
-    """One sign-in. An access token is good only while its row is here."""
+class RefreshToken(Base):
+    """A refresh token, live or spent; the token itself is stored nowhere.
 
-    __tablename__ = "sessions"
+    Those of a session's present generation are live until one of them is used. Spent
+    ones stay, so that a stolen one is known when it comes back.
+    """
+
+    __tablename__ = "refresh_tokens"
+
+    token_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
+    session_id: Mapped[UUID] = mapped_column(
+        ForeignKey("sessions.id", ondelete="CASCADE"), index=True
+    )
+    generation: Mapped[int]
+    issued_at: Mapped[datetime] = mapped_column(default=utc_now)
+    spent_at: Mapped[datetime | None] = mapped_column(index=True)
+    was_used: Mapped[bool] = mapped_column(default=False, server_default=false())
+
+
+class OneTimeToken(Base):
+    """The token behind a link in a mail; one an account and purpose, so new voids old.
+
+    Using it is deleting it.
+    """
+
+    __tablename__ = "one_time_tokens"
+    __table_args__ = (UniqueConstraint("user_id", "purpose"),)
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
-    user_id: Mapped[UUID] = mapped_column(
-        ForeignKey("users.id", ondelete="CASCADE"), index=True
-    )
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    purpose: Mapped[str] = mapped_column(String(20))
+    token_hash: Mapped[str] = mapped_column(String(64), unique=True)
+    email: Mapped[str] = mapped_column(String(255), doc="the address it was sent to")
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
-    expires_at: Mapped[datetime]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class SigningKey(Base):
+    """A key pair for access tokens. The private half is encrypted with our secret."""
+
+    __tablename__ = "signing_keys"
+
+    kid: Mapped[str] = mapped_column(String(40), primary_key=True)
+    algorithm: Mapped[str] = mapped_column(String(10))
+    private_key: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    retires_at: Mapped[datetime | None]

@@ -1,13 +1,20 @@
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import msgspec
 import sqlalchemy as sa
 from sqlalchemy import bindparam, select
 
+from bedplate.config import Settings
+from bedplate.core.clock import utc_now
 from bedplate.core.permissions import Caller
-from bedplate.database import Query, Repository, UTCDateTime
-from bedplate.modules.auth.models import UserSession
-from bedplate.modules.users.models import User
+from bedplate.core.security import hash_token, new_token
+from bedplate.database import Base, Query, Repository, Session, UTCDateTime
+from bedplate.limits import RateLimit
+from bedplate.modules.audit.models import AuditEvent
+from bedplate.modules.auth.models import OneTimeToken, RefreshToken, SigningKey
+from bedplate.modules.users.models import User, UserSession
 
 # One statement a request: the session lives, its user is active, and who that is.
 FIND_CALLER = Query(
@@ -46,8 +53,167 @@ FIND_ACCOUNT = Query(
 )
 
 
-class SessionRepository(Repository[UserSession]):
-    model = UserSession
+class IssuedTo(msgspec.Struct, frozen=True):
+    """Whose refresh token it is."""
 
-    async def find_account(self, email: str) -> Account | None:
-        return await self.session.fetch_one(FIND_ACCOUNT, email=email)
+    session_id: UUID
+
+
+FIND_REFRESH_TOKEN = Query(
+    select(RefreshToken.session_id).where(
+        RefreshToken.token_hash == bindparam("token_hash")
+    ),
+    IssuedTo,
+)
+
+
+class RefreshTokenRepository(Repository[RefreshToken]):
+    model = RefreshToken
+
+    async def find_session_id(self, token: str) -> UUID | None:
+        found = await self.session.fetch_one(
+            FIND_REFRESH_TOKEN, token_hash=hash_token(token)
+        )
+        return found.session_id if found else None
+
+    async def get_by_token(self, token: str) -> RefreshToken | None:
+        return await self.get(hash_token(token))
+
+    async def issue(self, session: UserSession) -> str:
+        """A new live token of the session's present generation."""
+        token = new_token()
+        await self.add(
+            RefreshToken(
+                token_hash=hash_token(token),
+                session_id=session.id,
+                generation=session.generation,
+            )
+        )
+        return token
+
+    async def spend_all(self, session_id: UUID, now: datetime) -> None:
+        """Mark every live token of a session as spent."""
+        await self.session.execute(
+            sa.update(RefreshToken)
+            .where(
+                RefreshToken.session_id == session_id, RefreshToken.spent_at.is_(None)
+            )
+            .values(spent_at=now)
+        )
+
+
+class Taker(msgspec.Struct, frozen=True):
+    """Whose one-time token it is."""
+
+    user_id: UUID
+
+
+FIND_ONE_TIME_TOKEN = Query(
+    select(OneTimeToken.user_id).where(
+        OneTimeToken.token_hash == bindparam("token_hash"),
+        OneTimeToken.purpose == bindparam("purpose"),
+        OneTimeToken.expires_at > bindparam("now", type_=UTCDateTime()),
+    ),
+    Taker,
+)
+
+
+class OneTimeTokenRepository(Repository[OneTimeToken]):
+    model = OneTimeToken
+
+    async def mint(
+        self, user_id: UUID, purpose: str, email: str, lifetime: timedelta
+    ) -> str:
+        """A new token, which voids the account's older one of this purpose."""
+        await self.session.execute(
+            sa.delete(OneTimeToken).where(
+                OneTimeToken.user_id == user_id, OneTimeToken.purpose == purpose
+            )
+        )
+        token = new_token()
+        await self.add(
+            OneTimeToken(
+                user_id=user_id,
+                purpose=purpose,
+                token_hash=hash_token(token),
+                email=email,
+                expires_at=utc_now() + lifetime,
+            )
+        )
+        return token
+
+    async def is_good(self, token: str, purpose: str) -> bool:
+        """Whether `take` would find it now."""
+        found = await self.session.fetch_one(
+            FIND_ONE_TIME_TOKEN,
+            token_hash=hash_token(token),
+            purpose=str(purpose),
+            now=utc_now(),
+        )
+        return found is not None
+
+    async def take(self, token: str, purpose: str) -> tuple[UUID, str] | None:
+        """Use a token up: the account and the address it was for, once at the most.
+
+        One conditional statement, so that of two at once only one gets it.
+        """
+        taken = await self.session.execute(
+            sa.delete(OneTimeToken)
+            .where(
+                OneTimeToken.token_hash == hash_token(token),
+                OneTimeToken.purpose == purpose,
+                OneTimeToken.expires_at > utc_now(),
+            )
+            .returning(OneTimeToken.user_id, OneTimeToken.email)
+        )
+        row = taken.first()
+        return None if row is None else (row.user_id, row.email)
+
+    async def delete_of(self, user_id: UUID) -> None:
+        """Void every link that is under way to an account."""
+        await self.session.execute(
+            sa.delete(OneTimeToken).where(OneTimeToken.user_id == user_id)
+        )
+
+
+class SigningKeyRepository(Repository[SigningKey]):
+    model = SigningKey
+
+    async def usable(self, algorithm: str, now: datetime) -> Sequence[SigningKey]:
+        """The keys whose tokens are good, newest first."""
+        query = (
+            select(SigningKey)
+            .where(
+                SigningKey.algorithm == algorithm,
+                sa.or_(SigningKey.retires_at.is_(None), SigningKey.retires_at > now),
+            )
+            .order_by(SigningKey.created_at.desc(), SigningKey.kid)
+        )
+        return (await self.session.scalars(query)).all()
+
+
+async def delete_expired(
+    session: Session, settings: Settings, now: datetime, *, limit: int
+) -> bool:
+    """Delete at most `limit` rows of each kind that have expired; whether any were.
+
+    A spent refresh token is kept as long as it could have been used, since until then
+    its coming back would mean that it was stolen.
+    """
+    idle = timedelta(days=settings.refresh_idle_days)
+    kept = timedelta(days=settings.audit_days)
+    expired: tuple[tuple[type[Base], sa.ColumnElement[bool]], ...] = (
+        (UserSession, UserSession.expires_at <= now),
+        (RefreshToken, RefreshToken.spent_at <= now - idle),
+        (OneTimeToken, OneTimeToken.expires_at <= now),
+        (RateLimit, RateLimit.expires_at <= now),
+        (AuditEvent, AuditEvent.created_at <= now - kept),
+        (SigningKey, SigningKey.retires_at <= now),
+    )
+    deleted = 0
+    for model, condition in expired:
+        key = sa.inspect(model).primary_key[0]
+        batch = select(key).where(condition).limit(limit)
+        done = await session.execute(sa.delete(model).where(key.in_(batch)))
+        deleted += getattr(done, "rowcount", 0)
+    return deleted > 0

@@ -1,38 +1,181 @@
 from typing import Annotated
+from uuid import UUID
 
-from fastapi import Depends, Form, Request, Response
+from fastapi import Form, Query, Request, Response, status
 
-from bedplate.core.errors import InvalidCredentials, NotAuthenticated
+from bedplate.core.errors import (
+    Detail,
+    InvalidCredentials,
+    InvalidRefreshToken,
+    InvalidToken,
+    NotAuthenticated,
+    NotFound,
+    RateLimited,
+    ValidationFailed,
+)
 from bedplate.core.permissions import Caller
-from bedplate.dependencies import RuntimeDep, SessionDep
-from bedplate.modules.auth.errors import AccountInactive, EmailNotVerified
-from bedplate.modules.auth.schemas import TokenForm, TokenResponse
-from bedplate.modules.auth.service import Authenticator, AuthService
+from bedplate.dependencies import CurrentUser, runtime_of
+from bedplate.modules.auth.dependencies import AuthServiceDep, RecoveryServiceDep
+from bedplate.modules.auth.errors import (
+    AccountInactive,
+    EmailNotVerified,
+    InvalidPassword,
+)
+from bedplate.modules.auth.schemas import (
+    AcceptedResponse,
+    EmailChange,
+    EmailOnly,
+    PasswordChange,
+    PasswordReset,
+    TokenForm,
+    TokenOnly,
+    TokenResponse,
+)
+from bedplate.modules.auth.service import Authenticator, SignOutScope
+from bedplate.modules.users.errors import EmailTaken
+from bedplate.modules.users.schemas import SessionListResponse
 from bedplate.openapi import errors
 from bedplate.routing import Router
-from bedplate.runtime import runtime_of
 
 router = Router(prefix="/auth", tags=["auth"])
-
-
-async def get_auth_service(session: SessionDep, runtime: RuntimeDep) -> AuthService:
-    return AuthService(session, runtime.settings, runtime.tokens)
-
-
-AuthServiceDep = Annotated[AuthService, Depends(get_auth_service)]
 
 
 @router.post(
     "/token",
     response_model=TokenResponse,
-    responses=errors(InvalidCredentials, AccountInactive, EmailNotVerified),
+    responses=errors(
+        InvalidCredentials,
+        InvalidRefreshToken,
+        AccountInactive,
+        EmailNotVerified,
+        RateLimited,
+    ),
 )
 async def create_token(
     auth: AuthServiceDep, form: Annotated[TokenForm, Form()], response: Response
 ) -> TokenResponse:
-    """Sign in with email and password."""
+    """Sign in with email and password, or go on with a refresh token."""
     response.headers["Cache-Control"] = "no-store"
-    return await auth.sign_in(form.username, form.password)
+    if missing := form.missing():
+        details = [Detail(f"body.{name}", "Field required") for name in missing]
+        raise ValidationFailed(details=details)
+    if form.grant_type == "refresh_token":
+        return await auth.refresh(form.refresh_token or "")
+    return await auth.sign_in(form.username or "", form.password or "")
+
+
+@router.post("/logout", status_code=status.HTTP_204_NO_CONTENT)
+async def sign_out(
+    auth: AuthServiceDep,
+    caller: CurrentUser,
+    scope: Annotated[SignOutScope, Query()] = "local",
+) -> None:
+    """End this session, the others, or all."""
+    await auth.sign_out(caller, scope)
+
+
+@router.get("/sessions", response_model=SessionListResponse)
+async def list_sessions(
+    auth: AuthServiceDep, caller: CurrentUser
+) -> SessionListResponse:
+    """Where one is signed in."""
+    return await auth.list_sessions(caller)
+
+
+@router.delete(
+    "/sessions/{session_id}",
+    status_code=status.HTTP_204_NO_CONTENT,
+    responses=errors(NotFound),
+)
+async def revoke_session(
+    auth: AuthServiceDep, caller: CurrentUser, session_id: UUID
+) -> None:
+    """End one of one's own sessions."""
+    await auth.revoke_session(caller, session_id)
+
+
+@router.post(
+    "/password/change",
+    status_code=status.HTTP_204_NO_CONTENT,
+    responses=errors(InvalidPassword, RateLimited),
+)
+async def change_password(
+    recovery: RecoveryServiceDep, caller: CurrentUser, data: PasswordChange
+) -> None:
+    """Replace one's password; one's other sessions end."""
+    await recovery.change_password(caller, data.current_password, data.new_password)
+
+
+@router.post(
+    "/password/forgot",
+    response_model=AcceptedResponse,
+    status_code=status.HTTP_202_ACCEPTED,
+    responses=errors(RateLimited),
+)
+async def forgot_password(
+    recovery: RecoveryServiceDep, data: EmailOnly
+) -> AcceptedResponse:
+    """Ask for a link to choose a new password."""
+    await recovery.forgot_password(data.email)
+    return AcceptedResponse("accepted")
+
+
+@router.post(
+    "/password/reset",
+    status_code=status.HTTP_204_NO_CONTENT,
+    responses=errors(InvalidToken),
+)
+async def reset_password(recovery: RecoveryServiceDep, data: PasswordReset) -> None:
+    """Choose a new password with a link's token; all sessions end."""
+    await recovery.reset_password(data.token, data.new_password)
+
+
+@router.post(
+    "/email/verify/request",
+    response_model=AcceptedResponse,
+    status_code=status.HTTP_202_ACCEPTED,
+    responses=errors(RateLimited),
+)
+async def request_verification(
+    recovery: RecoveryServiceDep, data: EmailOnly
+) -> AcceptedResponse:
+    """Ask for a link to verify one's address."""
+    await recovery.request_verification(data.email)
+    return AcceptedResponse("accepted")
+
+
+@router.post(
+    "/email/verify",
+    status_code=status.HTTP_204_NO_CONTENT,
+    responses=errors(InvalidToken),
+)
+async def verify_email(recovery: RecoveryServiceDep, data: TokenOnly) -> None:
+    """Verify one's address with a link's token."""
+    await recovery.verify_email(data.token)
+
+
+@router.post(
+    "/email/change",
+    response_model=AcceptedResponse,
+    status_code=status.HTTP_202_ACCEPTED,
+    responses=errors(InvalidPassword, RateLimited),
+)
+async def request_email_change(
+    recovery: RecoveryServiceDep, caller: CurrentUser, data: EmailChange
+) -> AcceptedResponse:
+    """Ask for a link to take another address."""
+    await recovery.request_email_change(caller, data.new_email, data.current_password)
+    return AcceptedResponse("accepted")
+
+
+@router.post(
+    "/email/change/confirm",
+    status_code=status.HTTP_204_NO_CONTENT,
+    responses=errors(InvalidToken, EmailTaken),
+)
+async def confirm_email_change(recovery: RecoveryServiceDep, data: TokenOnly) -> None:
+    """Take another address with a link's token."""
+    await recovery.confirm_email_change(data.token)
 
 
 async def authenticate(request: Request) -> Caller:
@@ -44,6 +187,4 @@ async def authenticate(request: Request) -> Caller:
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer":
         raise NotAuthenticated
-    runtime = runtime_of(request)
-    authenticator = Authenticator(runtime.database, runtime.tokens)
-    return await authenticator.authenticate(token.strip())
+    return await Authenticator(runtime_of(request)).authenticate(token.strip())

@@ -3,31 +3,46 @@ from typing import Annotated, Literal
 from pydantic import StringConstraints
 
 from bedplate.core.security import MAX_PASSWORD_LENGTH
-from bedplate.modules.users.schemas import MAX_EMAIL_LENGTH
+from bedplate.modules.users.schemas import MAX_EMAIL_LENGTH, Email, NewPassword
 from bedplate.schemas import NO_NUL, ResponseSchema, Schema
 
 ShortText = Annotated[str, StringConstraints(max_length=2048, pattern=NO_NUL)]
+Token = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=NO_NUL)]
+Password = Annotated[
+    str, StringConstraints(min_length=1, max_length=MAX_PASSWORD_LENGTH, pattern=NO_NUL)
+]
 
 
 class TokenForm(Schema):
-    """The password grant (RFC 6749, section 4.3). The username is the email address.
+    """The password and refresh grants (RFC 6749, sections 4.3 and 6).
 
-    `scope`, `client_id` and `client_secret` are what OAuth2 clients send along; they
-    change nothing here.
+    The username is the email address. `scope`, `client_id` and `client_secret` are what
+    OAuth2 clients send along; they change nothing here.
     """
 
-    grant_type: Literal["password"] = "password"
-    username: Annotated[
-        str,
-        StringConstraints(min_length=1, max_length=MAX_EMAIL_LENGTH, pattern=NO_NUL),
-    ]
-    password: Annotated[
-        str,
-        StringConstraints(min_length=1, max_length=MAX_PASSWORD_LENGTH, pattern=NO_NUL),
-    ]
+    grant_type: Literal["password", "refresh_token"] = "password"
+    username: (
+        Annotated[
+            str,
+            StringConstraints(
+                min_length=1, max_length=MAX_EMAIL_LENGTH, pattern=NO_NUL
+            ),
+        ]
+        | None
+    ) = None
+    password: Password | None = None
+    refresh_token: Token | None = None
     scope: ShortText = ""
     client_id: ShortText | None = None
     client_secret: ShortText | None = None
+
+    def missing(self) -> list[str]:
+        """The fields that this grant asks for and the form lacks."""
+        if self.grant_type == "refresh_token":
+            needed = {"refresh_token": self.refresh_token}
+        else:
+            needed = {"username": self.username, "password": self.password}
+        return [name for name, value in needed.items() if value is None]
 
 
 class TokenResponse(ResponseSchema, frozen=True):
@@ -36,3 +51,33 @@ class TokenResponse(ResponseSchema, frozen=True):
     access_token: str
     token_type: Literal["bearer"]
     expires_in: int
+    refresh_token: str
+
+
+class AcceptedResponse(ResponseSchema, frozen=True):
+    """The same whether or not there was anything to do."""
+
+    status: Literal["accepted"]
+
+
+class PasswordChange(Schema):
+    current_password: Password
+    new_password: NewPassword
+
+
+class EmailOnly(Schema):
+    email: Email
+
+
+class PasswordReset(Schema):
+    token: Token
+    new_password: NewPassword
+
+
+class TokenOnly(Schema):
+    token: Token
+
+
+class EmailChange(Schema):
+    new_email: Email
+    current_password: Password

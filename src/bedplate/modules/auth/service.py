@@ -1,34 +1,51 @@
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Literal
+from uuid import UUID
 
-from bedplate.config import Settings
 from bedplate.core.clock import utc_now
-from bedplate.core.errors import InvalidCredentials, NotAuthenticated
+from bedplate.core.errors import (
+    InvalidCredentials,
+    InvalidRefreshToken,
+    NotAuthenticated,
+    NotFound,
+)
+from bedplate.core.origin import client_block, origin
 from bedplate.core.permissions import Caller
-from bedplate.core.security import AccessTokens, PasswordCheck, check_password
-from bedplate.database import Database, Session
+from bedplate.core.security import PasswordCheck, check_password
+from bedplate.database import Session
+from bedplate.jobs import enqueue
+from bedplate.limits import Hit, hit
+from bedplate.modules.audit.service import Action, AuditService
 from bedplate.modules.auth.errors import AccountInactive, EmailNotVerified
-from bedplate.modules.auth.models import UserSession
+from bedplate.modules.auth.keys import reload_for, reload_if_due
+from bedplate.modules.auth.models import RefreshToken
 from bedplate.modules.auth.repository import (
+    FIND_ACCOUNT,
     FIND_CALLER,
     Account,
-    SessionRepository,
+    RefreshTokenRepository,
 )
 from bedplate.modules.auth.schemas import TokenResponse
-from bedplate.modules.users.models import User
-from bedplate.modules.users.repository import UserRepository
-from bedplate.modules.users.schemas import normalise_email
+from bedplate.modules.auth.tasks import send_new_sign_in
+from bedplate.modules.users.models import User, UserSession
+from bedplate.modules.users.repository import SessionRepository, UserRepository
+from bedplate.modules.users.schemas import SessionListResponse, normalise_email
+from bedplate.runtime import Runtime
+
+SignOutScope = Literal["local", "others", "all"]
 
 
 class AuthService:
-    """Sign-in."""
+    """Sign-in, refresh and sign-out."""
 
-    def __init__(
-        self, session: Session, settings: Settings, tokens: AccessTokens
-    ) -> None:
-        self.sessions = SessionRepository(session)
+    def __init__(self, session: Session, runtime: Runtime) -> None:
+        self.session = session
+        self.runtime = runtime
+        self.settings = runtime.settings
         self.users = UserRepository(session)
-        self.settings = settings
-        self.tokens = tokens
+        self.sessions = SessionRepository(session)
+        self.refresh_tokens = RefreshTokenRepository(session)
+        self.audit = AuditService(session)
 
     async def sign_in(self, email: str, password: str) -> TokenResponse:
         """A new session for the right password.
@@ -38,21 +55,27 @@ class AuthService:
         knows its password.
 
         Raises:
+            RateLimited: too many failures, of this account or from this address.
             InvalidCredentials, AccountInactive, EmailNotVerified
         """
+        await reload_if_due(self.runtime)
+        guard = PasswordGuard(self.runtime, _account_key(email))
         account = await self._find_account(email)
-        stored = account.hashed_password if account else None
-        check = await check_password(password, stored)
-        if account is None or not check.ok:
-            raise InvalidCredentials
+        check = await guard.check(
+            password, account, Action.SIGN_IN_FAILED, InvalidCredentials()
+        )
+        assert account is not None  # the guard refuses a missing account
         user = await self._admit(account, check)
-        return self._issue(user, await self._open_session(user))
+        await self._notice_new_device(user)
+        await self._record(Action.SIGNED_IN, user.id)
+        return await self._issue(user, await self._open_session(user))
 
     async def _find_account(self, email: str) -> Account | None:
         try:
-            return await self.sessions.find_account(normalise_email(email))
+            address = normalise_email(email)
         except ValueError:
             return None  # no address at all: as unknown as any
+        return await self.session.fetch_one(FIND_ACCOUNT, email=address)
 
     async def _admit(self, account: Account, check: PasswordCheck) -> User:
         """The user, locked: it may have changed while its password was being hashed."""
@@ -67,25 +90,208 @@ class AuthService:
             user.hashed_password = check.new_hash
         return user
 
-    async def _open_session(self, user: User) -> UserSession:
-        lifetime = timedelta(days=self.settings.session_days)
-        session = UserSession(user_id=user.id, expires_at=utc_now() + lifetime)
-        return await self.sessions.add(session)
+    async def _notice_new_device(self, user: User) -> None:
+        """A mail, unless this is the first sign-in or the client was seen before."""
+        known = await self.audit.events.user_agents(user.id, Action.SIGNED_IN)
+        _, address, user_agent = origin.get()
+        if known and user_agent not in known:
+            await enqueue(
+                self.session,
+                send_new_sign_in,
+                user_id=user.id,
+                device=user_agent or "an unnamed client",
+                address=address or "an unknown address",
+                at=f"{utc_now():%Y-%m-%d %H:%M} UTC",
+            )
 
-    def _issue(self, user: User, session: UserSession) -> TokenResponse:
-        return TokenResponse(
-            access_token=self.tokens.issue(user.id, session.id),
-            token_type="bearer",  # noqa: S106, RFC 6749's word for it
-            expires_in=int(self.tokens.lifetime.total_seconds()),
+    async def _open_session(self, user: User) -> UserSession:
+        _, address, user_agent = origin.get()
+        opened = UserSession(user_id=user.id, ip=address, user_agent=user_agent)
+        opened.created_at = opened.last_used_at = utc_now()
+        opened.expires_at = self._expiry(opened)
+        return await self.sessions.add(opened)
+
+    def _expiry(self, session: UserSession) -> datetime:
+        """The earlier of its idle and its absolute end."""
+        return min(
+            session.last_used_at + timedelta(days=self.settings.refresh_idle_days),
+            session.created_at + timedelta(days=self.settings.session_days),
         )
+
+    async def _issue(self, user: User, session: UserSession) -> TokenResponse:
+        tokens = self.runtime.tokens
+        return TokenResponse(
+            access_token=tokens.issue(user.id, session.id),
+            token_type="bearer",  # noqa: S106, RFC 6749's word for it
+            expires_in=int(tokens.lifetime.total_seconds()),
+            refresh_token=await self.refresh_tokens.issue(session),
+        )
+
+    async def refresh(self, token: str) -> TokenResponse:
+        """New tokens for a refresh token, which is spent by it (RFC 9700, 4.14.2).
+
+        A spent one that comes back ends its session, since two parties hold it. Not
+        so within the grace or while its successor is unused: then an honest client
+        lost the answer, or asked twice at once, and gets another successor. Of those,
+        the first to be used goes on.
+
+        Raises:
+            InvalidRefreshToken: unknown, expired, or spent; its user is gone or
+                inactive.
+            RateLimited
+        """
+        await reload_if_due(self.runtime)
+        session_id = await self.refresh_tokens.find_session_id(token)
+        if session_id is None:
+            raise InvalidRefreshToken
+        limit = self.settings.limit_refreshes_per_session
+        await self.runtime.limits.count(hit(limit, "refresh", str(session_id)))
+        session, user = await self._live_session(session_id)
+        await self._rotate(session, token)
+        session.last_used_at = utc_now()
+        session.expires_at = self._expiry(session)
+        return await self._issue(user, session)
+
+    async def _live_session(self, session_id: UUID) -> tuple[UserSession, User]:
+        """The session, locked, so that refreshes of it follow one another."""
+        session = await self.sessions.get(session_id, lock=True)
+        if session is None or session.expires_at <= utc_now():
+            raise InvalidRefreshToken
+        user = await self.users.get(session.user_id)
+        if user is None or not user.is_active:
+            raise InvalidRefreshToken
+        return session, user
+
+    async def _rotate(self, session: UserSession, token: str) -> None:
+        presented = await self.refresh_tokens.get_by_token(token)
+        if presented is None:
+            raise InvalidRefreshToken
+        if presented.spent_at is None:
+            presented.was_used = True
+            session.generation += 1
+            await self.refresh_tokens.spend_all(session.id, utc_now())
+        elif not self._may_come_again(presented, session):
+            await self._refuse_spent(presented, session)
+
+    def _may_come_again(self, spent: RefreshToken, session: UserSession) -> bool:
+        successor_is_unused = spent.generation == session.generation - 1
+        return spent.was_used and (successor_is_unused or self._is_recent(spent))
+
+    def _is_recent(self, spent: RefreshToken) -> bool:
+        assert spent.spent_at is not None
+        grace = timedelta(seconds=self.settings.refresh_grace_seconds)
+        return utc_now() - spent.spent_at <= grace
+
+    async def _refuse_spent(self, spent: RefreshToken, session: UserSession) -> None:
+        """End the session, in a transaction that the refusal can't undo.
+
+        A successor that lost the race against another is no theft while the grace
+        lasts: it is refused, and the session lives.
+        """
+        ids = (session.id, session.user_id)
+        is_late_loser = not spent.was_used and self._is_recent(spent)
+        await self.session.rollback()  # it holds the session's lock
+        if not is_late_loser:
+            await self._end_session(*ids)
+        raise InvalidRefreshToken
+
+    async def _end_session(self, session_id: UUID, user_id: UUID) -> None:
+        async with self.runtime.database.unit_of_work() as separate:
+            await SessionRepository(separate).delete_of(user_id, only=session_id)
+            await AuditService(separate).record(
+                Action.REFRESH_REUSED,
+                actor_id=None,
+                subject_id=user_id,
+                session_id=str(session_id),
+            )
+
+    async def sign_out(self, caller: Caller, scope: SignOutScope) -> None:
+        """End this session, the caller's other ones, or all."""
+        only = caller.session_id if scope == "local" else None
+        but = caller.session_id if scope == "others" else None
+        await self.sessions.delete_of(caller.id, only=only, but=but)
+        await self._record(Action.SIGNED_OUT, caller.id, scope=scope)
+
+    async def list_sessions(self, caller: Caller) -> SessionListResponse:
+        """Where the caller is signed in."""
+        items = await self.sessions.list_of(caller.id, caller.session_id)
+        return SessionListResponse(items)
+
+    async def revoke_session(self, caller: Caller, session_id: UUID) -> None:
+        """End one of the caller's sessions.
+
+        Raises:
+            NotFound: another's too.
+        """
+        if not await self.sessions.delete_of(caller.id, only=session_id):
+            raise NotFound
+        revoked = str(session_id)
+        await self._record(Action.SESSIONS_REVOKED, caller.id, session_id=revoked)
+
+    async def _record(self, action: Action, user_id: UUID, **details: str) -> None:
+        await self.audit.record(action, actor_id=user_id, subject_id=user_id, **details)
+
+
+class PasswordGuard:
+    """Compares a password, and counts what fails.
+
+    Failures are counted after the comparison and looked up before and after it. So of
+    many guesses at once only as many tell anything as the limit allows, while any
+    number of right passwords at once are let in.
+    """
+
+    def __init__(self, runtime: Runtime, account_key: str) -> None:
+        settings = runtime.settings
+        self._runtime = runtime
+        self._hits: tuple[Hit, ...] = (
+            hit(settings.limit_failed_sign_ins_per_account, "sign-in", account_key),
+            hit(settings.limit_failed_sign_ins_per_address, "sign-in", client_block()),
+        )
+
+    async def check(
+        self,
+        password: str,
+        account: Account | None,
+        failure: Action,
+        refusal: Exception,
+    ) -> PasswordCheck:
+        """The outcome for a right password; no transaction may be under way.
+
+        Raises:
+            RateLimited: too many failures, of this account or from this address.
+            Exception: `refusal`, once the failure is counted and recorded.
+        """
+        await self._runtime.limits.check(*self._hits)
+        stored = account.hashed_password if account else None
+        check = await check_password(password, stored)
+        if not check.ok:
+            await self._record(failure, account)
+            await self._runtime.limits.count(*self._hits)
+            raise refusal
+        await self._runtime.limits.check(*self._hits)
+        return check
+
+    async def _record(self, failure: Action, account: Account | None) -> None:
+        """Committed on its own: a refusal must not undo it."""
+        async with self._runtime.database.unit_of_work() as separate:
+            await AuditService(separate).record(
+                failure, actor_id=None, subject_id=account.id if account else None
+            )
+
+
+def _account_key(email: str) -> str:
+    """The same for each spelling of an address, whether or not it has an account."""
+    try:
+        return normalise_email(email)
+    except ValueError:
+        return email.strip().lower()
 
 
 class Authenticator:
-    """Whose token it is, as of now: one statement, outside any unit of work."""
+    """Whose access token it is, as of now: one statement, and no unit of work."""
 
-    def __init__(self, database: Database, tokens: AccessTokens) -> None:
-        self.database = database
-        self.tokens = tokens
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
 
     async def authenticate(self, token: str) -> Caller:
         """The caller that an access token belongs to.
@@ -94,10 +300,12 @@ class Authenticator:
             NotAuthenticated: it is not ours, has expired, or its session or user is
                 gone or inactive.
         """
-        claims = self.tokens.verify(token)
+        claims = self._runtime.tokens.verify(token)
+        if claims is None and await reload_for(self._runtime, token):
+            claims = self._runtime.tokens.verify(token)
         if claims is None:
             raise NotAuthenticated
-        caller = await self.database.fetch_one(
+        caller = await self._runtime.database.fetch_one(
             FIND_CALLER,
             session_id=claims.session_id,
             user_id=claims.user_id,

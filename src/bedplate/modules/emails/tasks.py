@@ -1,3 +1,5 @@
+import asyncio
+
 from bedplate.jobs import JobRun, job
 from bedplate.modules.emails.service import render
 
@@ -7,7 +9,8 @@ async def send_email(
     run: JobRun, template: str, to: str, context: dict[str, str], language: str = "en"
 ) -> None:
     """Send a mail whose context may lie in the database: no token, no link with one."""
-    mail = render(
+    mail = await asyncio.to_thread(  # templates are files
+        render,
         run.runtime.settings,
         template,
         to=to,

@@ -1,10 +1,11 @@
 from functools import cache
 from typing import Any
+from uuid import UUID
 
 import sqlalchemy as sa
 
 from bedplate.database import ListQuery, Page, Query, Session
-from bedplate.jobs.rows import TICK, JobFailure, rows_for
+from bedplate.jobs.rows import TICK, JobFailure, JobId, rows_for
 from bedplate.modules.jobs.schemas import (
     JobDetail,
     JobListParams,
@@ -20,10 +21,10 @@ class JobRepository:
         self.session = session
         self.dialect = session.get_bind().dialect.name
 
-    async def find(self, job_id: str) -> JobResponse | None:
+    async def find(self, job_id: UUID) -> JobResponse | None:
         return await self.session.fetch_one(_find(self.dialect), job_id=job_id)
 
-    async def find_detail(self, job_id: str) -> JobDetail | None:
+    async def find_detail(self, job_id: UUID) -> JobDetail | None:
         return await self.session.fetch_one(_detail(self.dialect), job_id=job_id)
 
     async def list_page(self, params: JobListParams) -> Page[JobResponse]:
@@ -49,7 +50,7 @@ def _select(dialect: str, *columns: Any) -> Any:
     return sa.select(*columns).select_from(with_output)
 
 
-_JOB_ID = sa.bindparam("job_id", type_=sa.Text())
+_JOB_ID = sa.bindparam("job_id", type_=JobId())
 
 
 @cache

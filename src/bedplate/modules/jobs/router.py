@@ -1,4 +1,5 @@
 from typing import Annotated
+from uuid import UUID
 
 from fastapi import Depends, Query, status
 
@@ -38,7 +39,7 @@ async def list_jobs(
     response_model=JobResponse,
     responses=errors(PermissionDenied, JobNotFound),
 )
-async def get_job(jobs: JobServiceDep, admin: AdminUser, job_id: str) -> JobResponse:
+async def get_job(jobs: JobServiceDep, admin: AdminUser, job_id: UUID) -> JobResponse:
     """A job and, if it failed, its last error."""
     return await jobs.get(job_id)
 
@@ -48,7 +49,7 @@ async def get_job(jobs: JobServiceDep, admin: AdminUser, job_id: str) -> JobResp
     response_model=JobResponse,
     responses=errors(PermissionDenied, JobNotFound, JobNotDead),
 )
-async def retry_job(jobs: JobServiceDep, admin: AdminUser, job_id: str) -> JobResponse:
+async def retry_job(jobs: JobServiceDep, admin: AdminUser, job_id: UUID) -> JobResponse:
     """Give a dead letter all its attempts again."""
     return await jobs.retry(job_id)
 
@@ -58,6 +59,6 @@ async def retry_job(jobs: JobServiceDep, admin: AdminUser, job_id: str) -> JobRe
     status_code=status.HTTP_204_NO_CONTENT,
     responses=errors(PermissionDenied, JobNotFound, JobRunning),
 )
-async def discard_job(jobs: JobServiceDep, admin: AdminUser, job_id: str) -> None:
+async def discard_job(jobs: JobServiceDep, admin: AdminUser, job_id: UUID) -> None:
     """Drop a job; it won't run any more."""
     await jobs.discard(job_id)

@@ -1,5 +1,6 @@
 from datetime import datetime
 from typing import Annotated, Literal, get_args
+from uuid import UUID
 
 from pydantic import Field, StringConstraints
 
@@ -13,7 +14,7 @@ Name = Annotated[str, StringConstraints(max_length=200, pattern=NO_NUL)]
 class JobResponse(ResponseSchema, frozen=True):
     """A job. `dead` is one that used up its attempts: its error says why."""
 
-    id: str
+    id: UUID
     job: str
     status: Status
     queue: str | None

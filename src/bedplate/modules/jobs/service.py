@@ -1,4 +1,4 @@
-from datetime import timedelta
+from uuid import UUID
 
 from bedplate.database import Page, Session
 from bedplate.jobs.store import JobStore
@@ -22,7 +22,7 @@ class JobService:
         """
         return await self.jobs.list_page(params)
 
-    async def get(self, job_id: str) -> JobResponse:
+    async def get(self, job_id: UUID) -> JobResponse:
         """A job.
 
         Raises:
@@ -33,7 +33,7 @@ class JobService:
             raise JobNotFound
         return job
 
-    async def get_detail(self, job_id: str) -> JobDetail:
+    async def get_detail(self, job_id: UUID) -> JobDetail:
         """A job with its arguments.
 
         Raises:
@@ -44,7 +44,7 @@ class JobService:
             raise JobNotFound
         return detail
 
-    async def retry(self, job_id: str) -> JobResponse:
+    async def retry(self, job_id: UUID) -> JobResponse:
         """Give a dead letter all its attempts again.
 
         Raises:
@@ -55,7 +55,7 @@ class JobService:
             raise JobNotDead
         return await self.get(job_id)
 
-    async def discard(self, job_id: str) -> None:
+    async def discard(self, job_id: UUID) -> None:
         """Drop a job, done or not; it won't run any more.
 
         Raises:
@@ -64,7 +64,3 @@ class JobService:
         if not await self.store.discard(job_id):
             await self.get(job_id)
             raise JobRunning
-
-    async def purge(self, older_than: timedelta) -> int:
-        """Delete a batch of jobs that ended well that long ago; returns how many."""
-        return await self.store.purge(older_than)

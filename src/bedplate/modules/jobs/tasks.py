@@ -1,7 +1,7 @@
 from datetime import timedelta
 
 from bedplate.jobs import JobRun, job
-from bedplate.modules.jobs.service import JobService
+from bedplate.jobs.store import JobStore
 
 
 @job(cron="17 * * * *")
@@ -11,4 +11,4 @@ async def purge_jobs(run: JobRun) -> None:
     purged = 1
     while purged:
         async with run.unit_of_work() as session:
-            purged = await JobService(session).purge(kept_for)
+            purged = await JobStore(session).purge(kept_for)

@@ -1,7 +1,12 @@
-"""Accounts: who they are and what role they have."""
+"""Accounts: who they are, what role they have, where they are signed in."""
 
 from bedplate.module import Module
-from bedplate.modules.users.models import User
+from bedplate.modules.users.models import User, UserSession
 from bedplate.modules.users.router import router
 
-module = Module(name="users", router=router, models=[User], requires=["emails"])
+module = Module(
+    name="users",
+    router=router,
+    models=[User, UserSession],
+    requires=["audit", "emails"],
+)

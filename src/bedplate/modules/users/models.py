@@ -1,11 +1,19 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Index, String, UniqueConstraint, true
+from sqlalchemy import (
+    ColumnElement,
+    ForeignKey,
+    Index,
+    String,
+    UniqueConstraint,
+    true,
+)
 from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, mapped_column
 from uuid_utils.compat import uuid7
 
+from bedplate.core.clock import utc_now
 from bedplate.core.permissions import USER
 from bedplate.database import Base, TimestampMixin
 
@@ -36,3 +44,22 @@ class User(TimestampMixin, Base):
     @classmethod
     def _email_verified_expression(cls) -> ColumnElement[bool]:
         return cls.email_verified_at.is_not(None).label("email_verified")
+
+
+class UserSession(Base):
+    """One sign-in. It ends by being deleted: a token is good while its row is here."""
+
+    __tablename__ = "sessions"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
+    user_id: Mapped[UUID] = mapped_column(
+        ForeignKey("users.id", ondelete="CASCADE"), index=True
+    )
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    last_used_at: Mapped[datetime] = mapped_column(default=utc_now)
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+    ip: Mapped[str | None] = mapped_column(String(45))
+    user_agent: Mapped[str | None] = mapped_column(String(255))
+    generation: Mapped[int] = mapped_column(
+        default=0, doc="how often the refresh token was rotated"
+    )

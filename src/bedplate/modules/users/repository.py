@@ -3,15 +3,18 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy import bindparam, select
 
+from bedplate.core.clock import utc_now
 from bedplate.core.permissions import ADMIN
-from bedplate.database import ListQuery, Page, Query, Repository
-from bedplate.modules.users.models import User
+from bedplate.database import ListQuery, Page, Query, Repository, UTCDateTime
+from bedplate.modules.users.models import User, UserSession
 from bedplate.modules.users.schemas import (
+    SessionResponse,
     UserListParams,
     UserListResponse,
     UserResponse,
 )
 
+MOST_SESSIONS = 200  # listed, the ones used last
 USER_COLUMNS = (
     User.id,
     User.email,
@@ -33,6 +36,24 @@ LIST_USERS = ListQuery(
     sort=(User.created_at, User.email, User.name),
     filters=(User.role, User.is_active),
     search=(User.email, User.name),
+)
+LIST_SESSIONS = Query(
+    select(
+        UserSession.id,
+        UserSession.created_at,
+        UserSession.last_used_at,
+        UserSession.expires_at,
+        UserSession.ip,
+        UserSession.user_agent,
+        (UserSession.id == bindparam("current_id", type_=sa.Uuid())).label("current"),
+    )
+    .where(
+        UserSession.user_id == bindparam("user_id", type_=sa.Uuid()),
+        UserSession.expires_at > bindparam("now", type_=UTCDateTime()),
+    )
+    .order_by(UserSession.last_used_at.desc(), UserSession.id.desc())
+    .limit(MOST_SESSIONS),
+    SessionResponse,
 )
 ADMIN_LOCK = 0xBED_AD11  # any constant: one change to the set of admins at a time
 
@@ -63,3 +84,30 @@ class UserRepository(Repository[User]):
             User.role == ADMIN, User.is_active, User.id != user_id
         )
         return (await self.session.scalars(others.limit(1))).first() is not None
+
+
+class SessionRepository(Repository[UserSession]):
+    model = UserSession
+
+    async def list_of(
+        self, user_id: UUID, current_id: UUID | None
+    ) -> list[SessionResponse]:
+        return await self.session.fetch_all(
+            LIST_SESSIONS, user_id=user_id, current_id=current_id, now=utc_now()
+        )
+
+    async def delete_of(
+        self,
+        user_id: UUID,
+        *,
+        only: UUID | None = None,
+        but: UUID | None = None,
+    ) -> int:
+        """End sessions of an account: all, only one, or all but one; how many."""
+        ended = sa.delete(UserSession).where(UserSession.user_id == user_id)
+        if only is not None:
+            ended = ended.where(UserSession.id == only)
+        if but is not None:
+            ended = ended.where(UserSession.id != but)
+        done = await self.session.execute(ended)
+        return int(getattr(done, "rowcount", 0))

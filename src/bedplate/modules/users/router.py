@@ -3,15 +3,15 @@ from uuid import UUID
 
 from fastapi import Depends, Query, Response, status
 
-from bedplate.core.errors import InvalidCursor, PermissionDenied
+from bedplate.core.errors import InvalidCursor, PermissionDenied, RateLimited
 from bedplate.core.permissions import Caller
 from bedplate.database import Page
 from bedplate.dependencies import (
     AdminUser,
     CurrentUser,
     OptionalUser,
+    RuntimeDep,
     SessionDep,
-    SettingsDep,
 )
 from bedplate.modules.users.errors import (
     EmailTaken,
@@ -24,6 +24,7 @@ from bedplate.modules.users.schemas import (
     ActivatedResponse,
     DeactivatedResponse,
     MeUpdate,
+    SessionListResponse,
     UserCreate,
     UserListParams,
     UserListResponse,
@@ -37,8 +38,8 @@ from bedplate.routing import Router
 router = Router(prefix="/users", tags=["users"])
 
 
-async def get_user_service(session: SessionDep, settings: SettingsDep) -> UserService:
-    return UserService(session, settings)
+async def get_user_service(session: SessionDep, runtime: RuntimeDep) -> UserService:
+    return UserService(session, runtime)
 
 
 UserServiceDep = Annotated[UserService, Depends(get_user_service)]
@@ -48,7 +49,7 @@ UserServiceDep = Annotated[UserService, Depends(get_user_service)]
     "",
     response_model=UserResponse,
     status_code=status.HTTP_201_CREATED,
-    responses=errors(SignupClosed, PermissionDenied, EmailTaken),
+    responses=errors(SignupClosed, PermissionDenied, EmailTaken, RateLimited),
 )
 async def create_user(
     users: UserServiceDep, caller: OptionalUser, data: UserCreate, response: Response
@@ -80,7 +81,7 @@ async def get_me(caller: CurrentUser) -> Caller:
 @router.patch("/me", response_model=UserResponse)
 async def update_me(users: UserServiceDep, caller: CurrentUser, data: MeUpdate) -> User:
     """Change one's own name."""
-    return await users.change(caller.id, data.changes())
+    return await users.change(caller.id, data.changes(), caller.id)
 
 
 @router.delete(
@@ -132,7 +133,7 @@ async def activate_user(
     users: UserServiceDep, admin: AdminUser, user_id: UUID
 ) -> ActivatedResponse:
     """Let an account in again."""
-    await users.activate(user_id)
+    await users.activate(user_id, admin.id)
     return ActivatedResponse("activated")
 
 
@@ -145,5 +146,29 @@ async def deactivate_user(
     users: UserServiceDep, admin: AdminUser, user_id: UUID
 ) -> DeactivatedResponse:
     """Shut an account out, from its next request on."""
-    await users.deactivate(user_id)
+    await users.deactivate(user_id, admin.id)
     return DeactivatedResponse("deactivated")
+
+
+@router.get(
+    "/{user_id}/sessions",
+    response_model=SessionListResponse,
+    responses=errors(PermissionDenied, UserNotFound),
+)
+async def list_user_sessions(
+    users: UserServiceDep, admin: AdminUser, user_id: UUID
+) -> SessionListResponse:
+    """Where an account is signed in."""
+    return await users.list_sessions(user_id, admin)
+
+
+@router.delete(
+    "/{user_id}/sessions",
+    status_code=status.HTTP_204_NO_CONTENT,
+    responses=errors(PermissionDenied, UserNotFound),
+)
+async def revoke_user_sessions(
+    users: UserServiceDep, admin: AdminUser, user_id: UUID
+) -> None:
+    """Sign an account out everywhere."""
+    await users.revoke_sessions(user_id, admin)

@@ -46,19 +46,6 @@ def normalise_email(text: str) -> str:
     return normalised
 
 
-def check_password_rules(password: str) -> str:
-    """The seed's rules, besides the length.
-
-    Raises:
-        ValueError: which rule is broken.
-    """
-    if not any(character.isupper() for character in password):
-        raise ValueError("A password needs an upper-case letter")
-    if not any(character.isdigit() for character in password):
-        raise ValueError("A password needs a digit")
-    return password
-
-
 Email = Annotated[
     str,
     StringConstraints(max_length=MAX_EMAIL_LENGTH, pattern=NO_CONTROLS),
@@ -73,10 +60,10 @@ Name = Annotated[
         strip_whitespace=True, min_length=1, max_length=100, pattern=NO_CONTROLS
     ),
 ]
+# What else it has to be is a setting (`password_policy`), so the service checks that.
 NewPassword = Annotated[
     str,
     StringConstraints(min_length=8, max_length=MAX_PASSWORD_LENGTH, pattern=NO_NUL),
-    AfterValidator(check_password_rules),
 ]
 # Which roles there are is a setting, so it is the service that checks.
 Role = Annotated[str, StringConstraints(min_length=1, max_length=50, pattern=NO_NUL)]
@@ -139,3 +126,19 @@ class ActivatedResponse(ResponseSchema, frozen=True):
 
 class DeactivatedResponse(ResponseSchema, frozen=True):
     status: Literal["deactivated"]
+
+
+class SessionResponse(ResponseSchema, frozen=True):
+    """Where an account is signed in. Ids only, never a token."""
+
+    id: UUID
+    created_at: datetime
+    last_used_at: datetime
+    expires_at: datetime
+    ip: str | None
+    user_agent: str | None
+    current: bool
+
+
+class SessionListResponse(ResponseSchema, frozen=True):
+    items: list[SessionResponse]

@@ -2,30 +2,39 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from bedplate.config import Settings
 from bedplate.core.errors import Detail, PermissionDenied, ValidationFailed
+from bedplate.core.origin import client_block
+from bedplate.core.password_policy import broken_rules
 from bedplate.core.permissions import ADMIN, USER, Caller
 from bedplate.core.security import hash_password
 from bedplate.database import Page, Session
 from bedplate.jobs import enqueue
+from bedplate.limits import hit
+from bedplate.modules.audit.service import Action, AuditService
 from bedplate.modules.emails.tasks import send_email
 from bedplate.modules.users.errors import LastAdmin, SignupClosed, UserNotFound
 from bedplate.modules.users.models import User
-from bedplate.modules.users.repository import UserRepository
+from bedplate.modules.users.repository import SessionRepository, UserRepository
 from bedplate.modules.users.schemas import (
+    SessionListResponse,
     UserCreate,
     UserListParams,
     UserResponse,
     UserUpdate,
 )
+from bedplate.runtime import Runtime
 
 
 class UserService:
     """Every rule about accounts. A `caller` of None is a stranger."""
 
-    def __init__(self, session: Session, settings: Settings) -> None:
+    def __init__(self, session: Session, runtime: Runtime) -> None:
         self.users = UserRepository(session)
-        self.settings = settings
+        self.sessions = SessionRepository(session)
+        self.audit = AuditService(session)
+        self.settings = runtime.settings
+        self.limits = runtime.limits
+        self.on_sign_up = [job for m in runtime.modules for job in m.on_sign_up]
 
     async def register(self, data: UserCreate, caller: Caller | None) -> User:
         """Make an account, and welcome it by mail.
@@ -38,8 +47,8 @@ class UserService:
         """
         self._check_role(data.role, "body.role")
         if caller is None or not caller.is_admin:
-            self._check_signup(data.role)
-        user = await self.create(data)
+            await self._check_signup(data.role)
+        user = await self.create(data, caller.id if caller else None)
         await self._welcome(user)
         return user
 
@@ -52,24 +61,29 @@ class UserService:
             to=user.email,
             context=context,
         )
+        for job in self.on_sign_up:
+            await enqueue(self.users.session, job, email=user.email)
 
-    def _check_signup(self, role: str) -> None:
+    async def _check_signup(self, role: str) -> None:
         if self.settings.signup == "closed":
             raise SignupClosed
         if role != USER:
             raise PermissionDenied("Only an admin gives out roles")
+        limit = self.settings.limit_sign_ups_per_address
+        await self.limits.count(hit(limit, "sign-up", client_block()))
 
-    async def create(self, data: UserCreate) -> User:
+    async def create(self, data: UserCreate, actor_id: UUID | None = None) -> User:
         """Make an account without asking who wants it: the command line's way.
 
         Raises:
-            ValidationFailed: the role is not configured.
+            ValidationFailed: the role is not configured, or the password is too weak.
             EmailTaken: whatever its case was.
         """
         self._check_role(data.role, "body.role")
+        self.check_password_policy(data.password, "body.password")
         # Hashed before the transaction begins, which on SQLite holds the write lock.
         hashed_password = await hash_password(data.password)
-        return await self.users.add(
+        user = await self.users.add(
             User(
                 email=data.email,
                 name=data.name,
@@ -77,6 +91,13 @@ class UserService:
                 hashed_password=hashed_password,
             )
         )
+        await self._record(Action.USER_CREATED, user, actor_id or user.id)
+        return user
+
+    def check_password_policy(self, password: str, field: str) -> None:
+        """Raises ValidationFailed, with each rule that a new password breaks."""
+        if broken := broken_rules(self.settings.password_policy, password):
+            raise ValidationFailed(details=[Detail(field, rule) for rule in broken])
 
     async def get(self, user_id: UUID, caller: Caller) -> UserResponse:
         """An account, for itself or an admin.
@@ -114,9 +135,14 @@ class UserService:
         changes = data.changes()
         if not caller.is_admin and not changes.keys() <= {"name"}:
             raise PermissionDenied("Only an admin changes an email or a role")
-        return await self.change(user_id, changes)
+        return await self.change(user_id, changes, caller.id)
 
-    async def change(self, user_id: UUID, changes: Mapping[str, Any]) -> User:
+    async def change(
+        self,
+        user_id: UUID,
+        changes: Mapping[str, Any],
+        actor_id: UUID | None = None,
+    ) -> User:
         """Set these attributes of an account, whoever asks.
 
         Raises:
@@ -125,25 +151,38 @@ class UserService:
         if "role" in changes:
             self._check_role(changes["role"], "body.role")
         user = await self._get_locked(user_id)
-        if changes.get("role", ADMIN) != ADMIN:
+        changed = {n: v for n, v in changes.items() if getattr(user, n) != v}
+        if changed.get("role", ADMIN) != ADMIN:
             await self._keep_an_admin(user)
-        if changes.get("email", user.email) != user.email:
+        if "email" in changed:
             user.email_verified_at = None
-        for name, value in changes.items():
+        for name, value in changed.items():
             setattr(user, name, value)
-        return await self.users.save(user)
+        await self.users.save(user)
+        await self._record_change(user, changed, actor_id)
+        return user
 
-    async def activate(self, user_id: UUID) -> User:
+    async def _record_change(
+        self, user: User, changed: Mapping[str, Any], actor_id: UUID | None
+    ) -> None:
+        if "role" in changed:
+            await self._record(Action.ROLE_CHANGED, user, actor_id, role=user.role)
+        if fields := sorted(changed.keys() - {"role"}):
+            await self._record(Action.USER_UPDATED, user, actor_id, fields=fields)
+
+    async def activate(self, user_id: UUID, actor_id: UUID | None = None) -> User:
         """Let an account in again; twice changes nothing.
 
         Raises:
             UserNotFound
         """
         user = await self._get_locked(user_id)
-        user.is_active = True
+        if not user.is_active:
+            user.is_active = True
+            await self._record(Action.USER_ACTIVATED, user, actor_id)
         return await self.users.save(user)
 
-    async def deactivate(self, user_id: UUID) -> User:
+    async def deactivate(self, user_id: UUID, actor_id: UUID | None = None) -> User:
         """Shut an account out, from its next request on; twice changes nothing.
 
         Raises:
@@ -151,18 +190,27 @@ class UserService:
         """
         user = await self._get_locked(user_id)
         await self._keep_an_admin(user)
-        user.is_active = False
+        if user.is_active:
+            user.is_active = False
+            await self.sessions.delete_of(user.id)
+            await self._record(Action.USER_DEACTIVATED, user, actor_id)
         return await self.users.save(user)
 
-    async def set_password(self, user_id: UUID, password: str) -> User:
-        """Replace a password, whoever asks.
+    async def set_password(
+        self, user_id: UUID, password: str, actor_id: UUID | None = None
+    ) -> User:
+        """Replace a password, whoever asks, and end all sessions.
 
         Raises:
             UserNotFound
+            ValidationFailed: the password is too weak.
         """
+        self.check_password_policy(password, "body.password")
         hashed_password = await hash_password(password)
         user = await self._get_locked(user_id)
         user.hashed_password = hashed_password
+        await self.sessions.delete_of(user.id)
+        await self._record(Action.PASSWORD_CHANGED, user, actor_id)
         return await self.users.save(user)
 
     async def delete(self, user_id: UUID, caller: Caller) -> None:
@@ -175,7 +223,28 @@ class UserService:
         self._check_visible(user_id, caller)
         user = await self._get_locked(user_id)
         await self._keep_an_admin(user)
+        await self._record(Action.USER_DELETED, user, caller.id)
         await self.users.delete(user)
+
+    async def list_sessions(self, user_id: UUID, caller: Caller) -> SessionListResponse:
+        """Where an account is signed in.
+
+        Raises:
+            UserNotFound
+        """
+        await self.get(user_id, caller)
+        items = await self.sessions.list_of(user_id, caller.session_id)
+        return SessionListResponse(items)
+
+    async def revoke_sessions(self, user_id: UUID, caller: Caller) -> None:
+        """Sign an account out everywhere.
+
+        Raises:
+            UserNotFound
+        """
+        user = await self._get_locked(user_id)
+        await self.sessions.delete_of(user.id)
+        await self._record(Action.SESSIONS_REVOKED, user, caller.id)
 
     async def get_by_email(self, email: str) -> User:
         """The account of an address.
@@ -200,6 +269,13 @@ class UserService:
             return
         if not await self.users.has_other_admin(user.id):
             raise LastAdmin
+
+    async def _record(
+        self, action: Action, user: User, actor_id: UUID | None, **details: Any
+    ) -> None:
+        await self.audit.record(
+            action, actor_id=actor_id, subject_id=user.id, **details
+        )
 
     def _check_visible(self, user_id: UUID, caller: Caller) -> None:
         if not caller.is_admin and caller.id != user_id:

@@ -1,0 +1,140 @@
+"""Write docs/reference/ from the code: settings, commands, errors and operations.
+
+`--check` writes nothing and fails if a page is stale.
+"""
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import typer.main
+from pydantic_core import PydanticUndefined
+
+import bedplate.modules
+from bedplate.cli import app as commands
+from bedplate.cli import register_commands
+from bedplate.config import PREFIX, Settings
+from bedplate.core.errors import APIError
+from bedplate.main import create_app
+
+PAGES = Path(__file__).parent.parent / "docs" / "reference"
+NOTE = "<!-- Written by scripts/reference.py: change the code, not this page. -->"
+
+
+def settings_page() -> Iterator[str]:
+    yield "# Settings\n\n" + NOTE + "\n"
+    yield (
+        "From the environment, or `.env` in the folder that the service is started "
+        "in.\nA wrong value stops the start with one line that names the variable. "
+        "`bedplate\ndoctor` shows them as they resolve, secrets masked.\n"
+    )
+    yield "| variable | default | |\n| --- | --- | --- |"
+    for name, field in Settings.model_fields.items():
+        default = _default(field.default)
+        yield f"| `{PREFIX}{name.upper()}` | {default} | {field.description or ''} |"
+
+
+def _default(value: Any) -> str:
+    if value is None or value == () or value is PydanticUndefined:
+        return ""
+    shown = ", ".join(value) if isinstance(value, tuple) else str(value)
+    return f"`{shown}`"
+
+
+def commands_page() -> Iterator[str]:
+    yield "# Commands\n\n" + NOTE + "\n"
+    yield (
+        "`python -m bedplate` is the same as `bedplate`. An error is one line on "
+        "standard error\nand a non-zero exit code.\n"
+    )
+    register_commands()
+    yield from _commands(typer.main.get_command(commands), "bedplate")
+
+
+def _commands(command: Any, path: str) -> Iterator[str]:
+    if children := getattr(command, "commands", None):
+        for name, child in sorted(children.items()):
+            yield from _commands(child, f"{path} {name}")
+        return
+    yield f"## `{path}`\n\n{(command.help or '').strip()}\n"
+    rows = [row for p in command.params if p.name != "help" for row in _parameter(p)]
+    if rows:
+        yield "| | |\n| --- | --- |\n" + "\n".join(rows) + "\n"
+
+
+def _parameter(parameter: Any) -> Iterator[str]:
+    is_option = parameter.param_type_name == "option"
+    shown = parameter.opts[0] if is_option else (parameter.metavar or parameter.name)
+    help_ = getattr(parameter, "help", None) or ""
+    yield f"| `{shown if is_option else shown.upper()}` | {help_} |"
+
+
+def errors_page() -> Iterator[str]:
+    yield "# Errors\n\n" + NOTE + "\n"
+    yield (
+        "Every error has this body, on every path:\n\n```json\n"
+        '{"error": {"code": "VALIDATION_ERROR", "message": "Validation failed",\n'
+        ' "details": [{"field": "body.email", "message": "…"}], "request_id": "…"}}\n'
+        "```\n"
+    )
+    yield "| status | code | message |\n| --- | --- | --- |"
+    for kind in sorted(_kinds(APIError), key=lambda k: (k.status_code, k.code)):
+        yield f"| {kind.status_code} | `{kind.code}` | {kind.message} |"
+
+
+def _kinds(kind: type[APIError]) -> list[type[APIError]]:
+    """One class a code, of those that are ours."""
+    assert bedplate.modules  # importing it has declared the modules' errors
+    found: dict[str, type[APIError]] = {}
+    pending = [kind]
+    while pending:
+        current = pending.pop()
+        pending += current.__subclasses__()
+        if current is not APIError and current.__module__.startswith("bedplate"):
+            found.setdefault(current.code, current)
+    return list(found.values())
+
+
+def http_page() -> Iterator[str]:
+    yield "# Operations\n\n" + NOTE + "\n"
+    yield (
+        "The whole contract of each is at `/docs` and in `bedplate openapi`. Outside "
+        "the API:\n`/health/live`, `/health/ready`, `/metrics`, "
+        "`/.well-known/jwks.json`, `/docs`, `/openapi.json`.\n"
+    )
+    yield "| | for | does | answers |\n| --- | --- | --- | --- |"
+    settings = Settings.load(
+        _env_file=None, secret_key="0" * 32, database_url="sqlite:///reference.db"
+    )
+    for path, operations in create_app(settings).openapi()["paths"].items():
+        for method, operation in operations.items():
+            who = "anyone" if {} in operation.get("security", [{}]) else "signed in"
+            statuses = ", ".join(operation["responses"])
+            summary = operation["description"].splitlines()[0]
+            yield f"| `{method.upper()} {path}` | {who} | {summary} | {statuses} |"
+
+
+PAGES_BY_NAME: dict[str, Callable[[], Iterator[str]]] = {
+    "settings.md": settings_page,
+    "commands.md": commands_page,
+    "errors.md": errors_page,
+    "http.md": http_page,
+}
+
+
+def main() -> None:
+    stale = []
+    for name, make in PAGES_BY_NAME.items():
+        path, text = PAGES / name, "\n".join(make()).rstrip() + "\n"
+        if not path.exists() or path.read_text() != text:
+            stale.append(name)
+            if "--check" not in sys.argv:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(text)
+    if stale and "--check" in sys.argv:
+        raise SystemExit(f"stale, run scripts/reference.py: {', '.join(stale)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,206 @@
+"""Rate limits, counted in a store that all processes share.
+
+The counting is the `limits` library's; the store is our database, or Redis when
+`BEDPLATE_REDIS_URL` is set. A count is one atomic statement in a transaction of its
+own, so that no refusal undoes it.
+"""
+
+import hashlib
+import math
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+from limits import RateLimitItem, parse
+from limits.aio.storage import Storage
+from limits.aio.strategies import FixedWindowRateLimiter
+from limits.errors import ConfigurationError, StorageError
+from limits.storage import storage_from_string
+from sqlalchemy import String, bindparam, select
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.orm import Mapped, mapped_column
+
+from bedplate.config import PREFIX, SettingsError
+from bedplate.core.clock import utc_now
+from bedplate.core.errors import RateLimited, ServiceUnavailable
+from bedplate.database import Base, Database
+from bedplate.database.query import Statement
+
+
+class RateLimit(Base):
+    """One window of one limit for one key."""
+
+    __tablename__ = "rate_limits"
+
+    key: Mapped[str] = mapped_column(String(64), primary_key=True)
+    hits: Mapped[int]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class Hit(NamedTuple):
+    """One use of a limit: which, and by whom."""
+
+    limit: RateLimitItem
+    key: str
+
+
+def hit(limit: str, *parts: str) -> Hit:
+    """A use of a limit written like `5 per 5 minutes`, by what the parts name.
+
+    The key is a digest, so that the store holds no address of anybody.
+    """
+    digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()
+    return Hit(parse(limit), digest[:40])
+
+
+class Limits:
+    """Counts hits and refuses the one too many."""
+
+    def __init__(self, storage: Storage, *, enabled: bool) -> None:
+        self._windows = FixedWindowRateLimiter(storage)
+        self._enabled = enabled
+
+    async def check(self, *hits: Hit) -> None:
+        """Count nothing.
+
+        Raises:
+            RateLimited: one of the limits is used up already.
+        """
+        with _store_needed():
+            for limit, key in hits if self._enabled else ():
+                if not await self._windows.test(limit, key):
+                    raise await self._refusal(limit, key)
+
+    async def count(self, *hits: Hit) -> None:
+        """Count each of them, even when one is over its limit.
+
+        Raises:
+            RateLimited: one of the limits was used up already.
+        """
+        with _store_needed():
+            over = [
+                used
+                for used in (hits if self._enabled else ())
+                if not await self._windows.hit(*used)
+            ]
+            if over:
+                raise await self._refusal(*over[0])
+
+    async def _refusal(self, limit: RateLimitItem, key: str) -> RateLimited:
+        window = await self._windows.get_window_stats(limit, key)
+        seconds = max(1, math.ceil(window.reset_time - time.time()))
+        return RateLimited(headers={"Retry-After": str(seconds)})
+
+
+@contextmanager
+def _store_needed() -> Iterator[None]:
+    """Fail closed: what can't be counted is not let through."""
+    try:
+        yield
+    except StorageError as error:
+        raise ServiceUnavailable from error
+
+
+def make_limits(database: Database, *, redis_url: str | None, enabled: bool) -> Limits:
+    """Limits in Redis if there is one, else in the database.
+
+    Raises:
+        SettingsError: the Redis client isn't installed.
+    """
+    storage: Any = DatabaseStorage(database)
+    if redis_url is not None:
+        storage = _redis_storage(redis_url)
+    return Limits(storage, enabled=enabled)
+
+
+def _redis_storage(url: str) -> Any:
+    try:
+        return storage_from_string(
+            f"async+{url}", implementation="redispy", wrap_exceptions=True
+        )
+    except ConfigurationError:
+        needed = "needs the package redis: install bedplate[redis]"
+        raise SettingsError(f"{PREFIX}REDIS_URL: {needed}") from None
+
+
+_WINDOW = Statement(
+    select(RateLimit.hits, RateLimit.expires_at).where(
+        RateLimit.key == bindparam("key", type_=String())
+    )
+)
+
+
+class DatabaseStorage(Storage):
+    """`limits`' storage, in our database."""
+
+    STORAGE_SCHEME = None
+
+    def __init__(self, database: Database) -> None:
+        super().__init__()
+        self._database = database
+
+    @property
+    def base_exceptions(self) -> type[Exception]:
+        return sa.exc.SQLAlchemyError
+
+    async def incr(self, key: str, expiry: int, amount: int = 1) -> int:
+        """Count, in a window that begins with its first hit; the count so far."""
+        now = utc_now()
+        values = {
+            "key": _shortened(key),
+            "hits": amount,
+            "expires_at": now + timedelta(seconds=expiry),
+        }
+        async with self._database.unit_of_work() as session:
+            count = await session.scalar(self._upsert(values, now))
+        return int(count or 0)
+
+    def _upsert(self, values: dict[str, Any], now: datetime) -> Any:
+        insert: Any = sqlite_insert if self._database.is_sqlite else postgresql_insert
+        over = RateLimit.expires_at <= now  # the window: the next hit begins a new one
+        new = insert(RateLimit).values(**values)
+        return new.on_conflict_do_update(
+            index_elements=[RateLimit.key],
+            set_={
+                "hits": sa.case(
+                    (over, new.excluded.hits),
+                    else_=RateLimit.hits + new.excluded.hits,
+                ),
+                "expires_at": sa.case(
+                    (over, new.excluded.expires_at), else_=RateLimit.expires_at
+                ),
+            },
+        ).returning(RateLimit.hits)
+
+    async def get(self, key: str) -> int:
+        hits, expires_at = await self._window(key)
+        return hits if expires_at > utc_now() else 0
+
+    async def get_expiry(self, key: str) -> float:
+        return float((await self._window(key))[1].timestamp())
+
+    async def _window(self, key: str) -> Sequence[Any]:
+        rows = await self._database.fetch(_WINDOW, {"key": _shortened(key)})
+        return rows[0] if rows else (0, datetime.fromtimestamp(time.time(), UTC))
+
+    async def check(self) -> bool:
+        return await self._database.is_reachable()
+
+    async def reset(self) -> int | None:
+        async with self._database.unit_of_work() as session:
+            await session.execute(sa.delete(RateLimit))
+        return None
+
+    async def clear(self, key: str) -> None:
+        async with self._database.unit_of_work() as session:
+            await session.execute(
+                sa.delete(RateLimit).where(RateLimit.key == _shortened(key))
+            )
+
+
+def _shortened(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()

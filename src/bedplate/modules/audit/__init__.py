@@ -1,0 +1,7 @@
+"""The audit trail: who did what, on whom, when and from where."""
+
+from bedplate.module import Module
+from bedplate.modules.audit.models import AuditEvent
+from bedplate.modules.audit.router import router
+
+module = Module(name="audit", router=router, models=[AuditEvent])

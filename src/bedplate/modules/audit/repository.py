@@ -1,0 +1,45 @@
+from uuid import UUID
+
+from sqlalchemy import select
+
+from bedplate.database import ListQuery, Page, Repository
+from bedplate.modules.audit.models import AuditEvent
+from bedplate.modules.audit.schemas import (
+    AuditEventResponse,
+    AuditListParams,
+    AuditListResponse,
+)
+
+LIST_EVENTS = ListQuery(
+    select(
+        AuditEvent.id,
+        AuditEvent.created_at,
+        AuditEvent.action,
+        AuditEvent.actor_id,
+        AuditEvent.subject_id,
+        AuditEvent.ip,
+        AuditEvent.user_agent,
+        AuditEvent.request_id,
+        AuditEvent.details,
+    ),
+    AuditListResponse,
+    AuditListParams,
+    sort=(AuditEvent.created_at,),
+    filters=(AuditEvent.action, AuditEvent.actor_id, AuditEvent.subject_id),
+)
+
+
+class AuditRepository(Repository[AuditEvent]):
+    model = AuditEvent
+
+    async def list_page(self, params: AuditListParams) -> Page[AuditEventResponse]:
+        return await self.session.fetch_page(LIST_EVENTS, params)
+
+    async def user_agents(self, subject_id: UUID, action: str) -> set[str | None]:
+        """The clients that an account has done this with before."""
+        query = (
+            select(AuditEvent.user_agent)
+            .where(AuditEvent.subject_id == subject_id, AuditEvent.action == action)
+            .distinct()
+        )
+        return set(await self.session.scalars(query))

@@ -1,0 +1,38 @@
+from typing import Annotated
+
+from fastapi import Depends, Query
+
+from bedplate.core.errors import InvalidCursor, PermissionDenied
+from bedplate.database import Page
+from bedplate.dependencies import AdminUser, SessionDep
+from bedplate.modules.audit.schemas import (
+    AuditEventResponse,
+    AuditListParams,
+    AuditListResponse,
+)
+from bedplate.modules.audit.service import AuditService
+from bedplate.openapi import errors
+from bedplate.routing import Router
+
+router = Router(prefix="/audit", tags=["audit"])
+
+
+async def get_audit_service(session: SessionDep) -> AuditService:
+    return AuditService(session)
+
+
+AuditServiceDep = Annotated[AuditService, Depends(get_audit_service)]
+
+
+@router.get(
+    "",
+    response_model=AuditListResponse,
+    responses=errors(InvalidCursor, PermissionDenied),
+)
+async def list_audit_events(
+    audit: AuditServiceDep,
+    admin: AdminUser,
+    params: Annotated[AuditListParams, Query()],
+) -> Page[AuditEventResponse]:
+    """Security-relevant acts, newest first."""
+    return await audit.list_page(params)

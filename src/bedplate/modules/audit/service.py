@@ -1,0 +1,72 @@
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from bedplate.core.origin import origin
+from bedplate.database import Page, Session
+from bedplate.modules.audit.models import AuditEvent
+from bedplate.modules.audit.repository import AuditRepository
+from bedplate.modules.audit.schemas import AuditEventResponse, AuditListParams
+
+
+class Action(StrEnum):
+    """What is worth remembering."""
+
+    USER_CREATED = "user.created"
+    USER_UPDATED = "user.updated"
+    ROLE_CHANGED = "user.role_changed"
+    USER_ACTIVATED = "user.activated"
+    USER_DEACTIVATED = "user.deactivated"
+    USER_DELETED = "user.deleted"
+    SIGNED_IN = "auth.signed_in"
+    SIGN_IN_FAILED = "auth.sign_in_failed"
+    SIGNED_OUT = "auth.signed_out"
+    REFRESH_REUSED = "auth.refresh_reused"
+    SESSIONS_REVOKED = "auth.sessions_revoked"
+    PASSWORD_CHANGED = "auth.password_changed"  # noqa: S105
+    PASSWORD_CHECK_FAILED = "auth.password_check_failed"  # noqa: S105
+    PASSWORD_RESET = "auth.password_reset"  # noqa: S105
+    EMAIL_VERIFIED = "auth.email_verified"
+    EMAIL_CHANGE_REQUESTED = "auth.email_change_requested"
+    EMAIL_CHANGED = "auth.email_changed"
+    KEYS_ROTATED = "auth.keys_rotated"
+
+
+class AuditService:
+    """Writes the trail in the transaction of the act itself, and reads it."""
+
+    def __init__(self, session: Session) -> None:
+        self.events = AuditRepository(session)
+
+    async def record(
+        self,
+        action: Action,
+        *,
+        actor_id: UUID | None,
+        subject_id: UUID | None,
+        **details: Any,
+    ) -> AuditEvent:
+        """Add an event; it is kept if, and only if, the caller's transaction is.
+
+        `details` never hold a password, a token or a hash.
+        """
+        request_id, address, user_agent = origin.get()
+        return await self.events.add(
+            AuditEvent(
+                action=action,
+                actor_id=actor_id,
+                subject_id=subject_id,
+                ip=address,
+                user_agent=user_agent,
+                request_id=request_id,
+                details=details,
+            )
+        )
+
+    async def list_page(self, params: AuditListParams) -> Page[AuditEventResponse]:
+        """A page of the trail, newest first.
+
+        Raises:
+            InvalidCursor
+        """
+        return await self.events.list_page(params)

@@ -1,0 +1,207 @@
+"""Passwords and addresses: changing, proving and getting back what was lost."""
+
+from uuid import UUID
+
+from bedplate.core.clock import utc_now
+from bedplate.core.errors import Detail, InvalidToken, ValidationFailed
+from bedplate.core.origin import client_block
+from bedplate.core.permissions import Caller
+from bedplate.core.security import hash_password
+from bedplate.database import Session
+from bedplate.jobs import enqueue
+from bedplate.limits import hit
+from bedplate.modules.audit.service import Action, AuditService
+from bedplate.modules.auth.errors import InvalidPassword
+from bedplate.modules.auth.links import Purpose
+from bedplate.modules.auth.repository import (
+    FIND_ACCOUNT,
+    Account,
+    OneTimeTokenRepository,
+)
+from bedplate.modules.auth.service import PasswordGuard
+from bedplate.modules.auth.tasks import (
+    send_email_change,
+    send_password_reset,
+    send_verification,
+)
+from bedplate.modules.emails.tasks import send_email
+from bedplate.modules.users.models import User
+from bedplate.modules.users.repository import SessionRepository, UserRepository
+from bedplate.modules.users.service import UserService
+from bedplate.runtime import Runtime
+
+
+class RecoveryService:
+    """What a user does with a password, or with a link from a mail."""
+
+    def __init__(self, session: Session, runtime: Runtime) -> None:
+        self.session = session
+        self.runtime = runtime
+        self.settings = runtime.settings
+        self.users = UserRepository(session)
+        self.sessions = SessionRepository(session)
+        self.tokens = OneTimeTokenRepository(session)
+        self.audit = AuditService(session)
+
+    async def change_password(self, caller: Caller, current: str, new: str) -> None:
+        """Replace one's password, and end one's other sessions.
+
+        Raises:
+            InvalidPassword: `current` is wrong.
+            ValidationFailed: `new` is too weak.
+            RateLimited
+        """
+        self._check_policy(new, "body.new_password")
+        account = await self._check_password(caller, current)
+        hashed_password = await hash_password(new)
+        user = await self._get_unchanged(account)
+        user.hashed_password = hashed_password
+        await self.sessions.delete_of(user.id, but=caller.session_id)
+        await self.tokens.delete_of(user.id)
+        await self._record(Action.PASSWORD_CHANGED, user.id)
+        await self._notify(user, "password_changed")
+
+    def _check_policy(self, password: str, field: str) -> None:
+        UserService(self.session, self.runtime).check_password_policy(password, field)
+
+    async def _check_password(self, caller: Caller, password: str) -> Account:
+        account = await self.session.fetch_one(FIND_ACCOUNT, email=caller.email)
+        guard = PasswordGuard(self.runtime, caller.email)
+        failure = Action.PASSWORD_CHECK_FAILED
+        await guard.check(password, account, failure, InvalidPassword())
+        assert account is not None  # the guard refuses a missing account
+        return account
+
+    async def _get_unchanged(self, account: Account) -> User:
+        """The user, locked, if its password is still the one that was compared."""
+        user = await self.users.get(account.id, lock=True)
+        if user is None or user.hashed_password != account.hashed_password:
+            raise InvalidPassword
+        return user
+
+    async def forgot_password(self, email: str) -> None:
+        """Send a link to choose a new password, if the address has an account.
+
+        Whether it has one is looked up by the job, so the answer can't tell.
+
+        Raises:
+            RateLimited: counted the same for known and unknown addresses.
+        """
+        await self._count_mail(Purpose.RESET_PASSWORD, email)
+        await enqueue(self.session, send_password_reset, email=email)
+
+    async def request_verification(self, email: str) -> None:
+        """Send a link to verify the address, if it has an account that needs it.
+
+        Raises:
+            RateLimited: counted the same for known and unknown addresses.
+        """
+        await self._count_mail(Purpose.VERIFY_EMAIL, email)
+        await enqueue(self.session, send_verification, email=email)
+
+    async def _count_mail(self, purpose: Purpose, account: str) -> None:
+        settings = self.settings
+        await self.runtime.limits.count(
+            hit(settings.limit_mails_per_account, purpose, "account", account),
+            hit(settings.limit_mails_per_address, purpose, "address", client_block()),
+        )
+
+    async def reset_password(self, token: str, new: str) -> None:
+        """Choose a new password by a link, and end all sessions.
+
+        The link came by mail, so it proves the address too.
+
+        Raises:
+            ValidationFailed: `new` is too weak; the token stays unspent.
+            InvalidToken
+        """
+        self._check_policy(new, "body.new_password")
+        if not await self.tokens.is_good(token, Purpose.RESET_PASSWORD):
+            raise InvalidToken  # before the cost of a hash
+        hashed_password = await hash_password(new)
+        user, email = await self._take(token, Purpose.RESET_PASSWORD)
+        if user.email != email:
+            raise InvalidToken  # sent to an address that is not theirs any more
+        user.hashed_password = hashed_password
+        user.email_verified_at = user.email_verified_at or utc_now()
+        await self.sessions.delete_of(user.id)
+        await self.tokens.delete_of(user.id)
+        await self._record(Action.PASSWORD_RESET, user.id)
+        await self._notify(user, "password_changed")
+
+    async def verify_email(self, token: str) -> None:
+        """Prove the address that the link was sent to.
+
+        Raises:
+            InvalidToken
+        """
+        user, email = await self._take(token, Purpose.VERIFY_EMAIL)
+        if user.email != email:
+            raise InvalidToken  # it proves an address that is not theirs any more
+        user.email_verified_at = user.email_verified_at or utc_now()
+        await self._record(Action.EMAIL_VERIFIED, user.id)
+
+    async def _take(self, token: str, purpose: Purpose) -> tuple[User, str]:
+        """Spend a token: its user, locked, and the address that it was sent to."""
+        taken = await self.tokens.take(token, purpose)
+        if taken is None:
+            raise InvalidToken
+        user = await self.users.get(taken[0], lock=True)
+        if user is None or not user.is_active:
+            raise InvalidToken
+        return user, taken[1]
+
+    async def request_email_change(
+        self, caller: Caller, new_email: str, password: str
+    ) -> None:
+        """Send a link to the new address, and a notice to the present one.
+
+        An address that is taken gets no link but a notice; the answer doesn't tell.
+
+        Raises:
+            InvalidPassword, RateLimited
+            ValidationFailed: it is the present address.
+        """
+        if new_email == caller.email:
+            message = "That is your address already"
+            raise ValidationFailed(details=[Detail("body.new_email", message)])
+        await self._check_password(caller, password)
+        await self._count_mail(Purpose.CHANGE_EMAIL, caller.email)
+        await self._record(Action.EMAIL_CHANGE_REQUESTED, caller.id)
+        await enqueue(
+            self.session, send_email_change, user_id=caller.id, new_email=new_email
+        )
+        await self._send(
+            "email_change_requested",
+            caller.email,
+            name=caller.name,
+            new_email=new_email,
+        )
+
+    async def confirm_email_change(self, token: str) -> None:
+        """Take the address that the link was sent to, and tell the one before.
+
+        Raises:
+            InvalidToken
+            EmailTaken: somebody registered it meanwhile.
+        """
+        user, new_email = await self._take(token, Purpose.CHANGE_EMAIL)
+        old_email, user.email = user.email, new_email
+        user.email_verified_at = utc_now()
+        await self.users.save(user)
+        await self.tokens.delete_of(user.id)
+        await self._record(Action.EMAIL_CHANGED, user.id)
+        await self._send(
+            "email_changed", old_email, name=user.name, new_email=user.email
+        )
+
+    async def _notify(self, user: User, template: str) -> None:
+        await self._send(template, user.email, name=user.name)
+
+    async def _send(self, template: str, to: str, **context: str) -> None:
+        await enqueue(
+            self.session, send_email, template=template, to=to, context=context
+        )
+
+    async def _record(self, action: Action, user_id: UUID) -> None:
+        await self.audit.record(action, actor_id=user_id, subject_id=user_id)

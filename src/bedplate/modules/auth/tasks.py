@@ -1,0 +1,100 @@
+"""The mails of sign-in and recovery.
+
+A one-time token is minted here, when its mail is made, so that it is in no job's
+arguments and in no log. A job that is tried again mints a new one.
+"""
+
+from typing import Any
+from uuid import UUID
+
+from bedplate.core.clock import utc_now
+from bedplate.jobs import JobRun, job
+from bedplate.modules.auth.links import Purpose, lifetime, link
+from bedplate.modules.auth.repository import (
+    OneTimeTokenRepository,
+    delete_expired,
+)
+from bedplate.modules.emails.service import render
+from bedplate.modules.users.models import User
+from bedplate.modules.users.repository import UserRepository
+
+BATCH = 1000
+
+
+@job
+async def send_password_reset(run: JobRun, email: str) -> None:
+    """A link to choose a new password, if the address has an active account."""
+    async with run.unit_of_work() as session:
+        user = await UserRepository(session).get_by_email(email)
+    if user is not None and user.is_active:
+        minutes = run.runtime.settings.reset_minutes
+        await _send_link(run, user, Purpose.RESET_PASSWORD, email, minutes=minutes)
+
+
+@job
+async def send_verification(run: JobRun, email: str) -> None:
+    """A link to verify an address, if it has an account that needs it."""
+    async with run.unit_of_work() as session:
+        user = await UserRepository(session).get_by_email(email)
+    if user is not None and user.is_active and not user.email_verified:
+        hours = run.runtime.settings.verify_hours
+        await _send_link(run, user, Purpose.VERIFY_EMAIL, email, hours=hours)
+
+
+@job
+async def send_first_verification(run: JobRun, email: str) -> None:
+    """The verification of a new account, where nobody gets in without it."""
+    if run.runtime.settings.require_verified_email:
+        await send_verification(run, email=email)
+
+
+@job
+async def send_email_change(run: JobRun, user_id: UUID, new_email: str) -> None:
+    """A link to the new address; if it has an owner already, only a notice to them."""
+    async with run.unit_of_work() as session:
+        users = UserRepository(session)
+        user, owner = await users.get(user_id), await users.get_by_email(new_email)
+    if owner is not None:
+        await _send(run, "address_taken", owner.email, name=owner.name)
+    elif user is not None and user.is_active:
+        hours = run.runtime.settings.verify_hours
+        await _send_link(run, user, Purpose.CHANGE_EMAIL, new_email, hours=hours)
+
+
+async def _send_link(
+    run: JobRun, user: User, purpose: Purpose, to: str, **lasts: int
+) -> None:
+    settings = run.runtime.settings
+    async with run.unit_of_work() as session:
+        tokens = OneTimeTokenRepository(session)
+        token = await tokens.mint(user.id, purpose, to, lifetime(settings, purpose))
+    address = link(settings, purpose, token)
+    await _send(run, purpose, to, name=user.name, link=address, **lasts)
+
+
+@job
+async def send_new_sign_in(
+    run: JobRun, user_id: UUID, device: str, address: str, at: str
+) -> None:
+    """A notice that somebody signed in from a client that wasn't seen before."""
+    async with run.unit_of_work() as session:
+        user = await UserRepository(session).get(user_id)
+    if user is not None:
+        context = {"device": device, "address": address, "at": at}
+        await _send(run, "new_sign_in", user.email, name=user.name, **context)
+
+
+async def _send(run: JobRun, template: str, to: str, **context: Any) -> None:
+    settings = run.runtime.settings
+    mail = render(settings, template, to=to, message_id=run.id, **context)
+    await run.runtime.mailer.send(mail)
+
+
+@job(cron="43 * * * *")
+async def remove_expired(run: JobRun) -> None:
+    """Delete what has expired, in batches, so that no lock is held for long."""
+    settings = run.runtime.settings
+    more = True
+    while more:
+        async with run.unit_of_work() as session:
+            more = await delete_expired(session, settings, utc_now(), limit=BATCH)

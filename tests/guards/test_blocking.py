@@ -1,0 +1,133 @@
+"""No operation holds up the event loop."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from blockbuster import BlockingError
+from httpx import AsyncClient
+
+from bedplate.config import Settings
+from bedplate.core import security
+from bedplate.core.security import hash_password
+from bedplate.main import Application
+from bedplate.module import Module
+from bedplate.modules import BUILT_IN
+from bedplate.modules.users.models import User
+from bedplate.routing import Router
+from bedplate.testing.guards import blocking_calls_raise, example_request, operations
+from bedplate.testing.plugin import PASSWORD, client_for, running
+
+planted = Router(prefix="/planted")
+
+
+@planted.post("/sleep", status_code=204)
+async def sleep_on_the_loop() -> None:
+    time.sleep(0.001)  # noqa: ASYNC251, planted
+
+
+@planted.post("/read", status_code=204)
+async def read_on_the_loop() -> None:
+    Path(__file__).read_text()  # noqa: ASYNC240, planted
+
+
+@planted.post("/hash", status_code=204)
+async def hash_on_the_loop() -> None:
+    hash_password.__globals__["_passwords"].hash("Passw0rd")
+
+
+async def test_every_operation_leaves_the_loop_alone(
+    app: Application, as_admin: AsyncClient, user: User
+) -> None:
+    await _enqueue_as(app, str(user.id))
+    document = app.openapi()
+    names = [name for name, _ in operations(document)]
+    # The last: after them there is nobody to ask.
+    names.sort(key=lambda name: name.startswith("DELETE"))
+    with blocking_calls_raise():
+        for name in names:
+            request = _about(user, example_request(document, name))
+            answer = await as_admin.request(**request)
+            # Refused for what it asks, at the most: it was valid, and nothing blocked.
+            assert answer.status_code not in (404, 405, 422), (name, answer.text)
+            assert answer.status_code < 500, (name, answer.text)
+
+
+async def _enqueue_as(app: Application, job_id: str) -> None:
+    """A job with the id that all examples ask for."""
+    promises = app.state.runtime.jobs
+    job = promises.jobs["purge_jobs"]
+    async with app.state.runtime.database.unit_of_work() as session:
+        await session.run_sync(promises.write, job_id, job, {}, None)
+
+
+def _about(user: User, request: dict[str, Any]) -> dict[str, Any]:
+    some_id = "01999999-9999-7999-8999-999999999999"
+    url = request["url"].replace(some_id, str(user.id))
+    request = {**request, "url": f"http://test{url}"}
+    if "role" in request.get("json", {}):
+        request["json"]["role"] = user.role  # which there are, is a setting
+    return request
+
+
+@pytest.mark.parametrize("path", ["health/live", "health/ready", "metrics", "docs"])
+async def test_what_operators_ask_leaves_the_loop_alone(
+    client: AsyncClient, path: str
+) -> None:
+    with blocking_calls_raise():
+        answer = await client.get(f"http://test/{path}")
+
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("path", ["sleep", "read", "hash"])
+async def test_a_planted_blocking_call_is_seen(
+    settings: Settings, path: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    modules = (*BUILT_IN, Module(name="planted", router=planted))
+    async with running(settings, modules=modules) as app, client_for(app) as client:
+        before = await client.post(f"/planted/{path}")
+        with blocking_calls_raise():
+            during = await client.post(f"/planted/{path}")
+        after = await client.post(f"/planted/{path}")
+
+    assert [a.status_code for a in (before, during, after)] == [204, 500, 204]
+    assert "BlockingError" in capsys.readouterr().err
+
+
+async def test_hashing_elsewhere_is_no_blocking_call() -> None:
+    with blocking_calls_raise():
+        await hash_password("Passw0rd")
+        with pytest.raises(BlockingError):
+            time.sleep(0)  # noqa: ASYNC251, planted
+
+
+async def test_others_are_answered_while_passwords_are_hashed(
+    client: AsyncClient, as_user: AsyncClient
+) -> None:
+    """Blockbuster knows what it lists; this would notice any other way to block."""
+    body = {"email": "new@example.com", "name": "New", "password": PASSWORD}
+    with busy_hashers():
+        signing_up = asyncio.create_task(client.post("/users", json=body))
+        answers = [await as_user.get("/users/me") for _ in range(20)]
+        assert not signing_up.done()
+
+    assert {answer.status_code for answer in answers} == {200}
+    assert (await signing_up).status_code == 201
+
+
+@contextmanager
+def busy_hashers() -> Iterator[None]:
+    """In the block every thread that hashes passwords has a long one to hash."""
+    done = threading.Event()
+    for _ in range(security._hashers._max_workers):
+        security._hashers.submit(done.wait, 60)
+    try:
+        yield
+    finally:
+        done.set()

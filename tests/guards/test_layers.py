@@ -1,0 +1,80 @@
+"""The layers of `.importlinter`, and each contract seen to break."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LINT = (str(Path(sys.executable).with_name("lint-imports")), "--no-logo", "--no-cache")
+
+STOREYS = "A storey imports only those below it"
+MODULES = "A module imports only lower modules"
+KINDS = "Inside a module, a request reads downwards"
+QUERIES = "A router never imports a repository"
+FRAMEWORKS = "Nothing under a router reaches a web framework"
+CORE = "The core knows no framework and no database"
+CYCLES = "No import cycle between siblings"
+
+# A file, the line that is planted in it, and the contract that it breaks.
+PLANTED = [
+    ("config.py", "import bedplate.main", STOREYS),
+    ("core/clock.py", "import bedplate.config", STOREYS),
+    ("modules/users/service.py", "import bedplate.modules.auth.models", MODULES),
+    ("modules/users/repository.py", "import bedplate.modules.users.service", KINDS),
+    ("modules/users/router.py", "import bedplate.modules.users.repository", QUERIES),
+    ("modules/users/service.py", "from fastapi import HTTPException", FRAMEWORKS),
+    ("modules/auth/schemas.py", "import starlette.requests", FRAMEWORKS),
+    ("core/clock.py", "import sqlalchemy", CORE),
+    ("database/base.py", "import bedplate.database.work", CYCLES),
+]
+
+
+def lint(folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(LINT, cwd=folder, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    """A copy to spoil."""
+    shutil.copy(ROOT / ".importlinter", tmp_path)
+    copied = tmp_path / "bedplate"
+    ignore = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "src" / "bedplate", copied, ignore=ignore)
+    return copied
+
+
+def broken(done: subprocess.CompletedProcess[str]) -> set[str]:
+    return set(re.findall(r"^(.+) BROKEN\b", done.stdout, re.MULTILINE))
+
+
+def test_every_contract_is_kept() -> None:
+    done = lint(ROOT)
+
+    assert done.returncode == 0, done.stdout
+    assert not broken(done)
+
+
+@pytest.mark.parametrize(("file", "line", "contract"), PLANTED)
+def test_a_planted_import_breaks_its_contract(
+    package: Path, file: str, line: str, contract: str
+) -> None:
+    path = package / file
+    path.write_text(f"{path.read_text()}\n{line}\n")
+
+    done = lint(package.parent)
+
+    assert done.returncode == 1
+    assert contract in broken(done)
+
+
+def test_a_planted_file_that_has_no_storey_is_seen(package: Path) -> None:
+    (package / "stray.py").touch()
+
+    done = lint(package.parent)
+
+    assert broken(done) == {STOREYS}
+    assert "stray" in done.stdout

@@ -1,0 +1,68 @@
+"""No secret stands in a file of the repository, and a planted one is seen."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from detect_secrets import SecretsCollection
+from detect_secrets.settings import default_settings
+
+ROOT = Path(__file__).parents[2]
+# A password of a test account opens nothing; a key of any make is one anywhere.
+ACCOUNTS = ("tests/", "src/bedplate/testing/")
+
+
+def tracked_files() -> list[str]:
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached"],  # noqa: S607, whichever git there is
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return [name for name in listed.stdout.split("\0") if (ROOT / name).is_file()]
+
+
+def secrets_in(root: Path, files: list[str]) -> Iterator[str]:
+    """`file:line: kind` of what looks like a secret."""
+    found = SecretsCollection(root=str(root))
+    with default_settings():
+        for file in files:
+            found.scan_file(file)
+    for file, secret in found:
+        is_of_tests = file.startswith(ACCOUNTS)
+        if not (is_of_tests and secret.type == "Secret Keyword"):
+            yield f"{file}:{secret.line_number}: {secret.type}"
+
+
+def test_no_tracked_file_holds_a_secret() -> None:
+    files = tracked_files()
+
+    assert "pyproject.toml" in files
+    assert list(secrets_in(ROOT, files)) == []
+
+
+@pytest.mark.parametrize(
+    ("parts", "kind"),
+    [
+        (("AKIA", "QYLPMN5HHHFPZAM2"), "AWS Access Key"),
+        (("-----BEGIN ", "RSA PRIVATE KEY-----"), "Private Key"),
+        (('key = "c3VwZXIg', 'bG9uZyBzdHJpbmcgc2hvdWxkIGNhdXNl"'), "Base64"),
+        (("postgresql://me:", "h4rdtoguess@db.example.com/app"), "Basic Auth"),
+        (('password = "', 'h4rdtoguess!"'), "Secret Keyword"),
+    ],
+)
+@pytest.mark.parametrize("folder", ["src", "tests"])
+def test_a_planted_secret_is_seen(
+    tmp_path: Path, folder: str, parts: tuple[str, str], kind: str
+) -> None:
+    (tmp_path / folder).mkdir()
+    (tmp_path / folder / "planted.py").write_text("".join(parts) + "\n")
+
+    found = list(secrets_in(tmp_path, [f"{folder}/planted.py"]))
+
+    if folder == "tests" and kind == "Secret Keyword":
+        assert found == []
+    else:
+        assert any(kind in one for one in found)

@@ -1,0 +1,547 @@
+"""The compiled routes and FastAPI's own handling give the same answers."""
+
+import inspect
+import re
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import fields, replace
+from typing import Annotated, Any
+
+import pytest
+import pytest_asyncio
+import sqlalchemy as sa
+from fastapi import APIRouter, BackgroundTasks, Depends, Response
+from fastapi.dependencies.models import Dependant
+from fastapi.dependencies.utils import request_body_to_args, request_params_to_args
+from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
+from httpx import AsyncClient
+from pydantic import BaseModel, Field
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uuid_utils.compat import uuid7
+
+from bedplate.config import Settings
+from bedplate.dependencies import CurrentUser, SessionDep, get_runtime
+from bedplate.main import Application
+from bedplate.modules.users.models import User
+from bedplate.routing import Router, RouteTable
+from bedplate.testing.answers import assert_refused
+from bedplate.testing.plugin import PASSWORD, MakeUser, SignIn, client_for, running
+
+both_stacks = pytest.mark.parametrize(
+    "setting_overrides",
+    [{"compiled_routes": True}, {"compiled_routes": False}],
+    ids=["compiled", "stock"],
+)
+
+
+@pytest_asyncio.fixture
+async def stock(settings: Settings) -> AsyncIterator[Application]:
+    """FastAPI's own way, on the same database as `app`."""
+    plain = settings.model_copy(update={"compiled_routes": False})
+    async with running(plain) as application:
+        yield application
+
+
+JSON = {"Content-Type": "application/json"}
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+SIGN_UP = {"email": "{n}@example.com", "name": "New", "password": "Correct-h0rse"}
+PATCHES: list[Any] = [{}, {"name": "N"}, {"name": None}, {"role": "x", "nope": 1}, []]
+SIGN_IN = {"username": "user@example.com", "password": PASSWORD}
+
+
+def corpus(user: User) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Requests of every kind, right and wrong; what is written is written alike."""
+    one = f"/users/{user.id}"
+    for path in ("/users/me", one, f"/users/{uuid7()}", "/users/no-uuid"):
+        for method in ("GET", "HEAD", "OPTIONS", "PUT", "TRACE"):
+            yield method, path, {}
+        for body in PATCHES:
+            yield "PATCH", path, {"json": body}
+    for raw in (
+        b"",
+        b"{",
+        b"null",
+        b'{"name": "\\u0000"}',
+        b'{"name": "\xff"}',
+        b"[1]",
+    ):
+        yield "PATCH", "/users/me", {"content": raw, "headers": JSON}
+        yield "POST", "/users", {"content": raw, "headers": JSON}
+        yield "POST", "/auth/token", {"content": raw, "headers": FORM}
+    for media_type in (
+        "text/plain",
+        "application/merge-patch+json",
+        "multipart/form-data",
+    ):
+        headers = {"Content-Type": media_type}
+        yield "PATCH", one, {"content": b'{"name": "M"}', "headers": headers}
+        yield "POST", "/auth/token", {"content": b"a=b", "headers": headers}
+    for query in (
+        "",
+        "?page=2",
+        "?limit=1&sort=name",
+        "?cursor=",
+        "?cursor=x",
+        "?q=user",
+    ):
+        yield "GET", f"/users{query}", {}
+    for query in (
+        "?page=0",
+        "?page=x",
+        "?nope=1",
+        "?page=1&cursor=",
+        "?role=x",
+        "?q=%00",
+    ):
+        yield "GET", f"/users{query}", {}
+    for action in ("deactivate", "activate", "nope"):
+        yield "POST", f"{one}/{action}", {}
+        yield "GET", f"{one}/{action}", {}
+        yield "POST", f"/users/x/{action}", {}
+    yield "POST", "/users", {"json": SIGN_UP}
+    yield "POST", "/users", {"json": {**SIGN_UP, "role": "admin"}}
+    yield "POST", "/users", {"json": {**SIGN_UP, "email": "user@example.com"}}
+    yield "POST", "/users", {"json": SIGN_UP, "headers": {"Authorization": "Bearer x"}}
+    yield "POST", "/auth/token", {"data": SIGN_IN}
+    yield "POST", "/auth/token", {"data": {**SIGN_IN, "password": "wrong"}}
+    yield "POST", "/auth/token", {"data": {**SIGN_IN, "grant_type": "x", "nope": "1"}}
+    yield "POST", "/auth/token", {"json": SIGN_IN}
+    yield "GET", "/users/me", {"headers": {"X-Request-ID": "mine"}}
+    for path in ("/nope", "/users/", "/users//", "/users/%2e%2e", "/USERS", one + "/"):
+        yield "GET", path, {}
+    yield "DELETE", f"/users/{uuid7()}", {}
+    yield "DELETE", "/users/no-uuid", {}
+
+
+VOLATILE = re.compile(
+    r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"  # ids
+    r"|\d{4}-\d\d-\d\dT[\d:.]+Z"  # instants
+    r"|eyJ[\w-]+\.[\w-]+\.[\w-]+"  # tokens
+    r'|(?<="refresh_token":")[\w-]+'
+    r"|(?:compiled|stock)\d+@"
+)
+IGNORED_HEADERS = {"date", "content-length"}
+
+
+async def ask(client: AsyncClient, stack: str, number: int, request: Any) -> Any:
+    """An answer, without what differs from one time to the next."""
+    method, path, options = request
+    if "email" in (options.get("json") or ()):
+        email = options["json"]["email"].replace("{n}", f"{stack}{number}")
+        options = {**options, "json": {**options["json"], "email": email}}
+    answer = await client.request(method, path, **options)
+    headers = sorted(
+        (name, VOLATILE.sub("…", value))
+        for name, value in answer.headers.multi_items()
+        if name not in IGNORED_HEADERS
+        and (answer.content or name != "content-type")  # FastAPI types an empty 204
+    )
+    return answer.status_code, VOLATILE.sub("…", answer.text), headers
+
+
+@pytest.mark.parametrize("who", ["stranger", "user", "admin"])
+async def test_both_stacks_give_equal_answers(
+    app: Application,
+    stock: Application,
+    user: User,
+    admin: User,
+    sign_in: SignIn,
+    who: str,
+) -> None:
+    statuses = set()
+    for number, request in enumerate(corpus(user)):
+        caller = {"user": user, "admin": admin}.get(who)
+        headers = (await sign_in(caller.id)).headers if caller else {}
+        answers = []
+        for stack, application in (("compiled", app), ("stock", stock)):
+            async with client_for(application) as client:
+                client.headers.update(headers)
+                answers.append(await ask(client, stack, number, request))
+        assert answers[0] == answers[1], request
+        statuses.add(answers[0][0])
+    assert {201, 401, 404, 405, 415, 422} <= statuses
+
+
+async def test_both_stacks_delete_alike(
+    app: Application, stock: Application, make_user: MakeUser, sign_in: SignIn
+) -> None:
+    answers = []
+    for application in (app, stock):
+        leaver = await make_user()
+        async with client_for(application) as client:
+            client.headers.update((await sign_in(leaver.id)).headers)
+            answers.append(await ask(client, "", 0, ("DELETE", "/users/me", {})))
+    assert answers[0] == answers[1]
+    assert answers[0][:2] == (204, "")
+
+
+# Which routes are compiled.
+
+
+def is_compiled(app: Application, method: str, path: str) -> bool:
+    return RouteTable(app).find(method, path) is not None
+
+
+def test_every_route_of_ours_is_compiled(app: Application) -> None:
+    paths = app.openapi()["paths"]
+    ours = [(m.upper(), path) for path, item in paths.items() for m in item]
+
+    assert len(ours) >= 11
+    assert [route for route in ours if not is_compiled(app, *route)] == []
+
+
+# What users add to the application.
+
+extras = APIRouter(prefix="/extras")
+ours = Router(prefix="/extras")
+
+
+@extras.get("/plain")
+async def plain(caller: CurrentUser) -> dict[str, str]:
+    return {"name": caller.name}
+
+
+@extras.get("/threaded/{number}")
+def threaded(number: int) -> dict[str, int]:
+    return {"twice": number * 2}
+
+
+def in_a_thread() -> str:
+    return "from a thread"
+
+
+@ours.get("/ours-with-a-def-dependency")
+async def ours_with_def(text: Annotated[str, Depends(in_a_thread)]) -> dict[str, str]:
+    return {"text": text}
+
+
+@ours.get("/ours-with-def")
+def ours_def() -> dict[str, str]:
+    return {"text": "def"}
+
+
+done: list[str] = []
+
+
+@ours.get("/later")
+async def later(tasks: BackgroundTasks) -> dict[str, str]:
+    tasks.add_task(done.append, "later")
+    return {"text": "soon"}
+
+
+@ours.get("/status")
+async def status(response: Response) -> dict[str, str]:
+    response.status_code = 202
+    response.headers["X-Own"] = "1"
+    response.set_cookie("a", "1")
+    response.set_cookie("b", "2")
+    return {}
+
+
+@ours.get("/own-response")
+async def own_response() -> Response:
+    return Response(b"<p>", 203, media_type="text/html")
+
+
+@ours.get("/text", response_class=PlainTextResponse)
+async def text() -> str:
+    return "plain"
+
+
+@ours.get("/undeclared", response_model=None)
+async def undeclared() -> Any:
+    return {"a": [1, None]}
+
+
+@ours.get("/nothing")
+async def nothing() -> None:
+    return None
+
+
+class Wide(BaseModel):
+    shown: int = Field(1, alias="SHOWN")
+    hidden: int = 2
+
+
+@ours.get("/excluded", response_model_exclude={"hidden"})
+async def excluded() -> Wide:
+    return Wide()
+
+
+@ours.get("/included", response_model_include={"hidden"})
+async def included() -> Wide:
+    return Wide()
+
+
+@ours.get("/unaliased", response_model_by_alias=False)
+async def unaliased() -> Wide:
+    return Wide()
+
+
+@ours.get("/files/{path:path}")
+async def files(path: str) -> dict[str, str]:
+    return {"path": path}
+
+
+@ours.get("/twins/{first}/a")
+async def twin_a(first: str) -> dict[str, str]:
+    return {"a": first}
+
+
+@ours.get("/twins/b/{second}")
+async def twin_b(second: str) -> dict[str, str]:
+    return {"b": second}
+
+
+@ours.post("/rename")
+async def rename(session: SessionDep, name: str) -> dict[str, str]:
+    await session.execute(sa.update(User).values(name=name))
+    return {"name": name}
+
+
+@ours.post("/rename-and-fail")
+async def rename_and_fail(session: SessionDep) -> None:
+    await session.execute(sa.update(User).values(name="Never"))
+    raise ZeroDivisionError
+
+
+@pytest.fixture
+def extended(app: Application) -> Application:
+    app.include_router(extras, prefix="/api/v1")
+    app.include_router(ours, prefix="/api/v1")
+    return app
+
+
+@both_stacks
+async def test_what_users_add_works(
+    extended: Application, as_user: AsyncClient, user: User
+) -> None:
+    async def get(path: str) -> Any:
+        answer = await as_user.get(f"/extras/{path}")
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    assert await get("plain") == {"name": user.name}
+    assert await get("threaded/21") == {"twice": 42}
+    assert await get("ours-with-a-def-dependency") == {"text": "from a thread"}
+    assert await get("ours-with-def") == {"text": "def"}
+    assert await get("later") == {"text": "soon"}
+    assert done.pop() == "later"
+    assert await get("files/a/b.txt") == {"path": "a/b.txt"}
+    assert await get("twins/x/a") == {"a": "x"}
+    assert await get("twins/b/x") == {"b": "x"}
+
+
+@both_stacks
+async def test_what_users_add_is_refused_in_the_envelope(
+    extended: Application, as_user: AsyncClient, client: AsyncClient
+) -> None:
+    wrong = await as_user.get("/extras/threaded/x")
+
+    assert_refused(wrong, 422, "VALIDATION_ERROR", "path.number")
+    assert_refused(await client.get("/extras/plain"), 401, "UNAUTHENTICATED")
+    assert_refused(await client.post("/extras/plain"), 405, "METHOD_NOT_ALLOWED")
+
+
+@both_stacks
+async def test_an_endpoint_has_its_own_status_headers_and_response(
+    extended: Application, client: AsyncClient
+) -> None:
+    drafted = await client.get("/extras/status")
+    own = await client.get("/extras/own-response")
+
+    assert (drafted.status_code, drafted.headers["x-own"]) == (202, "1")
+    assert drafted.headers.get_list("set-cookie") == [
+        "a=1; Path=/; SameSite=lax",
+        "b=2; Path=/; SameSite=lax",
+    ]
+    assert (own.status_code, own.text) == (203, "<p>")
+    assert own.headers["content-type"].startswith("text/html")
+
+
+@both_stacks
+async def test_an_endpoint_s_response_options_are_kept_to(
+    extended: Application, client: AsyncClient
+) -> None:
+    for path, body in [
+        ("text", "plain"),
+        ("undeclared", '{"a":[1,null]}'),
+        ("nothing", "null"),
+        ("excluded", '{"SHOWN":1}'),
+        ("included", '{"hidden":2}'),
+        ("unaliased", '{"shown":1,"hidden":2}'),
+    ]:
+        answer = await client.get(f"/extras/{path}")
+        assert (answer.status_code, answer.text) == (200, body), path
+
+
+@both_stacks
+async def test_a_unit_of_work_ends_before_the_answer_leaves(
+    extended: Application, client: AsyncClient, as_user: AsyncClient
+) -> None:
+    seen: list[str] = []
+
+    async def spy(scope: Scope, receive: Receive, send: Send) -> None:
+        async def look_then_send(message: Any) -> None:
+            me = await as_user.get("/users/me")
+            seen.append(me.json()["name"])
+            await send(message)
+
+        await extended(scope, receive, look_then_send)
+
+    async with client_for(spy) as spied:  # type: ignore[arg-type]  # any ASGI app does
+        assert (await spied.post("/extras/rename?name=Done")).status_code == 200
+    assert set(seen) == {"Done"}
+
+
+async def test_what_a_failing_endpoint_wrote_is_rolled_back(
+    extended: Application, client: AsyncClient, as_user: AsyncClient, user: User
+) -> None:
+    answer = await client.post("/extras/rename-and-fail")
+
+    assert_refused(answer, 500, "INTERNAL_ERROR")
+    assert (await as_user.get("/users/me")).json()["name"] == user.name
+
+
+@both_stacks
+async def test_dependency_overrides_work(
+    app: Application, client: AsyncClient, settings: Settings
+) -> None:
+    body = {"email": "a@example.com", "name": "A", "password": "Correct-h0rse"}
+    closed = settings.model_copy(update={"signup": "closed"})
+    runtime = replace(app.state.runtime, settings=closed)
+
+    app.dependency_overrides[get_runtime] = lambda: runtime
+    assert_refused(await client.post("/users", json=body), 403, "SIGNUP_CLOSED")
+    app.dependency_overrides.clear()
+    assert (await client.post("/users", json=body)).status_code == 201
+
+
+class Stamp:
+    """A user's own middleware."""
+
+    def __init__(self, app: ASGIApp, text: str) -> None:
+        self.app = app
+        self.text = text
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def stamped(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [
+                    *message["headers"],
+                    (b"x-stamp", self.text.encode()),
+                ]
+            await send(message)
+
+        await self.app(scope, receive, stamped)
+
+
+@both_stacks
+async def test_user_middleware_works_the_last_added_outermost(
+    app: Application, client: AsyncClient
+) -> None:
+    app.add_middleware(Stamp, text="inner")
+    app.add_middleware(Stamp, text="outer")
+
+    for path in ("/users/me", "/nope", "http://test/health/live"):
+        answer = await client.get(path)
+        assert answer.headers.get_list("x-stamp") == ["inner", "outer"]
+
+
+@both_stacks
+async def test_a_user_s_own_error_handler_is_asked(
+    extended: Application, client: AsyncClient
+) -> None:
+    async def answer_zero(*_: Any) -> Response:
+        return Response("zero", 418)
+
+    extended.add_exception_handler(ZeroDivisionError, answer_zero)
+    answer = await client.post("/extras/rename-and-fail")
+
+    assert (answer.status_code, answer.text) == (418, "zero")
+
+
+@both_stacks
+async def test_the_api_works_below_a_root_path(app: Application, user: User) -> None:
+    async def mounted(scope: Scope, receive: Receive, send: Send) -> None:
+        below = {"root_path": "/below", "path": f"/below{scope['path']}"}
+        await app({**scope, **below}, receive, send)
+
+    async with client_for(mounted) as client:  # type: ignore[arg-type]
+        assert_refused(await client.get("/users/me"), 401, "UNAUTHENTICATED")
+
+
+# FastAPI's private parts. When one of these fails after an upgrade, read what changed
+# and compare it with routing.py before the expectation is changed.
+
+
+def test_fastapi_s_resolvers_take_what_we_give_them() -> None:
+    assert list(inspect.signature(request_params_to_args).parameters) == [
+        "fields",
+        "received_params",
+    ]
+    assert list(inspect.signature(request_body_to_args).parameters) == [
+        "body_fields",
+        "received_body",
+        "embed_body_fields",
+    ]
+    assert inspect.iscoroutinefunction(request_body_to_args)
+    assert not inspect.iscoroutinefunction(request_params_to_args)
+
+
+def test_fastapi_s_dependants_hold_nothing_that_a_plan_does_not_know() -> None:
+    assert {field.name for field in fields(Dependant)} == DEPENDANT_FIELDS
+
+
+def test_fastapi_s_routes_hold_what_a_plan_reads() -> None:
+    app = APIRouter()
+    app.add_api_route("/x/{y}", threaded)
+    (route,) = iter_route_contexts(app.routes)
+
+    assert isinstance(route.original_route, APIRoute)
+    assert isinstance(route, RouteContext)
+    for name in ROUTE_ATTRIBUTES:
+        assert hasattr(route, name), name
+
+
+ROUTE_ATTRIBUTES = [
+    "path",
+    "path_format",
+    "methods",
+    "dependant",
+    "body_field",
+    "_embed_body_fields",
+    "response_field",
+    "response_model",
+    "status_code",
+    "stream_item_field",
+    "response_model_exclude_unset",
+    "response_model_exclude_none",
+    "response_model_exclude_defaults",
+    "response_model_include",
+    "response_model_exclude",
+    "response_model_by_alias",
+    "response_class",
+]
+DEPENDANT_FIELDS = {
+    "background_tasks_param_name",
+    "body_params",
+    "call",
+    "concurrency",
+    "cookie_params",
+    "dependencies",
+    "header_params",
+    "http_connection_param_name",
+    "name",
+    "own_oauth_scopes",
+    "parent_oauth_scopes",
+    "path",
+    "path_params",
+    "query_params",
+    "request_param_name",
+    "response_param_name",
+    "scope",
+    "security_scopes_param_name",
+    "use_cache",
+    "websocket_param_name",
+}
