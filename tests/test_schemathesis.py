@@ -19,6 +19,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis import Case, GenerationMode
 from schemathesis.checks import CHECKS, load_all_checks
+from schemathesis.core.result import Ok
 from schemathesis.schemas import APIOperation
 
 from bedplate.main import Application
@@ -110,7 +111,9 @@ class Examination:
 
     def run(self, document: dict[str, Any]) -> Statuses:
         schema = schemathesis.openapi.from_dict(document)
-        operations = [found.ok() for found in schema.get_all_operations()]
+        found = list(schema.get_all_operations())
+        operations = [result.ok() for result in found if isinstance(result, Ok)]
+        assert len(operations) == len(found)
         for operation in sorted(operations, key=lambda o: o.label == LAST):
             for mode in GenerationMode:
                 self.examine(operation, mode)

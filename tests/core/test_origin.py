@@ -1,0 +1,53 @@
+"""Whose address counts, behind proxies that are trusted and ones that are not."""
+
+from ipaddress import ip_network
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bedplate.core.origin import address_block, client_address
+
+TRUSTED = [ip_network("10.0.0.0/8"), ip_network("2001:db8::/32")]
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded_for", "counted"),
+    [
+        ("9.9.9.9", [], "9.9.9.9"),
+        ("9.9.9.9", ["1.1.1.1"], "9.9.9.9"),
+        ("10.0.0.1", [], "10.0.0.1"),
+        ("10.0.0.1", ["1.1.1.1"], "1.1.1.1"),
+        ("10.0.0.1", ["6.6.6.6, 1.1.1.1"], "1.1.1.1"),
+        ("10.0.0.1", ["6.6.6.6", "1.1.1.1, 10.2.2.2"], "1.1.1.1"),
+        ("10.0.0.1", ["10.3.3.3, 10.2.2.2"], "10.3.3.3"),
+        ("10.0.0.1", ["1.1.1.1, nonsense"], "10.0.0.1"),
+        ("10.0.0.1", ["1.1.1.1, nonsense, 10.2.2.2"], "10.2.2.2"),
+        ("10.0.0.1", ["1.1.1.1:4711"], "1.1.1.1"),
+        ("10.0.0.1", ["[2001:dead::1]:443"], "2001:dead::1"),
+        ("::ffff:10.0.0.1", ["1.1.1.1"], "1.1.1.1"),
+        ("2001:db8::1", ["1.1.1.1"], "1.1.1.1"),
+        (None, ["1.1.1.1"], None),
+        ("a-socket", ["1.1.1.1"], "a-socket"),
+    ],
+)
+def test_the_header_is_believed_as_far_as_trusted_proxies_vouch_for_it(
+    peer: str | None, forwarded_for: list[str], counted: str | None
+) -> None:
+    assert client_address(peer, forwarded_for, TRUSTED) == counted
+
+
+@given(st.lists(st.text(max_size=40), max_size=5))
+def test_no_header_moves_an_untrusted_peer(forwarded_for: list[str]) -> None:
+    assert client_address("9.9.9.9", forwarded_for, TRUSTED) == "9.9.9.9"
+
+
+@given(st.lists(st.text(max_size=40), max_size=5))
+def test_any_header_gives_an_address(forwarded_for: list[str]) -> None:
+    assert client_address("10.0.0.1", forwarded_for, TRUSTED)
+
+
+def test_an_ipv6_client_is_its_network() -> None:
+    assert address_block("2001:db8:1:2:3::4") == address_block("2001:db8:1:2::9")
+    assert address_block("2001:db8:1:2::") != address_block("2001:db8:1:3::")
+    assert address_block("1.1.1.1") != address_block("1.1.1.2")
