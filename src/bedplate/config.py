@@ -69,7 +69,7 @@ _MAIL_PORTS = {"none": 25, "starttls": 587, "tls": 465}
 
 
 def _parse_mail_url(text: str) -> MailUrl:
-    """`console://`, `file:///dir` or `smtp://user:password@host:587?tls=starttls`.
+    """The URL taken apart.
 
     Raises:
         ValueError: what is wrong with it, without its password.

@@ -9,7 +9,9 @@ from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TypeVar
+from uuid import UUID
 
+import job_program
 import pytest
 from job_program import dawdle as dawdle_job
 from job_program import drip, fail, innocent, poison, probe, sleep, squeeze
@@ -23,7 +25,7 @@ from bedplate.runtime import Runtime
 from bedplate.testing.servers import Worker, working
 
 T = TypeVar("T")
-JOB_PROGRAM = (sys.executable, str(Path(__file__).with_name("job_program.py")))
+JOB_PROGRAM = (sys.executable, str(Path(job_program.__file__)))
 MODULES = (*(m for m in BUILT_IN if m.name != "probe"), probe)
 
 
@@ -61,7 +63,7 @@ class Fleet:
     def look_up(self, job_id: str) -> JobResponse:
         async def act(runtime: Runtime) -> JobResponse:
             async with runtime.database.unit_of_work() as session:
-                return await JobService(session).get(job_id)
+                return await JobService(session).get(UUID(job_id))
 
         return self._with_runtime(act)
 

@@ -29,6 +29,7 @@ class Inbox:
         self.reply = reply
         self.mails: list[EmailMessage] = []
         self.tries: Counter[str] = Counter()
+        self.connections = 0
         self.port = 0
 
     @property
@@ -38,6 +39,11 @@ class Inbox:
     def recipients(self) -> Counter[str]:
         """How many mails each address got."""
         return Counter(str(mail["To"]) for mail in self.mails)
+
+    def make_protocol(self, loop: asyncio.AbstractEventLoop) -> SMTP:
+        """What talks to one client."""
+        self.connections += 1
+        return SMTP(self, hostname="test", loop=loop, timeout=3600)
 
     async def handle_DATA(  # noqa: N802, aiosmtpd's name
         self, server: SMTP, _session: Session, envelope: Envelope
@@ -64,19 +70,17 @@ def smtp_server(reply: Reply = accept, port: int = 0) -> Iterator[Inbox]:
     loop = asyncio.new_event_loop()
     listener = socket.create_server(("127.0.0.1", port))
     inbox.port = listener.getsockname()[1]
-    options: dict[str, Any] = {"hostname": "test", "loop": loop, "timeout": 3600}
-    loop.run_until_complete(
-        loop.create_server(lambda: SMTP(inbox, **options), sock=listener)
-    )
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
+    opening = loop.create_server(lambda: inbox.make_protocol(loop), sock=listener)
+    server = asyncio.run_coroutine_threadsafe(opening, loop).result(10)
     try:
         yield inbox
     finally:
+        loop.call_soon_threadsafe(server.close)
         asyncio.run_coroutine_threadsafe(_cancel_all(), loop).result(10)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
-        listener.close()
         loop.close()
 
 
