@@ -8,6 +8,7 @@ import asyncio
 import logging
 import os
 import random
+import signal
 import socket
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -26,6 +27,7 @@ from bedplate.jobs.promises import ENGINE_NAME, engine_url
 from bedplate.jobs.reads import attempt_of
 from bedplate.jobs.rows import TICK
 from bedplate.jobs.store import JobStore, Orphan
+from bedplate.migrate import ensure_schema
 from bedplate.runtime import Runtime
 
 if TYPE_CHECKING:
@@ -70,11 +72,18 @@ class Worker:
         self._distrust_until = 0.0
 
     async def __aenter__(self) -> Self:
+        try:
+            await self._start()
+        except BaseException as error:
+            await self.__aexit__(type(error), error, error.__traceback__)
+            raise
+        return self
+
+    async def _start(self) -> None:
         await self._beat()
         self._launch()
         await asyncio.to_thread(self._apply_schedules)
         self._beating = asyncio.create_task(self._keep_beating())
-        return self
 
     async def __aexit__(
         self,
@@ -278,6 +287,24 @@ class Worker:
             store = JobStore(session)
             await store.hand_back(self.id)
             await store.forget_workers(self.id)
+
+
+async def work(
+    runtime: Runtime, *, queues: Sequence[str] = (), concurrency: int | None = None
+) -> None:
+    """Run jobs until SIGTERM or SIGINT: what `bedplate worker` does.
+
+    Raises:
+        SchemaError: PostgreSQL's schema is not this code's.
+    """
+    await ensure_schema(runtime.database)
+    await runtime.start()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with Worker(runtime, queues=queues, concurrency=concurrency) as worker:
+        print(f"Worker {worker.id} is running jobs. Stop with Ctrl-C", flush=True)
+        await stop.wait()
 
 
 def _wait_after_death(attempts: int) -> timedelta:
