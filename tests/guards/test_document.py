@@ -15,6 +15,7 @@ from bedplate.routing import Router
 from bedplate.testing.guards import (
     example_request,
     operations,
+    public_operations,
     responses_without_schema,
     unbounded_inputs,
 )
@@ -121,3 +122,7 @@ async def test_a_planted_operation_without_a_caller_is_seen(settings: Settings) 
     modules = (*BUILT_IN, Module(name="planted", router=planted))
     async with running(settings, modules=modules) as app:
         assert await open_to_strangers(app) == {*PUBLIC, "POST /api/v1/planted"}
+
+
+def test_the_document_tells_the_same_of_strangers(document: dict[str, Any]) -> None:
+    assert public_operations(document) == PUBLIC

@@ -5,12 +5,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from detect_secrets import SecretsCollection
+from detect_secrets.core.secrets_collection import SecretsCollection
 from detect_secrets.settings import default_settings
 
 ROOT = Path(__file__).parents[2]
-# A password of a test account opens nothing; a key of any make is one anywhere.
-ACCOUNTS = ("tests/", "src/bedplate/testing/")
+# `password = "…"` is ruff's to find (S105), with its exceptions where they stand.
+LEFT_TO_RUFF = "Secret Keyword"
+PLACEHOLDERS = {"password"}  # as in `smtp://user:password@host`
 
 
 def tracked_files() -> list[str]:
@@ -31,8 +32,7 @@ def secrets_in(root: Path, files: list[str]) -> Iterator[str]:
         for file in files:
             found.scan_file(file)
     for file, secret in found:
-        is_of_tests = file.startswith(ACCOUNTS)
-        if not (is_of_tests and secret.type == "Secret Keyword"):
+        if secret.type != LEFT_TO_RUFF and secret.secret_value not in PLACEHOLDERS:
             yield f"{file}:{secret.line_number}: {secret.type}"
 
 
@@ -50,19 +50,11 @@ def test_no_tracked_file_holds_a_secret() -> None:
         (("-----BEGIN ", "RSA PRIVATE KEY-----"), "Private Key"),
         (('key = "c3VwZXIg', 'bG9uZyBzdHJpbmcgc2hvdWxkIGNhdXNl"'), "Base64"),
         (("postgresql://me:", "h4rdtoguess@db.example.com/app"), "Basic Auth"),
-        (('password = "', 'h4rdtoguess!"'), "Secret Keyword"),
     ],
 )
-@pytest.mark.parametrize("folder", ["src", "tests"])
 def test_a_planted_secret_is_seen(
-    tmp_path: Path, folder: str, parts: tuple[str, str], kind: str
+    tmp_path: Path, parts: tuple[str, str], kind: str
 ) -> None:
-    (tmp_path / folder).mkdir()
-    (tmp_path / folder / "planted.py").write_text("".join(parts) + "\n")
+    (tmp_path / "planted.py").write_text("".join(parts) + "\n")
 
-    found = list(secrets_in(tmp_path, [f"{folder}/planted.py"]))
-
-    if folder == "tests" and kind == "Secret Keyword":
-        assert found == []
-    else:
-        assert any(kind in one for one in found)
+    assert any(kind in found for found in secrets_in(tmp_path, ["planted.py"]))

@@ -41,8 +41,19 @@ def check(value = []):
         eval(value)
     except:
         pass
+password = "h4rd-to-guess"
 """
-STYLE_ERRORS = {"F401", "F403", "B006", "S307", "E722", "S110", "ANN001", "ANN201"}
+STYLE_ERRORS = {
+    "F401",
+    "F403",
+    "B006",
+    "S307",
+    "E722",
+    "S110",
+    "ANN001",
+    "ANN201",
+    "S105",
+}
 
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:

@@ -85,7 +85,7 @@ class SqliteReads:
     execute, fetch and close. Readers don't wait for the writer (WAL).
     """
 
-    def __init__(self, path: str, *, threads: int = 4) -> None:
+    def __init__(self, path: str, *, threads: int = 2) -> None:
         self._path = path
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="sqlite-read")
         self._local = threading.local()

@@ -4,12 +4,12 @@ import re
 import time
 from collections.abc import Sequence
 from typing import Any
-from uuid import uuid4
 
 import structlog
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uuid_utils import uuid4
 
 from bedplate.core.errors import InternalError, PayloadTooLarge
 from bedplate.core.origin import Network, Origin, client_address, origin

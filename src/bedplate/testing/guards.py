@@ -46,7 +46,7 @@ def public_operations(document: Document) -> set[str]:
     return {
         name
         for name, operation in operations(document)
-        if not operation.get("security")
+        if {} in (operation.get("security") or [{}])
     }
 
 

@@ -142,6 +142,20 @@ async def test_a_newer_token_voids_the_older(
     assert (await reset(client, newer)).status_code == 204
 
 
+async def test_of_links_asked_for_at_once_one_works(
+    client: AsyncClient, user: User, mailbox: Mailbox
+) -> None:
+    body = {"email": user.email}
+    await asyncio.gather(
+        *(client.post("/auth/password/forgot", json=body) for _ in range(10))
+    )
+    tokens = [await mailbox.token(user.email, RESET, count=n) for n in range(1, 11)]
+
+    statuses = [(await reset(client, token)).status_code for token in tokens]
+
+    assert sorted(statuses) == [204] + [400] * 9
+
+
 async def test_an_expired_token_is_refused(
     client: AsyncClient, user: User, mailbox: Mailbox, app: Application
 ) -> None:

@@ -66,6 +66,9 @@ async def _send_link(
 ) -> None:
     settings = run.runtime.settings
     async with run.unit_of_work() as session:
+        # Locked: of two jobs at once the second voids the first one's token.
+        if await UserRepository(session).get(user.id, lock=True) is None:
+            return
         tokens = OneTimeTokenRepository(session)
         token = await tokens.mint(user.id, purpose, to, lifetime(settings, purpose))
     address = link(settings, purpose, token)
