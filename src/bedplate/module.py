@@ -34,8 +34,6 @@ class Module:
     """What it serves outside the API, at the paths as they are."""
     models: Sequence[type[Base]] = ()
     jobs: Sequence[Job] = ()
-    hourly: Sequence[Job] = ()
-    """Jobs without arguments that a serving process starts every hour."""
     on_sign_up: Sequence[Job] = ()
     """Jobs to start for each new account, with its `email`."""
     on_start: Callable[[Runtime], Awaitable[None]] | None = None
