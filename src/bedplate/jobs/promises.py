@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from dbos import DBOSClient, EnqueueOptions
 
 _PROMISES = "promises"
-_KEYS = UUID("0d8e9f64-3d0b-4a57-9f6c-8f4f1c2f7b11")  # any constant: one key, one id
+_KEYS = UUID("0d8e9f64-3d0b-4a57-9f6c-8f4f1c2f7b11")  # any constant
 
 
 async def enqueue(
@@ -41,11 +41,16 @@ async def enqueue(
     """
     promises: Promises = session.info[_PROMISES]
     promises.check(job)
-    id_ = str(uuid5(_KEYS, f"{job.name}:{key}") if key else uuid7())
+    id_ = key_to_id(job, key) if key else str(uuid7())
     if due_at is not None:
         delay = max(due_at - utc_now(), timedelta())
     await session.run_sync(promises.write, id_, job, job.dump(arguments), delay)
     return id_
+
+
+def key_to_id(job: Job, key: str) -> str:
+    """The id of a job that has a key: one key, one id, one row."""
+    return str(uuid5(_KEYS, f"{job.name}:{key}"))
 
 
 class Promises:
