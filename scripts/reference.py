@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import typer.main
-from pydantic_core import PydanticUndefined
+from fastapi.routing import iter_route_contexts
+from pydantic import SecretStr
 
 from bedplate.cli import app as commands
 from bedplate.cli import register_commands
@@ -26,20 +27,35 @@ def settings_page() -> Iterator[str]:
     yield "# Settings\n\n" + NOTE + "\n"
     yield (
         "From the environment, or `.env` in the folder that the service is started "
-        "in.\nA wrong value stops the start with one line that names the variable. "
-        "`bedplate\ndoctor` shows them as they resolve, secrets masked.\n"
+        "in;\nthe environment wins. Lists are comma-separated. A wrong value stops the "
+        "start with one\nline that names the variable. `bedplate doctor` shows them as "
+        "they resolve, secrets\nmasked.\n"
     )
     yield "| variable | default | |\n| --- | --- | --- |"
+    schema = Settings.model_json_schema()["properties"]
     for name, field in Settings.model_fields.items():
-        default = _default(field.default)
-        yield f"| `{PREFIX}{name.upper()}` | {default} | {field.description or ''} |"
+        told = " ".join(filter(None, [field.description, _range(schema[name])]))
+        yield f"| `{PREFIX}{name.upper()}` | {_default(field.default)} | {told} |"
 
 
 def _default(value: Any) -> str:
-    if value is None or value == () or value is PydanticUndefined:
+    if value is None or value == ():
         return ""
+    if isinstance(value, SecretStr):
+        value = value.get_secret_value()  # a default is no secret
     shown = ", ".join(value) if isinstance(value, tuple) else str(value)
-    return f"`{shown}`"
+    return f"`{shown.lower() if isinstance(value, bool) else shown}`"
+
+
+def _range(schema: dict[str, Any]) -> str:
+    """What a value has to be, as far as its description may leave it out."""
+    if choices := schema.get("enum"):
+        return "One of " + ", ".join(f"`{choice}`" for choice in choices) + "."
+    least = schema.get("minimum", schema.get("exclusiveMinimum"))
+    most = schema.get("maximum")
+    if most is None:
+        return "" if least is None else f"At least {least}."
+    return f"{least} to {most}." if "minimum" in schema else f"At most {most}."
 
 
 def commands_page() -> Iterator[str]:
@@ -101,18 +117,39 @@ def http_page() -> Iterator[str]:
     yield (
         "The whole contract of each is at `/docs` and in `bedplate openapi`. Outside "
         "the API:\n`/health/live`, `/health/ready`, `/metrics`, "
-        "`/.well-known/jwks.json`, `/docs`, `/openapi.json`.\n"
+        "`/.well-known/jwks.json`, `/docs`, `/openapi.json`,\nand the pages that mails "
+        "link to, below `/account/`.\n"
     )
     yield "| | for | does | answers |\n| --- | --- | --- | --- |"
     settings = Settings.load(
         _env_file=None, secret_key="0" * 32, database_url="sqlite:///reference.db"
     )
-    for path, operations in create_app(settings).openapi()["paths"].items():
+    app = create_app(settings)
+    dependants = {
+        (method, context.path_format): getattr(
+            context.original_route, "dependant", None
+        )
+        for context in iter_route_contexts(app.routes)
+        for method in context.methods or ()
+    }
+    for path, operations in app.openapi()["paths"].items():
         for method, operation in operations.items():
-            who = "anyone" if {} in operation.get("security", [{}]) else "signed in"
+            who = _who(operation, dependants[method.upper(), path])
             statuses = ", ".join(operation["responses"])
             summary = operation["description"].splitlines()[0]
             yield f"| `{method.upper()} {path}` | {who} | {summary} | {statuses} |"
+
+
+def _who(operation: dict[str, Any], dependant: Any) -> str:
+    if {} in operation.get("security", [{}]):
+        return "anyone"
+    return ", ".join(sorted(_roles(dependant))) or "signed in"
+
+
+def _roles(dependant: Any) -> set[str]:
+    """The roles that an endpoint asks for, if any."""
+    own = getattr(dependant.call, "roles", ())
+    return set(own).union(*map(_roles, dependant.dependencies))
 
 
 PAGES_BY_NAME: dict[str, Callable[[], Iterator[str]]] = {

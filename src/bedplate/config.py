@@ -262,12 +262,25 @@ class Settings(BaseSettings):
     redis_url: Annotated[SecretStr, AfterValidator(_check_redis_url)] | None = Field(
         None, description="`redis://…`: count limits there, not in the database."
     )
-    limit_failed_sign_ins_per_account: RateLimit = "5 per 5 minutes"
-    limit_failed_sign_ins_per_address: RateLimit = "10 per minute"
-    limit_sign_ups_per_address: RateLimit = "20 per hour"
-    limit_mails_per_account: RateLimit = "3 per hour"
-    limit_mails_per_address: RateLimit = "20 per hour"
-    limit_refreshes_per_session: RateLimit = "30 per minute"
+    limit_failed_sign_ins_per_account: RateLimit = Field(
+        "5 per 5 minutes", description="Wrong passwords for one account, known or not."
+    )
+    limit_failed_sign_ins_per_address: RateLimit = Field(
+        "10 per minute", description="Wrong passwords from one client address."
+    )
+    limit_sign_ups_per_address: RateLimit = Field(
+        "20 per hour", description="Sign-ups from one client address."
+    )
+    limit_mails_per_account: RateLimit = Field(
+        "3 per hour", description="Mails of one kind that are asked for one address."
+    )
+    limit_mails_per_address: RateLimit = Field(
+        "20 per hour",
+        description="Mails of one kind asked for from one client address.",
+    )
+    limit_refreshes_per_session: RateLimit = Field(
+        "30 per minute", description="Uses of the refresh tokens of one sign-in."
+    )
     audit_days: int = Field(365, ge=1, description="How long the audit trail is kept.")
     verify_url: Link = Field(
         None, description="Your page for verification links; default: ours."

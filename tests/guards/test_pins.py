@@ -15,8 +15,6 @@ def read() -> tuple[list[Requirement], dict[str, Requirement]]:
     """What the project asks for directly, and the pins."""
     project = tomllib.loads(PYPROJECT.read_text())
     asked = [*project["project"]["dependencies"], *project["dependency-groups"]["dev"]]
-    for extra in project["project"].get("optional-dependencies", {}).values():
-        asked += extra
     pinned = map(Requirement, project["tool"]["uv"]["constraint-dependencies"])
     return list(map(Requirement, asked)), {
         canonicalize_name(pin.name): pin for pin in pinned if _applies(pin)

@@ -29,7 +29,7 @@ async def _rotate(runtime: "Runtime") -> None:
     if runtime.settings.jwt_algorithm == "HS256":
         fail(
             "HS256 has no keys to rotate: set BEDPLATE_JWT_ALGORITHM to EdDSA or "
-            "ES256, or change BEDPLATE_SECRET_KEY, which signs everybody out"
+            "ES256, or change BEDPLATE_SECRET_KEY, which voids every access token"
         )
     async with runtime.database.unit_of_work() as session:
         new = await KeyService(session, runtime.settings).rotate()

@@ -12,6 +12,7 @@ from bedplate.cli import fail, run
 
 if TYPE_CHECKING:
     from bedplate.config import Settings
+    from bedplate.runtime import Runtime
 
 # uvicorn ends connections that are idle at once and waits for those under way.
 GRACEFUL_STOP_SECONDS = 10
@@ -29,13 +30,20 @@ def serve(
 ) -> None:
     """Serve the API. On SQLite the schema is migrated first."""
     from bedplate.config import Settings
-    from bedplate.migrate import ensure_schema
 
     settings = Settings.load()
-    run(lambda runtime: ensure_schema(runtime.database))
+    run(_prepare)
     listener = _listen(host, port)
     _greet(settings, host, listener.getsockname()[1])
     _serve(listener, workers=workers, reload=reload)
+
+
+async def _prepare(runtime: "Runtime") -> None:
+    """What may refuse the start, once and before there is a server: it is one line."""
+    from bedplate.migrate import ensure_schema
+
+    await ensure_schema(runtime.database)
+    await runtime.start()
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -47,6 +55,7 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.bind((host, port))
         listener.listen(2048)
     except OSError as error:
+        listener.close()
         fail(f"can't listen on {host}:{port}: {error.strerror or error}")
     listener.set_inheritable(True)
     return listener

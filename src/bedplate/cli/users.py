@@ -79,7 +79,10 @@ async def _all(users: "UserService", **filters: str | None) -> "list[UserRespons
 
 
 @app.command()
-def set_role(email: Email, role: str) -> None:
+def set_role(
+    email: Email,
+    role: Annotated[str, typer.Argument(help="One of the configured roles.")],
+) -> None:
     """Give an account another role; it holds from its next request on."""
     user = _change(email, lambda users, user: users.change(user.id, {"role": role}))
     print(f"{user.email} is {user.role} now.")

@@ -8,12 +8,12 @@ from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
-from cryptography.fernet import Fernet
+from cryptography.fernet import Fernet, InvalidToken
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm
 
-from bedplate.config import Settings
+from bedplate.config import PREFIX, Settings, SettingsError
 from bedplate.core.clock import utc_now
 from bedplate.core.security import TokenKey
 from bedplate.database import Session
@@ -40,6 +40,9 @@ class KeyService:
         """The keys whose tokens are good, the signing one first; made if there is none.
 
         Two processes that start at once may make one each: both are good.
+
+        Raises:
+            SettingsError: they were encrypted with another secret key.
         """
         algorithm = self.settings.jwt_algorithm
         rows = await self.keys.usable(algorithm, utc_now())
@@ -78,7 +81,11 @@ class KeyService:
         return await self.keys.add(row)
 
     def _opened(self, row: SigningKey) -> TokenKey:
-        pem = self._cipher.decrypt(row.private_key.encode())
+        try:
+            pem = self._cipher.decrypt(row.private_key.encode())
+        except InvalidToken:
+            reason = "the keys in signing_keys were encrypted with another one"
+            raise SettingsError(f"{PREFIX}SECRET_KEY: {reason}") from None
         private: Any = serialization.load_pem_private_key(pem, password=None)
         return TokenKey(row.kid, private, private.public_key())
 
