@@ -1,6 +1,6 @@
 """Whose address counts, behind proxies that are trusted and ones that are not."""
 
-from ipaddress import ip_network
+from ipaddress import IPv4Address, ip_network
 
 import pytest
 from hypothesis import given
@@ -27,6 +27,9 @@ TRUSTED = [ip_network("10.0.0.0/8"), ip_network("2001:db8::/32")]
         ("10.0.0.1", ["[2001:dead::1]:443"], "2001:dead::1"),
         ("::ffff:10.0.0.1", ["1.1.1.1"], "1.1.1.1"),
         ("2001:db8::1", ["1.1.1.1"], "1.1.1.1"),
+        ("10.0.0.1", ["fe80::1%" + "x" * 200], "fe80::1"),
+        ("10.0.0.1", ["1.1.1.1, 10.2.2.2:80, "], "10.0.0.1"),
+        ("10.0.0.1", ["::ffff:6.6.6.6"], "6.6.6.6"),
         (None, ["1.1.1.1"], None),
         ("a-socket", ["1.1.1.1"], "a-socket"),
     ],
@@ -43,11 +46,28 @@ def test_no_header_moves_an_untrusted_peer(forwarded_for: list[str]) -> None:
 
 
 @given(st.lists(st.text(max_size=40), max_size=5))
-def test_any_header_gives_an_address(forwarded_for: list[str]) -> None:
-    assert client_address("10.0.0.1", forwarded_for, TRUSTED)
+def test_any_header_gives_an_address_that_fits_its_column(
+    forwarded_for: list[str],
+) -> None:
+    address = client_address("10.0.0.1", forwarded_for, TRUSTED)
+
+    assert address
+    assert len(address) <= 45
+
+
+@given(st.lists(st.ip_addresses().map(str), max_size=5), st.ip_addresses(v=4))
+def test_what_stands_before_an_untrusted_hop_changes_nothing(
+    forged: list[str], client: IPv4Address
+) -> None:
+    hops = ", ".join([*forged, str(client), "10.2.2.2"])
+
+    told = client_address("10.0.0.1", [hops], TRUSTED)
+
+    assert told == str(client) or client in TRUSTED[0]
 
 
 def test_an_ipv6_client_is_its_network() -> None:
     assert address_block("2001:db8:1:2:3::4") == address_block("2001:db8:1:2::9")
     assert address_block("2001:db8:1:2::") != address_block("2001:db8:1:3::")
     assert address_block("1.1.1.1") != address_block("1.1.1.2")
+    assert address_block("::ffff:1.1.1.1") == address_block("1.1.1.1")

@@ -68,13 +68,16 @@ def address_block(address: str | None) -> str:
 
 @lru_cache(maxsize=4096)
 def _parse(text: str) -> Address | None:
-    """An address, also as proxies write it: with a port, or in brackets."""
+    """An address, also as proxies write it: with a port, or in brackets.
+
+    Without its zone (`%eth0`), which is ours, of any length, and nobody's name.
+    """
     if text.startswith("["):
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:
         text = text.partition(":")[0]
     try:
-        address = ip_address(text)
+        address = ip_address(text.partition("%")[0])
     except ValueError:
         return None
     return getattr(address, "ipv4_mapped", None) or address

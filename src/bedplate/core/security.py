@@ -127,6 +127,7 @@ class AccessTokens:
         self.algorithm = algorithm
         self.lifetime = lifetime
         self.loaded_at = time.monotonic()
+        self.loading = asyncio.Lock()
         self._issuer = issuer
         self.use(keys)
 
@@ -166,6 +167,8 @@ class AccessTokens:
 
     def is_of_unknown_key(self, token: str) -> bool:
         """Whether a token names a key that isn't here; it may be a new one."""
+        if self.algorithm == "HS256":
+            return False  # its one key has no name
         try:
             kid = jwt.get_unverified_header(token).get("kid")
         except jwt.InvalidTokenError:

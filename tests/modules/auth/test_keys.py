@@ -1,14 +1,17 @@
 """Signing keys of access tokens: published, rotated with an overlap, kept encrypted."""
 
+import asyncio
 import hashlib
 import hmac
 import json
+import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import Any
 
 import jwt
 import pytest
 import sqlalchemy as sa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from httpx import AsyncClient
 from support import execute
@@ -20,6 +23,7 @@ from bedplate.modules.auth import keys
 from bedplate.modules.auth.keys import KeyService, load_keys
 from bedplate.modules.auth.models import SigningKey
 from bedplate.modules.users.models import User
+from bedplate.testing.guards import recorded_statements
 from bedplate.testing.plugin import client_for, running
 
 JWKS = "http://test/.well-known/jwks.json"
@@ -80,6 +84,91 @@ async def test_tokens_outlive_a_rotation_in_every_process(
             assert await is_signed_in(caller, before)
             assert await is_signed_in(caller, after)
     assert len((await client.get(JWKS)).json()["keys"]) == 2
+
+
+async def test_a_token_of_a_key_just_made_waits_for_it_and_is_not_refused(
+    client: AsyncClient, user: User, app: Application
+) -> None:
+    settings = app.state.runtime.settings
+    async with running(settings) as twin, client_for(twin) as other_process:
+        await rotate(app)
+        await load_keys(app.state.runtime)
+        after = await sign_in(client, user.email)
+        # The twin has just looked for keys, and does so once a second at the most.
+        twin.state.runtime.tokens.loaded_at = time.monotonic()
+
+        answers = await asyncio.gather(
+            *(is_signed_in(other_process, after) for _ in range(5))
+        )
+
+    assert answers == [True] * 5
+
+
+async def test_unknown_keys_make_no_more_than_one_look_a_second(
+    client: AsyncClient, user: User, app: Application
+) -> None:
+    token = (await sign_in(client, user.email))["access_token"]
+    header, rest = token.split(".", 1)
+    content = json.loads(urlsafe_b64decode(header + "=="))
+    forged = [
+        encoded({**content, "kid": f"unknown{n}"}).decode() + f".{rest}"
+        for n in range(20)
+    ]
+    with recorded_statements(app.state.runtime.database) as sent:
+        answers = [is_signed_in(client, {"access_token": t}) for t in forged]
+        assert not any(await asyncio.gather(*answers))
+
+    assert len([sql for sql in sent if "signing_keys" in sql]) == 1
+
+
+async def test_every_process_publishes_a_new_key_at_once(
+    client: AsyncClient, app: Application
+) -> None:
+    settings = app.state.runtime.settings
+    async with running(settings) as twin, client_for(twin) as other_process:
+        await rotate(app)
+        for process in (app, twin):  # a second later
+            process.state.runtime.tokens.loaded_at -= 1
+        published = [(await c.get(JWKS)).json() for c in (client, other_process)]
+
+    assert published[0] == published[1]
+    assert len(published[0]["keys"]) == 2
+
+
+@pytest.mark.parametrize("change", [{"alg": "none"}, {"alg": "HS256"}, {"kid": None}])
+async def test_the_header_chooses_neither_algorithm_nor_key(
+    client: AsyncClient, user: User, change: dict[str, Any]
+) -> None:
+    token = (await sign_in(client, user.email))["access_token"]
+    header, claims, signature = token.split(".")
+    content = json.loads(urlsafe_b64decode(header + "==")) | change
+    headers = {name: value for name, value in content.items() if value is not None}
+    changed = encoded(headers).decode()
+
+    for forged in (f"{changed}.{claims}.{signature}", f"{changed}.{claims}."):
+        assert not await is_signed_in(client, {"access_token": forged})
+    assert await is_signed_in(client, {"access_token": token})
+
+
+async def test_a_token_of_another_s_key_pair_is_refused(
+    client: AsyncClient, user: User, app: Application
+) -> None:
+    token = (await sign_in(client, user.email))["access_token"]
+    algorithm = app.state.runtime.settings.jwt_algorithm
+    forged = jwt.encode(
+        jwt.decode(token, options={"verify_signature": False}),
+        key_pair(algorithm),
+        algorithm=algorithm,
+        headers={"kid": jwt.get_unverified_header(token)["kid"]},
+    )
+
+    assert not await is_signed_in(client, {"access_token": forged})
+
+
+def key_pair(algorithm: str) -> Any:
+    if algorithm == "EdDSA":
+        return ed25519.Ed25519PrivateKey.generate()
+    return ec.generate_private_key(ec.SECP256R1())
 
 
 async def test_a_retired_key_s_tokens_are_refused(

@@ -1,7 +1,9 @@
 """The key pairs of EdDSA and ES256: kept in the database, shared by all processes."""
 
+import asyncio
 import base64
 import json
+import math
 import time
 from collections.abc import Sequence
 from datetime import timedelta
@@ -112,34 +114,35 @@ def public_key_set(algorithm: str, keys: Sequence[TokenKey]) -> dict[str, Any]:
     }
 
 
-async def load_keys(runtime: Runtime) -> None:
-    """Take up the keys as the database has them."""
+async def load_keys(runtime: Runtime, *, since: float = math.inf) -> None:
+    """Take up the keys as the database has them, unless that was done since then."""
     tokens = runtime.tokens
     if tokens.algorithm == "HS256":
         return
-    tokens.loaded_at = time.monotonic()
-    async with runtime.database.unit_of_work() as session:
-        keys = await KeyService(session, runtime.settings).load()
-    if [key.kid for key in keys] != [key.kid for key in tokens.keys]:
-        tokens.use(keys)
+    async with tokens.loading:
+        if tokens.loaded_at >= since:
+            return
+        tokens.loaded_at = time.monotonic()
+        async with runtime.database.unit_of_work() as session:
+            keys = await KeyService(session, runtime.settings).load()
+        if [key.kid for key in keys] != [key.kid for key in tokens.keys]:
+            tokens.use(keys)
 
 
-async def reload_if_due(runtime: Runtime) -> None:
-    """Take up what another process rotated, before signing."""
-    if _age(runtime) >= RELOAD_SECONDS:
-        await load_keys(runtime)
+async def reload_if_due(runtime: Runtime, seconds: float = RELOAD_SECONDS) -> None:
+    """Take up what another process rotated so long ago, before signing."""
+    await load_keys(runtime, since=time.monotonic() - seconds)
 
 
 async def reload_for(runtime: Runtime, token: str) -> bool:
-    """Whether the keys were loaded anew, so that it is worth verifying again.
+    """Whether the keys were loaded since the token came: then verify it again.
 
-    Once a second at the most: to name an unknown key is easy.
+    Once a second at the most, as to name an unknown key is easy; but the key may be
+    new, so who comes earlier waits for the next load.
     """
-    if not runtime.tokens.is_of_unknown_key(token) or _age(runtime) < 1:
+    came = time.monotonic()
+    if not runtime.tokens.is_of_unknown_key(token):
         return False
-    await load_keys(runtime)
+    await asyncio.sleep(runtime.tokens.loaded_at + 1 - came)
+    await load_keys(runtime, since=came)
     return True
-
-
-def _age(runtime: Runtime) -> float:
-    return time.monotonic() - runtime.tokens.loaded_at

@@ -243,9 +243,11 @@ class PasswordGuard:
     def __init__(self, runtime: Runtime, account_key: str) -> None:
         settings = runtime.settings
         self._runtime = runtime
+        per_account = settings.limit_failed_sign_ins_per_account
+        per_address = settings.limit_failed_sign_ins_per_address
         self._hits: tuple[Hit, ...] = (
-            hit(settings.limit_failed_sign_ins_per_account, "sign-in", account_key),
-            hit(settings.limit_failed_sign_ins_per_address, "sign-in", client_block()),
+            hit(per_account, "sign-in", "account", account_key),
+            hit(per_address, "sign-in", "address", client_block()),
         )
 
     async def check(
