@@ -37,6 +37,10 @@ WRONG = {
     ],
     "mail_from": [MARKER],
     "mail_timeout": [MARKER, "0", "301"],
+    "embedded_worker": [MARKER],
+    "worker_concurrency": [MARKER, "0", "1001"],
+    "worker_stop_seconds": [MARKER, "0", "3601"],
+    "job_retention_days": [MARKER, "0", "3651"],
     "signup": [MARKER],
     "require_verified_email": [MARKER],
     "roles": [f"user, admin, {MARKER.upper()}", "user", f"admin, {MARKER}"],
@@ -69,7 +73,7 @@ WRONG = {
     "docs": [MARKER],
     "compiled_routes": [MARKER],
 }
-FREE_TEXT = {"cors_origins", "data_dir", "token_issuer"}
+FREE_TEXT = {"cors_origins", "data_dir", "mail_templates", "token_issuer"}
 
 Environment = Callable[..., None]
 

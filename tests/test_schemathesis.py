@@ -40,10 +40,13 @@ NOT_CHECKED = CHECKS.get_by_names(
 EXAMPLES = 10
 LAST = "POST /api/v1/auth/logout"  # it ends the session that the others use
 # What no generated request gets right: it takes the caller's password, a token out of a
-# mail, a session's id, or another admin.
+# mail, a session's or a job's id, or another admin.
 NEVER_RIGHT = {
     "DELETE /api/v1/users/me",
     "DELETE /api/v1/auth/sessions/{session_id}",
+    "GET /api/v1/jobs/{job_id}",
+    "DELETE /api/v1/jobs/{job_id}",
+    "POST /api/v1/jobs/{job_id}/retry",
     "POST /api/v1/auth/token",
     "POST /api/v1/auth/password/change",
     "POST /api/v1/auth/password/reset",

@@ -69,7 +69,7 @@ _MAIL_PORTS = {"none": 25, "starttls": 587, "tls": 465}
 
 
 def _parse_mail_url(text: str) -> MailUrl:
-    """`console://`, `file:///dir` or `smtp://user:password@host:587?tls=starttls`.
+    """The URL taken apart.
 
     Raises:
         ValueError: what is wrong with it, without its password.
@@ -202,6 +202,24 @@ class Settings(BaseSettings):
     )
     mail_timeout: float = Field(
         10.0, gt=0, le=300, description="Seconds to wait for the SMTP server."
+    )
+    mail_templates: Path | None = Field(
+        None,
+        description="A folder whose `en/welcome.html` and the like replace ours.",
+    )
+    embedded_worker: bool | None = Field(
+        None,
+        description="Run jobs inside the server. Default: on SQLite yes, else "
+        "`bedplate worker` does.",
+    )
+    worker_concurrency: int = Field(
+        20, ge=1, le=1000, description="Jobs that one worker runs at once, a queue."
+    )
+    worker_stop_seconds: int = Field(
+        10, ge=1, le=3600, description="How long a stopping worker finishes its jobs."
+    )
+    job_retention_days: int = Field(
+        7, ge=1, le=3650, description="How long a job that ended well is kept."
     )
     signup: Literal["open", "closed"] = Field(
         "open", description="Whether strangers may create an account."
@@ -345,6 +363,12 @@ class Settings(BaseSettings):
         if url.drivername == "sqlite":
             url = url.set(database=str(Path(url.database or "").absolute()))
         return url
+
+    @property
+    def runs_worker(self) -> bool:
+        if self.embedded_worker is not None:
+            return self.embedded_worker
+        return self.resolved_database_url.drivername == "sqlite"
 
     @property
     def shown_database_url(self) -> str:

@@ -52,7 +52,7 @@ def configure_logging(*, level: str, as_json: bool) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=threshold, force=True)
-    for noisy in ("uvicorn.access", "aiosqlite", "alembic", "asyncio"):
+    for noisy in ("uvicorn.access", "aiosqlite", "alembic", "asyncio", "dbos"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 

@@ -6,8 +6,10 @@ import ssl
 import sys
 import time
 from dataclasses import dataclass
+from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import SMTP as WIRE
+from email.policy import default
 from email.utils import format_datetime
 from pathlib import Path
 from typing import Protocol
@@ -73,15 +75,37 @@ class Mailer(Protocol):
 
 def make_mailer(settings: Settings) -> Mailer:
     url = settings.parsed_mail_url
-    if url.scheme == "console":
-        return ConsoleMailer()
+    if url.scheme == "smtp":
+        return SmtpMailer(url, timeout=settings.mail_timeout)
+    folder = outbox_folder(settings)
+    kept = FileMailer(folder) if folder else None
+    return kept if kept and url.scheme == "file" else ConsoleMailer(kept)
+
+
+def outbox_folder(settings: Settings) -> Path | None:
+    """Where sent mail is kept, to be looked at; None when it isn't.
+
+    The console's is kept in development only: it holds one-time links.
+    """
+    url = settings.parsed_mail_url
     if url.scheme == "file":
-        return FileMailer(url.path)
-    return SmtpMailer(url, timeout=settings.mail_timeout)
+        return url.path
+    if url.scheme == "console" and not settings.is_production:
+        return settings.data_dir / "outbox"
+    return None
+
+
+def read_mails(folder: Path) -> list[EmailMessage]:
+    """The mail that is kept in a folder, oldest first."""
+    files = sorted(folder.glob("*.eml"), key=lambda file: file.stat().st_mtime_ns)
+    return [message_from_bytes(f.read_bytes(), policy=default) for f in files]
 
 
 class ConsoleMailer:
-    """Prints the text part: development's default."""
+    """Prints the text part, and may keep the mail: development's default."""
+
+    def __init__(self, kept: "FileMailer | None" = None) -> None:
+        self._kept = kept
 
     async def send(self, mail: Mail) -> None:
         lines = [f"To: {mail.to}", f"Subject: {mail.subject}", "", mail.text.rstrip()]
@@ -90,6 +114,8 @@ class ConsoleMailer:
         )
         sys.stdout.write(f"\n{framed}\n\n")
         sys.stdout.flush()
+        if self._kept is not None:
+            await self._kept.send(mail)
 
     async def close(self) -> None:
         pass
@@ -106,7 +132,7 @@ class FileMailer:
 
     def _write(self, mail: Mail) -> None:
         """Whole or not at all; a repeat replaces the first."""
-        self._directory.mkdir(parents=True, exist_ok=True)
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         name = re.sub(r"[^\w.-]+", "-", mail.message_id.strip("<>"))
         draft = self._directory / f".{name}.draft"
         draft.write_bytes(mail.as_message().as_bytes())

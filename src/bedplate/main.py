@@ -1,13 +1,11 @@
 """`create_app`: engine, middleware, error handlers and routers. No rules live here."""
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from functools import cached_property
 from importlib.metadata import version
 from typing import Any
 
-import structlog
 from fastapi import FastAPI
 from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
 from starlette.middleware.cors import CORSMiddleware
@@ -15,8 +13,6 @@ from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bedplate.config import Settings
-from bedplate.core.errors import ServiceUnavailable
-from bedplate.jobs import enqueue
 from bedplate.log import configure_logging
 from bedplate.middleware.edge import Edge
 from bedplate.middleware.errors import install_error_handlers
@@ -28,12 +24,9 @@ from bedplate.operations import install_docs
 from bedplate.operations import router as operations_router
 from bedplate.routing import RouteTable, TableRouter
 from bedplate.runtime import Runtime
-
-logger = structlog.get_logger()
+from bedplate.worker import Worker
 
 API_PREFIX = "/api/v1"
-_FIRST_HOUSEKEEPING_SECONDS = 60.0
-_HOUSEKEEPING_SECONDS = 3600.0
 
 
 class Application(FastAPI):
@@ -131,29 +124,13 @@ def _install(app: Application, runtime: Runtime) -> None:
         )
 
 
-async def _keep_house(runtime: Runtime) -> None:
-    """Start the modules' hourly jobs: a minute after the start, and then each hour."""
-    pause = _FIRST_HOUSEKEEPING_SECONDS
-    while True:
-        await asyncio.sleep(pause)
-        pause = _HOUSEKEEPING_SECONDS
-        try:
-            async with runtime.database.unit_of_work() as session:
-                for module in runtime.modules:
-                    for job in module.hourly:
-                        await enqueue(session, job)
-        except ServiceUnavailable as error:
-            logger.warning("housekeeping put off", cause=repr(error.__cause__))
-
-
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     runtime: Runtime = app.state.runtime
     await ensure_schema(runtime.database)
     await runtime.start()
-    housekeeping = asyncio.create_task(_keep_house(runtime))
     try:
-        yield
+        async with Worker(runtime) if runtime.settings.runs_worker else nullcontext():
+            yield
     finally:
-        housekeeping.cancel()
         await runtime.close()

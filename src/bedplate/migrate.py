@@ -17,6 +17,7 @@ from bedplate.database import Database
 from bedplate.database.base import Base
 from bedplate.database.errors import translate
 from bedplate.database.query import Statement
+from bedplate.jobs.engine import engine_is_at_head, upgrade_engine
 
 _VERSION = sa.table("alembic_version", sa.column("version_num", sa.String()))
 _CURRENT = Statement(sa.select(_VERSION.c.version_num))
@@ -46,17 +47,18 @@ async def schema_is_at_head(database: Database) -> bool:
     """
     try:
         rows = await database.fetch(_CURRENT, {})
+        engine_is_ready = await engine_is_at_head(database)
     except APIError:
         raise
     except Exception as error:
         if _has_no_version_table(error):
             return False
         raise
-    return frozenset(row[0] for row in rows) == _heads()
+    return engine_is_ready and frozenset(row[0] for row in rows) == _heads()
 
 
 def _has_no_version_table(error: Exception) -> bool:
-    return re.search(r"alembic_version", str(error)) is not None
+    return re.search(r"alembic_version|dbos_migrations", str(error)) is not None
 
 
 async def ensure_schema(database: Database) -> None:
@@ -74,7 +76,7 @@ async def ensure_schema(database: Database) -> None:
 
 
 async def upgrade(database: Database) -> None:
-    """Run the migrations that are missing, in one transaction.
+    """Run the migrations that are missing, ours in one transaction, and the engine's.
 
     Two at once are safe: the second waits, and finds nothing to do.
 
@@ -82,6 +84,7 @@ async def upgrade(database: Database) -> None:
         ServiceUnavailable: the database can't be had.
     """
     await _run(database, command.upgrade, "head")
+    await upgrade_engine(database)
 
 
 async def check(database: Database) -> None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from bedplate.core.permissions import Caller
 from bedplate.database import Base
-from bedplate.jobs import Job
+from bedplate.jobs import Job, Queue
+from bedplate.jobs.rows import ENGINE_TABLES
 
 if TYPE_CHECKING:  # a service reaches this file, and must not reach a framework
     from fastapi import APIRouter
@@ -33,8 +34,6 @@ class Module:
     """What it serves outside the API, at the paths as they are."""
     models: Sequence[type[Base]] = ()
     jobs: Sequence[Job] = ()
-    hourly: Sequence[Job] = ()
-    """Jobs without arguments that a serving process starts every hour."""
     on_sign_up: Sequence[Job] = ()
     """Jobs to start for each new account, with its `email`."""
     on_start: Callable[[Runtime], Awaitable[None]] | None = None
@@ -53,17 +52,30 @@ def check_modules(modules: Sequence[Module]) -> None:
     """Each once, each after what it requires.
 
     Raises:
-        ModuleError: names the first module that is doubled or lacks another.
+        ModuleError: names what is doubled, missing or taken.
     """
     seen: set[str] = set()
-    jobs: set[str] = set()
     for module in modules:
         if module.name in seen:
             raise ModuleError(f"the module {module.name!r} is listed twice")
         if missing := [name for name in module.requires if name not in seen]:
             raise ModuleError(f"{module.name!r} needs {missing[0]!r} before it")
         seen.add(module.name)
-        for job in module.jobs:
-            if job.name in jobs:
-                raise ModuleError(f"two jobs are called {job.name!r}")
-            jobs.add(job.name)
+        _check_tables(module)
+    _check_jobs([job for module in modules for job in module.jobs])
+
+
+def _check_tables(module: Module) -> None:
+    for model in module.models:
+        if model.__tablename__ in ENGINE_TABLES:
+            name = f"{model.__tablename__!r} of {module.name!r}"
+            raise ModuleError(f"the table {name} has the name of a table of the jobs")
+
+
+def _check_jobs(jobs: Sequence[Job]) -> None:
+    queues: dict[str, Queue] = {}
+    for job in jobs:
+        if sum(other.name == job.name for other in jobs) > 1:
+            raise ModuleError(f"two jobs are called {job.name!r}")
+        if queues.setdefault(job.queue.name, job.queue) != job.queue:
+            raise ModuleError(f"the queue {job.queue.name!r} is declared twice")

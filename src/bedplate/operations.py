@@ -14,6 +14,8 @@ from starlette.staticfiles import StaticFiles
 
 from bedplate.core.errors import APIError
 from bedplate.dependencies import runtime_of
+from bedplate.jobs.engine import engine_is_at_head
+from bedplate.jobs.reads import has_live_worker
 from bedplate.metrics import exposition
 from bedplate.migrate import schema_is_at_head
 from bedplate.routing import Router
@@ -51,9 +53,17 @@ async def _database_answers(runtime: Runtime) -> bool:
     return await runtime.database.is_reachable()
 
 
+async def _jobs_are_run(runtime: Runtime) -> bool:
+    """Jobs can be written down and, where that is this process's work, are run."""
+    if not await engine_is_at_head(runtime.database):
+        return False
+    return not runtime.settings.runs_worker or await has_live_worker(runtime.database)
+
+
 CHECKS: dict[str, Check] = {
     "database": _database_answers,
     "schema": lambda runtime: schema_is_at_head(runtime.database),
+    "jobs": _jobs_are_run,
 }
 
 

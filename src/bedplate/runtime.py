@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from bedplate.config import Settings
 from bedplate.core.security import AccessTokens, TokenKey
 from bedplate.database import Database
-from bedplate.jobs import InProcessEngine
+from bedplate.jobs import Promises
 from bedplate.limits import Limits, make_limits
 from bedplate.mail import Mailer, make_mailer
 from bedplate.module import Authenticate, Module
@@ -22,7 +22,7 @@ class Runtime:
     tokens: AccessTokens
     limits: Limits
     mailer: Mailer
-    jobs: InProcessEngine
+    jobs: Promises
 
     @classmethod
     def make(cls, settings: Settings, modules: Sequence[Module]) -> "Runtime":
@@ -32,17 +32,15 @@ class Runtime:
             SettingsError: the secret key can't be had.
         """
         database = make_database(settings)
-        runtime = cls(
+        return cls(
             settings=settings,
             modules=modules,
             database=database,
             tokens=make_tokens(settings),
             limits=make_rate_limits(settings, database),
             mailer=make_mailer(settings),
-            jobs=InProcessEngine([job for m in modules for job in m.jobs]),
+            jobs=Promises(database, [job for m in modules for job in m.jobs]),
         )
-        runtime.jobs.attach(runtime)
-        return runtime
 
     async def start(self) -> None:
         """What the modules do before the first request; the schema is at head."""
@@ -51,8 +49,7 @@ class Runtime:
                 await module.on_start(self)
 
     async def close(self) -> None:
-        """Finish the jobs under way, then let go of all connections."""
-        await self.jobs.close()
+        """Let go of all connections."""
         await self.mailer.close()
         await self.database.close()
 

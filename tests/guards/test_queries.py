@@ -11,10 +11,12 @@ from sqlalchemy import select
 from bedplate.config import Settings
 from bedplate.database import Page
 from bedplate.dependencies import SessionDep
+from bedplate.jobs import enqueue
 from bedplate.main import Application
 from bedplate.module import Module
 from bedplate.modules import BUILT_IN
 from bedplate.modules.audit.models import AuditEvent
+from bedplate.modules.jobs.tasks import purge_jobs
 from bedplate.modules.users.models import User
 from bedplate.modules.users.repository import UserRepository
 from bedplate.modules.users.schemas import (
@@ -42,8 +44,13 @@ def rows(
         async with app.state.runtime.database.unit_of_work() as session:
             session.add(AuditEvent(action="user.created", actor_id=admin.id))
 
+    async def add_job() -> None:
+        async with app.state.runtime.database.unit_of_work() as session:
+            await enqueue(session, purge_jobs)
+
     return {
         "GET /api/v1/users": make_user,
+        "GET /api/v1/jobs": add_job,
         "GET /api/v1/users/{user_id}/sessions": add_session,
         "GET /api/v1/auth/sessions": add_session,
         "GET /api/v1/audit": add_event,

@@ -26,11 +26,21 @@ app = typer.Typer(
 
 def register_commands() -> None:
     """Put every command in its place, once."""
-    from bedplate.cli import inspect, keys, migrate, serve, users
+    from bedplate.cli import (
+        inspect,
+        jobs,
+        keys,
+        migrate,
+        outbox,
+        serve,
+        users,
+        worker,
+    )
 
-    for commands in (serve, migrate, inspect):
+    for commands in (serve, worker, migrate, outbox, inspect):
         commands.register(app)
     app.add_typer(users.app, name="users")
+    app.add_typer(jobs.app, name="jobs")
     app.add_typer(keys.app, name="keys")
 
 

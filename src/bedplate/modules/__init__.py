@@ -3,8 +3,9 @@
 from bedplate.modules.audit import module as audit
 from bedplate.modules.auth import module as auth
 from bedplate.modules.emails import module as emails
+from bedplate.modules.jobs import module as jobs
 from bedplate.modules.users import module as users
 
-BUILT_IN = (audit, emails, users, auth)
+BUILT_IN = (audit, emails, jobs, users, auth)
 
-__all__ = ["BUILT_IN", "audit", "auth", "emails", "users"]
+__all__ = ["BUILT_IN", "audit", "auth", "emails", "jobs", "users"]

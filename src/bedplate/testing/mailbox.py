@@ -1,42 +1,46 @@
 """What was mailed, for tests: reads what the file transport wrote."""
 
-import asyncio
 import re
 from collections.abc import Iterator
-from email import message_from_bytes, policy
 from email.message import EmailMessage
 from pathlib import Path
 
-_PATIENCE_SECONDS = 10
+from bedplate.mail import read_mails
+from bedplate.runtime import Runtime
+from bedplate.testing.jobs import run_queued_jobs
 
 
 class Mailbox:
-    """The mails in a folder, oldest first. Jobs send them a moment after the answer."""
+    """The mails in a folder, oldest first; jobs send them once they are run."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, runtime: Runtime) -> None:
         self._directory = directory
+        self._runtime = runtime
 
     def __iter__(self) -> Iterator[EmailMessage]:
-        found = self._directory.glob("*.eml")
-        for file in sorted(found, key=lambda path: path.stat().st_mtime_ns):
-            yield message_from_bytes(file.read_bytes(), policy=policy.default)
+        return iter(read_mails(self._directory))
 
-    def to(self, address: str, subject: str) -> list[EmailMessage]:
+    def to(self, address: str, subject: str = "") -> list[EmailMessage]:
         """Those to an address whose subject holds a text."""
         return [m for m in self if m["To"] == address and subject in m["Subject"]]
+
+    async def settle(self) -> None:
+        """Run the jobs that are queued; then nothing more will be sent."""
+        await run_queued_jobs(self._runtime)
 
     async def arrival(
         self, address: str, subject: str, *, count: int = 1
     ) -> EmailMessage:
-        """The `count`th mail to an address, once it is there.
+        """The `count`th mail to an address, once the queued jobs were run.
 
         Raises:
-            TimeoutError: it doesn't come.
+            LookupError: it isn't there.
         """
-        async with asyncio.timeout(_PATIENCE_SECONDS):
-            while len(self.to(address, subject)) < count:  # noqa: ASYNC110, a file wakes nobody
-                await asyncio.sleep(0.01)
-        return self.to(address, subject)[count - 1]
+        await self.settle()
+        found = self.to(address, subject)
+        if len(found) < count:
+            raise LookupError(f"{len(found)} mails to {address} about {subject!r}")
+        return found[count - 1]
 
     async def token(self, address: str, subject: str, *, count: int = 1) -> str:
         """The token of the link in that mail."""

@@ -27,6 +27,7 @@ from bedplate.testing.databases import (
     SqliteDatabases,
     local_postgres,
 )
+from bedplate.testing.jobs import run_queued_jobs
 from bedplate.testing.mailbox import Mailbox
 
 PASSWORD = "Passw0rd-of-tests"  # noqa: S105, it opens nothing but test accounts
@@ -72,15 +73,16 @@ def settings(
         "log_level": "warning",
         "mail_url": f"file://{tmp_path / 'outbox'}",
         "pool_size": 10,
+        "embedded_worker": False,  # a test runs its jobs itself
         "rate_limits_enabled": False,  # a test of limits turns them on
     }
     return Settings.load(_env_file=None, **{**values, **setting_overrides})
 
 
 @pytest.fixture
-def mailbox(tmp_path: Path) -> Mailbox:
+def mailbox(app: Application, tmp_path: Path) -> Mailbox:
     """What was mailed in this test."""
-    return Mailbox(tmp_path / "outbox")
+    return Mailbox(tmp_path / "outbox", app.state.runtime)
 
 
 @asynccontextmanager
@@ -182,3 +184,19 @@ async def as_user(user: User, sign_in: SignIn) -> httpx.AsyncClient:
 @pytest_asyncio.fixture
 async def as_admin(admin: User, sign_in: SignIn) -> httpx.AsyncClient:
     return await sign_in(admin.id)
+
+
+RunJobs = Callable[..., Awaitable[list[str]]]
+
+
+@pytest.fixture
+def run_jobs(app: Application) -> RunJobs:
+    """Runs what is queued, here and now, and tells which jobs those were.
+
+    A job that fails fails the test. Delayed ones run too with `delayed=True`.
+    """
+
+    async def run(*, delayed: bool = False) -> list[str]:
+        return await run_queued_jobs(app.state.runtime, delayed=delayed)
+
+    return run

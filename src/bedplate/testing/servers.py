@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -79,20 +79,45 @@ def serving(
             server.kill()
 
 
-class Server:
-    """A running `bedplate serve`."""
+@contextlib.contextmanager
+def working(
+    folder: Path,
+    *arguments: str,
+    program: Sequence[str] = PROGRAM,
+    **settings: Any,
+) -> Iterator["Worker"]:
+    """`bedplate worker` in a folder, running jobs; gone afterwards.
+
+    Raises:
+        ServerError: it ended, or didn't get ready in time.
+    """
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        process = subprocess.Popen(
+            [*program, "worker", *arguments],
+            cwd=folder,
+            env=_environment(settings),
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            start_new_session=True,
+        )
+        worker = Worker(process, out, err)
+        try:
+            worker.wait_until_ready()
+            yield worker
+        finally:
+            worker.kill()
+
+
+class Process:
+    """A running command."""
 
     def __init__(
         self, process: subprocess.Popen[bytes], out: IO[str], err: IO[str]
     ) -> None:
         self.process = process
-        self.url = ""
         self._out = out
         self._err = err
-
-    @property
-    def api(self) -> str:
-        return f"{self.url}/api/v1"
 
     @property
     def output(self) -> str:
@@ -106,19 +131,17 @@ class Server:
 
     def wait_until_ready(self) -> None:
         """Raises ServerError when it doesn't come up."""
+        self._wait_until(self._is_ready)
+
+    def _wait_until(self, condition: Callable[[], bool]) -> None:
         deadline = time.monotonic() + START_SECONDS
-        while not self._is_ready():
+        while not condition():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise ServerError(self.output + self.errors)
             time.sleep(0.05)
 
     def _is_ready(self) -> bool:
-        if not self.url and (found := re.search(r"(http://\S+)/api/v1", self.output)):
-            self.url = found[1]
-        try:
-            return bool(self.url) and _answers(f"{self.url}/health/ready")
-        except httpx.TransportError:
-            return False
+        raise NotImplementedError
 
     def terminate(self) -> None:
         """Ask it to stop, as a process manager does."""
@@ -137,6 +160,39 @@ class Server:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(STOP_SECONDS)
+
+
+class Server(Process):
+    """A running `bedplate serve`."""
+
+    url = ""
+
+    @property
+    def api(self) -> str:
+        return f"{self.url}/api/v1"
+
+    def wait_for_workers(self, count: int) -> None:
+        """Until so many processes serve: the first answers before the last is up.
+
+        Raises:
+            ServerError: they don't come up.
+        """
+        self._wait_until(lambda: self.errors.count("startup complete") >= count)
+
+    def _is_ready(self) -> bool:
+        if not self.url and (found := re.search(r"(http://\S+)/api/v1", self.output)):
+            self.url = found[1]
+        try:
+            return bool(self.url) and _answers(f"{self.url}/health/ready")
+        except httpx.TransportError:
+            return False
+
+
+class Worker(Process):
+    """A running `bedplate worker`."""
+
+    def _is_ready(self) -> bool:
+        return "running jobs" in self.output
 
 
 def _answers(url: str) -> bool:

@@ -1,6 +1,5 @@
 """What has expired is deleted in batches, and nothing else is."""
 
-import asyncio
 from datetime import timedelta
 from typing import Any
 
@@ -10,7 +9,6 @@ from httpx import AsyncClient
 from support import execute, read_table
 from support_auth import is_signed_in, refresh, sign_in, try_sign_in
 
-from bedplate import main
 from bedplate.core.clock import utc_now
 from bedplate.jobs import JobRun
 from bedplate.limits import RateLimit
@@ -19,7 +17,6 @@ from bedplate.modules.audit.models import AuditEvent
 from bedplate.modules.auth import tasks
 from bedplate.modules.auth.models import RefreshToken
 from bedplate.modules.users.models import User, UserSession
-from bedplate.testing.plugin import running
 
 
 @pytest.fixture
@@ -75,16 +72,3 @@ async def test_the_audit_trail_is_kept_as_long_as_the_setting_says(
     await tasks.remove_expired(JobRun(app.state.runtime, "housekeeping", 1))
 
     assert [e.action for e in await read_table(app, AuditEvent)] == [str(days - 1)]
-
-
-async def test_a_serving_process_keeps_house_by_itself(
-    app: Application, client: AsyncClient, user: User, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await sign_in(client, user.email)
-    await execute(app, sa.update(UserSession).values(expires_at=utc_now()))
-    monkeypatch.setattr(main, "_FIRST_HOUSEKEEPING_SECONDS", 0.0)
-
-    async with running(app.state.runtime.settings) as serving:
-        async with asyncio.timeout(10):
-            while await count(serving, UserSession):  # noqa: ASYNC110, a row wakes nobody
-                await asyncio.sleep(0.01)

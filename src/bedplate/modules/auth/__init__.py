@@ -21,7 +21,6 @@ module = Module(
         tasks.send_new_sign_in,
         tasks.remove_expired,
     ],
-    hourly=[tasks.remove_expired],
     on_sign_up=[tasks.send_first_verification],
     on_start=load_keys,
     authenticate=authenticate,

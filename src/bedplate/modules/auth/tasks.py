@@ -93,7 +93,7 @@ async def _send(run: JobRun, template: str, to: str, **context: Any) -> None:
     await run.runtime.mailer.send(mail)
 
 
-@job
+@job(cron="43 * * * *")
 async def remove_expired(run: JobRun) -> None:
     """Delete what has expired, in batches, so that no lock is held for long."""
     settings = run.runtime.settings

@@ -5,11 +5,14 @@ first line is the subject.
 """
 
 from email.utils import parseaddr
-from functools import cache
+from functools import cache, partial
+from pathlib import Path
 from typing import Any
 
 from jinja2 import (
+    ChoiceLoader,
     Environment,
+    FileSystemLoader,
     PackageLoader,
     StrictUndefined,
     Template,
@@ -46,13 +49,14 @@ def render(
         "language": language,
         **context,
     }
-    subject, text = _split(_find(f"{template}.txt", language).render(values))
+    find = partial(_find, settings.mail_templates, language)
+    subject, text = _split(find(f"{template}.txt").render(values))
     return Mail(
         to=to,
         sender=settings.mail_from,
         subject=subject,
         text=text,
-        html=_find(f"{template}.html", language).render(values, subject=subject),
+        html=find(f"{template}.html").render(values, subject=subject),
         message_id=f"<{message_id}@{sender.rpartition('@')[2]}>",
         language=language,
     )
@@ -63,15 +67,18 @@ def _split(rendered: str) -> tuple[str, str]:
     return subject.strip(), text.strip() + "\n"
 
 
-def _find(name: str, language: str) -> Template:
+def _find(overrides: Path | None, language: str, name: str) -> Template:
     folders = dict.fromkeys((language, DEFAULT_LANGUAGE))
-    return _environment().select_template([f"{folder}/{name}" for folder in folders])
+    environment = _environment(overrides)
+    return environment.select_template([f"{folder}/{name}" for folder in folders])
 
 
 @cache
-def _environment() -> Environment:
+def _environment(overrides: Path | None) -> Environment:
+    """A project's own templates before ours; its layout replaces ours as well."""
+    ours = PackageLoader("bedplate.modules.emails")
     return Environment(
-        loader=PackageLoader("bedplate.modules.emails"),
+        loader=ChoiceLoader([FileSystemLoader(overrides), ours]) if overrides else ours,
         autoescape=select_autoescape(["html"]),
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -1,0 +1,41 @@
+"""Durable jobs: work that is promised by the transaction that causes it.
+
+@job(attempts=8)
+async def send_receipt(run: JobRun, order_id: UUID) -> None:
+    async with run.unit_of_work() as session:
+        order = await OrderService(session).get(order_id)
+    await run.runtime.mailer.send(receipt(order, message_id=run.id))
+
+await enqueue(session, send_receipt, order_id=order.id)
+
+A job commits with the session's transaction or not at all, and then runs at least once.
+So it may run twice: what it does must bear that. The engine is DBOS, in the tables
+beside our own; nothing above this package knows it.
+"""
+
+from bedplate.jobs.declare import (
+    DEFAULT_QUEUE,
+    Backoff,
+    Job,
+    JobError,
+    JobRun,
+    Queue,
+    exponential,
+    job,
+)
+from bedplate.jobs.promises import Promises, enqueue
+from bedplate.jobs.rows import WorkerHeartbeat
+
+__all__ = [
+    "DEFAULT_QUEUE",
+    "Backoff",
+    "Job",
+    "JobError",
+    "JobRun",
+    "Promises",
+    "Queue",
+    "WorkerHeartbeat",
+    "enqueue",
+    "exponential",
+    "job",
+]

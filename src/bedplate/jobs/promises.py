@@ -1,0 +1,108 @@
+"""Enqueueing: a job's row is written by the transaction that causes it."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid5
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session as SyncSession
+from uuid_utils.compat import uuid7
+
+from bedplate.core.clock import utc_now
+from bedplate.database import Database, Session
+from bedplate.jobs.declare import Job, JobError
+
+if TYPE_CHECKING:
+    from dbos import DBOSClient, EnqueueOptions
+
+_PROMISES = "promises"
+_KEYS = UUID("0d8e9f64-3d0b-4a57-9f6c-8f4f1c2f7b11")  # any constant
+
+
+async def enqueue(
+    session: Session,
+    job: Job,
+    *,
+    delay: timedelta | None = None,
+    due_at: datetime | None = None,
+    key: str | None = None,
+    **arguments: Any,
+) -> str:
+    """Promise a job: it commits with the session's transaction, or not at all.
+
+    It runs after `delay`, or not before `due_at`. Of several with the same `key` only
+    the first is kept, until it is purged. Secrets don't belong in the arguments, which
+    lie in the database in plain. Returns the job's id.
+
+    Raises:
+        JobError: the arguments are not what the job declares, or no module lists it.
+    """
+    promises: Promises = session.info[_PROMISES]
+    promises.check(job)
+    id_ = key_to_id(job, key) if key else str(uuid7())
+    if due_at is not None:
+        delay = max(due_at - utc_now(), timedelta())
+    await session.run_sync(promises.write, id_, job, job.dump(arguments), delay)
+    return id_
+
+
+def key_to_id(job: Job, key: str) -> str:
+    """The id of a job that has a key: one key, one id, one row."""
+    return str(uuid5(_KEYS, f"{job.name}:{key}"))
+
+
+class Promises:
+    """The jobs of an application, and the engine's way to write one down."""
+
+    def __init__(self, database: Database, jobs: Sequence[Job]) -> None:
+        self.jobs: Mapping[str, Job] = {job.name: job for job in jobs}
+        self._url = database.url
+        database.session_info[_PROMISES] = self
+
+    def check(self, job: Job) -> None:
+        if self.jobs.get(job.name) is not job:
+            raise JobError(f"no module lists the job {job.name!r}")
+
+    def write(
+        self,
+        session: SyncSession,
+        id_: str,
+        job: Job,
+        arguments: dict[str, Any],
+        delay: timedelta | None,
+    ) -> None:
+        from dbos import WorkflowSerializationFormat
+
+        options: EnqueueOptions = {
+            "workflow_name": job.name,
+            "workflow_id": id_,
+            "queue_name": job.queue.name,
+            # The engine's default is pickle.
+            "serialization_type": WorkflowSerializationFormat.PORTABLE,
+        }
+        if delay is not None:
+            options["delay_seconds"] = delay.total_seconds()
+        self.client.enqueue_in_transaction(session, options, arguments)
+
+    @cached_property
+    def client(self) -> "DBOSClient":
+        """Made when it is first used: importing the engine takes a second."""
+        from dbos import DBOSClient
+
+        url = engine_url(self._url)
+        return DBOSClient(
+            system_database_url=url, application_name=ENGINE_NAME, lazy=True
+        )
+
+
+ENGINE_NAME = "bedplate"
+
+
+def engine_url(url: sa.URL) -> str:
+    """Our database as the engine's driver wants it named."""
+    query = dict(url.query)
+    if "ssl" in query:
+        query["sslmode"] = query.pop("ssl")  # asyncpg's name for it, and libpq's
+    return url.set(query=query).render_as_string(hide_password=False)

@@ -1,0 +1,183 @@
+"""The engine's tables as we read them, and our own: which workers are alive.
+
+The engine (DBOS) makes and migrates its tables. On PostgreSQL they lie in a schema of
+their own, on SQLite beside ours.
+"""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from bedplate.database import Base
+
+ENGINE_SCHEMA: Final = "dbos"
+TICK: Final = "bedplate_tick"
+"""What the engine runs at a schedule's moments: it promises the job."""
+# On SQLite a table of ours by one of these names would be the engine's.
+ENGINE_TABLES: Final = frozenset(
+    (
+        "application_versions",
+        "dbos_migrations",
+        "notifications",
+        "operation_outputs",
+        "queues",
+        "streams",
+        "workflow_events",
+        "workflow_events_history",
+        "workflow_input",
+        "workflow_output",
+        "workflow_schedules",
+        "workflow_status",
+    )
+)
+STATUSES: Final = {
+    "queued": "ENQUEUED",
+    "delayed": "DELAYED",
+    "running": "PENDING",
+    "succeeded": "SUCCESS",
+    "dead": "ERROR",
+    "cancelled": "CANCELLED",
+}
+
+
+class WorkerHeartbeat(Base):
+    """A worker is alive while its row is fresh; else the others take its jobs over."""
+
+    __tablename__ = "worker_heartbeats"
+
+    executor_id: Mapped[str] = mapped_column(sa.String(120), primary_key=True)
+    seen_at: Mapped[datetime]
+
+
+class JobId(sa.TypeDecorator[UUID]):
+    """A job's id, which is text to the engine."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(
+        self, value: UUID | str | None, dialect: sa.Dialect
+    ) -> str | None:
+        return None if value is None else str(value)
+
+    def process_result_value(
+        self, value: str | None, dialect: sa.Dialect
+    ) -> UUID | None:
+        return None if value is None else UUID(value)
+
+    @property
+    def python_type(self) -> type[UUID]:
+        return UUID
+
+
+class EpochMilliseconds(sa.TypeDecorator[datetime]):
+    """The engine's instants."""
+
+    impl = sa.BigInteger
+    cache_ok = True
+
+    def process_bind_param(
+        self, value: datetime | None, dialect: sa.Dialect
+    ) -> int | None:
+        return None if value is None else int(value.timestamp() * 1000)
+
+    def process_result_value(
+        self, value: int | None, dialect: sa.Dialect
+    ) -> datetime | None:
+        return None if value is None else datetime.fromtimestamp(value / 1000, UTC)
+
+    @property
+    def python_type(self) -> type[datetime]:
+        return datetime
+
+
+class JobStatus(sa.TypeDecorator[str]):
+    """The engine's words for a job's status, and ours."""
+
+    impl = sa.Text
+    cache_ok = True
+    _ours = {theirs: ours for ours, theirs in STATUSES.items()}
+
+    def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> str | None:
+        return None if value is None else STATUSES[value]
+
+    def process_result_value(
+        self, value: str | None, dialect: sa.Dialect
+    ) -> str | None:
+        return None if value is None else self._ours.get(value, value.lower())
+
+
+class JobFailure(sa.TypeDecorator[str]):
+    """An error as the engine writes it down, and as one line."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> str | None:
+        return value
+
+    def process_result_value(
+        self, value: str | None, dialect: sa.Dialect
+    ) -> str | None:
+        if value is None or not value.startswith("{"):
+            return value
+        error = json.loads(value)
+        return f"{error['name']}: {error['message']}"
+
+
+def _map(schema: str | None) -> tuple[Any, Any, Any]:
+    """The engine's tables in a schema; two databases need two mappings."""
+
+    class EngineBase(DeclarativeBase):
+        metadata = sa.MetaData(schema=schema)
+
+    class JobRow(EngineBase):
+        __tablename__ = "workflow_status"
+
+        id: Mapped[UUID] = mapped_column("workflow_uuid", JobId, primary_key=True)
+        job: Mapped[str] = mapped_column("name", sa.Text)
+        status: Mapped[str] = mapped_column(JobStatus)
+        queue: Mapped[str | None] = mapped_column("queue_name", sa.Text)
+        attempts: Mapped[int] = mapped_column("recovery_attempts", sa.BigInteger)
+        created_at: Mapped[datetime] = mapped_column(EpochMilliseconds)
+        updated_at: Mapped[datetime] = mapped_column(EpochMilliseconds)
+        started_at: Mapped[datetime | None] = mapped_column(
+            "started_at_epoch_ms", EpochMilliseconds
+        )
+        completed_at: Mapped[datetime | None] = mapped_column(EpochMilliseconds)
+        due_at: Mapped[datetime | None] = mapped_column(
+            "delay_until_epoch_ms", EpochMilliseconds
+        )
+        executor_id: Mapped[str | None] = mapped_column(sa.Text)
+        owner: Mapped[str | None] = mapped_column("owner_xid", sa.Text)
+        last_error: Mapped[str | None] = mapped_column("error", JobFailure)
+
+    class InputRow(EngineBase):
+        __tablename__ = "workflow_input"
+
+        id: Mapped[UUID] = mapped_column("workflow_uuid", JobId, primary_key=True)
+        arguments: Mapped[str] = mapped_column("inputs", sa.Text)
+
+    class OutputRow(EngineBase):
+        __tablename__ = "workflow_output"
+
+        id: Mapped[UUID] = mapped_column("workflow_uuid", JobId, primary_key=True)
+        error: Mapped[str | None] = mapped_column(JobFailure)
+
+    return JobRow, InputRow, OutputRow
+
+
+_MAPPED: Mapping[str, tuple[Any, Any, Any]] = {
+    "sqlite": _map(None),
+    "postgresql": _map(ENGINE_SCHEMA),
+}
+
+
+def rows_for(dialect: str) -> tuple[Any, Any, Any]:
+    """The classes of a job's status, input and output on a database."""
+    return _MAPPED[dialect]

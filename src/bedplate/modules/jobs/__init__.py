@@ -1,0 +1,8 @@
+"""The jobs as admins see them: what waits, what runs, and the dead letters."""
+
+from bedplate.jobs import WorkerHeartbeat
+from bedplate.module import Module
+from bedplate.modules.jobs.router import router
+from bedplate.modules.jobs.tasks import purge_jobs
+
+module = Module(name="jobs", router=router, models=[WorkerHeartbeat], jobs=[purge_jobs])

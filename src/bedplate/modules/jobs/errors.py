@@ -1,0 +1,15 @@
+from bedplate.core.errors import Conflict, NotFound
+
+
+class JobNotFound(NotFound):
+    message = "There is no such job"
+
+
+class JobNotDead(Conflict):
+    code = "JOB_NOT_DEAD"
+    message = "Only a job that used up its attempts can be tried again"
+
+
+class JobRunning(Conflict):
+    code = "JOB_RUNNING"
+    message = "A running job can't be discarded"

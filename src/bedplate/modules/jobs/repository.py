@@ -1,0 +1,82 @@
+from functools import cache
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from bedplate.database import ListQuery, Page, Query, Session
+from bedplate.jobs.rows import TICK, JobFailure, JobId, rows_for
+from bedplate.modules.jobs.schemas import (
+    JobDetail,
+    JobListParams,
+    JobListResponse,
+    JobResponse,
+)
+
+
+class JobRepository:
+    """What admins read of jobs; `jobs.store` is what changes them."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.dialect = session.get_bind().dialect.name
+
+    async def find(self, job_id: UUID) -> JobResponse | None:
+        return await self.session.fetch_one(_find(self.dialect), job_id=job_id)
+
+    async def find_detail(self, job_id: UUID) -> JobDetail | None:
+        return await self.session.fetch_one(_detail(self.dialect), job_id=job_id)
+
+    async def list_page(self, params: JobListParams) -> Page[JobResponse]:
+        return await self.session.fetch_page(_list(self.dialect), params)
+
+
+def _columns(dialect: str) -> tuple[Any, ...]:
+    job, _, output = rows_for(dialect)
+    failed = sa.func.coalesce(output.error, job.last_error)
+    error = sa.case((job.status == "succeeded", sa.null()), else_=failed)
+    names = ("id", "job", "status", "queue", "attempts")
+    times = ("created_at", "updated_at", "due_at", "completed_at")
+    return (
+        *(getattr(job, name).label(name) for name in names),
+        sa.type_coerce(error, JobFailure).label("error"),
+        *(getattr(job, name).label(name) for name in times),
+    )
+
+
+def _select(dialect: str, *columns: Any) -> Any:
+    job, _, output = rows_for(dialect)
+    with_output = sa.outerjoin(job, output, output.id == job.id)
+    return sa.select(*columns).select_from(with_output)
+
+
+_JOB_ID = sa.bindparam("job_id", type_=JobId())
+
+
+@cache
+def _find(dialect: str) -> Query[JobResponse]:
+    job, _, _ = rows_for(dialect)
+    query = _select(dialect, *_columns(dialect))
+    return Query(query.where(job.id == _JOB_ID), JobResponse)
+
+
+@cache
+def _detail(dialect: str) -> Query[JobDetail]:
+    job, input_, _ = rows_for(dialect)
+    columns = [c.label(f"job_{c.key}") for c in _columns(dialect)]
+    arguments = sa.select(input_.arguments).where(input_.id == job.id).scalar_subquery()
+    query = _select(dialect, *columns, arguments.label("arguments"))
+    return Query(query.where(job.id == _JOB_ID), JobDetail)
+
+
+@cache
+def _list(dialect: str) -> ListQuery[JobResponse]:
+    job, _, _ = rows_for(dialect)
+    return ListQuery(
+        # The schedules' own steps are no jobs of anybody.
+        _select(dialect, *_columns(dialect)).where(job.job != TICK),
+        JobListResponse,
+        JobListParams,
+        sort=(job.created_at,),
+        filters=(job.status, job.job, job.queue),
+    )

@@ -1,0 +1,64 @@
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Depends, Query, status
+
+from bedplate.core.errors import InvalidCursor, PermissionDenied
+from bedplate.database import Page
+from bedplate.dependencies import AdminUser, SessionDep
+from bedplate.modules.jobs.errors import JobNotDead, JobNotFound, JobRunning
+from bedplate.modules.jobs.schemas import JobListParams, JobListResponse, JobResponse
+from bedplate.modules.jobs.service import JobService
+from bedplate.openapi import errors
+from bedplate.routing import Router
+
+router = Router(prefix="/jobs", tags=["jobs"])
+
+
+async def get_job_service(session: SessionDep) -> JobService:
+    return JobService(session)
+
+
+JobServiceDep = Annotated[JobService, Depends(get_job_service)]
+
+
+@router.get(
+    "",
+    response_model=JobListResponse,
+    responses=errors(InvalidCursor, PermissionDenied),
+)
+async def list_jobs(
+    jobs: JobServiceDep, admin: AdminUser, params: Annotated[JobListParams, Query()]
+) -> Page[JobResponse]:
+    """All jobs, a page at a time; `status=dead` are the dead letters."""
+    return await jobs.list_page(params)
+
+
+@router.get(
+    "/{job_id}",
+    response_model=JobResponse,
+    responses=errors(PermissionDenied, JobNotFound),
+)
+async def get_job(jobs: JobServiceDep, admin: AdminUser, job_id: UUID) -> JobResponse:
+    """A job and, if it failed, its last error."""
+    return await jobs.get(job_id)
+
+
+@router.post(
+    "/{job_id}/retry",
+    response_model=JobResponse,
+    responses=errors(PermissionDenied, JobNotFound, JobNotDead),
+)
+async def retry_job(jobs: JobServiceDep, admin: AdminUser, job_id: UUID) -> JobResponse:
+    """Give a dead letter all its attempts again."""
+    return await jobs.retry(job_id)
+
+
+@router.delete(
+    "/{job_id}",
+    status_code=status.HTTP_204_NO_CONTENT,
+    responses=errors(PermissionDenied, JobNotFound, JobRunning),
+)
+async def discard_job(jobs: JobServiceDep, admin: AdminUser, job_id: UUID) -> None:
+    """Drop a job; it won't run any more."""
+    await jobs.discard(job_id)

@@ -1,0 +1,66 @@
+from uuid import UUID
+
+from bedplate.database import Page, Session
+from bedplate.jobs.store import JobStore
+from bedplate.modules.jobs.errors import JobNotDead, JobNotFound, JobRunning
+from bedplate.modules.jobs.repository import JobRepository
+from bedplate.modules.jobs.schemas import JobDetail, JobListParams, JobResponse
+
+
+class JobService:
+    """What an admin may do with jobs."""
+
+    def __init__(self, session: Session) -> None:
+        self.jobs = JobRepository(session)
+        self.store = JobStore(session)
+
+    async def list_page(self, params: JobListParams) -> Page[JobResponse]:
+        """A page of jobs.
+
+        Raises:
+            InvalidCursor: the cursor is of another list or order.
+        """
+        return await self.jobs.list_page(params)
+
+    async def get(self, job_id: UUID) -> JobResponse:
+        """A job.
+
+        Raises:
+            JobNotFound
+        """
+        job = await self.jobs.find(job_id)
+        if job is None:
+            raise JobNotFound
+        return job
+
+    async def get_detail(self, job_id: UUID) -> JobDetail:
+        """A job with its arguments.
+
+        Raises:
+            JobNotFound
+        """
+        detail = await self.jobs.find_detail(job_id)
+        if detail is None:
+            raise JobNotFound
+        return detail
+
+    async def retry(self, job_id: UUID) -> JobResponse:
+        """Give a dead letter all its attempts again.
+
+        Raises:
+            JobNotFound, JobNotDead
+        """
+        if not await self.store.revive(job_id):
+            await self.get(job_id)
+            raise JobNotDead
+        return await self.get(job_id)
+
+    async def discard(self, job_id: UUID) -> None:
+        """Drop a job, done or not; it won't run any more.
+
+        Raises:
+            JobNotFound, JobRunning
+        """
+        if not await self.store.discard(job_id):
+            await self.get(job_id)
+            raise JobRunning

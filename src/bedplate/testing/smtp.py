@@ -1,0 +1,91 @@
+"""An SMTP server for tests, which fails as it is told to."""
+
+import asyncio
+import socket
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from typing import Any, cast
+
+from aiosmtpd.smtp import SMTP, Envelope, Session
+
+Reply = Callable[[str, int], str | None]
+"""From a recipient and how often it was tried, to a reply; None hangs."""
+
+OK = "250 OK"
+
+
+def accept(_recipient: str, _attempt: int) -> str | None:
+    return OK
+
+
+class Inbox:
+    """What an SMTP server took, and how often each recipient was tried."""
+
+    def __init__(self, reply: Reply) -> None:
+        self.reply = reply
+        self.mails: list[EmailMessage] = []
+        self.tries: Counter[str] = Counter()
+        self.connections = 0
+        self.port = 0
+
+    @property
+    def url(self) -> str:
+        return f"smtp://127.0.0.1:{self.port}"
+
+    def recipients(self) -> Counter[str]:
+        """How many mails each address got."""
+        return Counter(str(mail["To"]) for mail in self.mails)
+
+    def make_protocol(self, loop: asyncio.AbstractEventLoop) -> SMTP:
+        """What talks to one client."""
+        self.connections += 1
+        return SMTP(self, hostname="test", loop=loop, timeout=3600)
+
+    async def handle_DATA(  # noqa: N802, aiosmtpd's name
+        self, server: SMTP, _session: Session, envelope: Envelope
+    ) -> str:
+        recipient = envelope.rcpt_tos[0]
+        self.tries[recipient] += 1
+        reply = self.reply(recipient, self.tries[recipient])
+        if reply is None:
+            await asyncio.sleep(3600)
+        if reply == "close":
+            cast("asyncio.Transport", server.transport).abort()
+            await asyncio.sleep(3600)
+        if reply == OK:
+            content = cast("bytes", envelope.content)
+            mail = message_from_bytes(content, policy=policy.default)
+            self.mails.append(mail)
+        return str(reply)
+
+
+@contextmanager
+def smtp_server(reply: Reply = accept, port: int = 0) -> Iterator[Inbox]:
+    """A server on a port of its own, on a thread of its own."""
+    inbox = Inbox(reply)
+    loop = asyncio.new_event_loop()
+    listener = socket.create_server(("127.0.0.1", port))
+    inbox.port = listener.getsockname()[1]
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    opening = loop.create_server(lambda: inbox.make_protocol(loop), sock=listener)
+    server = asyncio.run_coroutine_threadsafe(opening, loop).result(10)
+    try:
+        yield inbox
+    finally:
+        loop.call_soon_threadsafe(server.close)
+        asyncio.run_coroutine_threadsafe(_cancel_all(), loop).result(10)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
+        loop.close()
+
+
+async def _cancel_all() -> None:
+    tasks = asyncio.all_tasks() - {cast("asyncio.Task[Any]", asyncio.current_task())}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

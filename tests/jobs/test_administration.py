@@ -1,0 +1,157 @@
+"""What admins do with jobs, over HTTP and on the command line."""
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from httpx import AsyncClient
+
+from bedplate.jobs import enqueue
+from bedplate.jobs.store import JobStore, Orphan
+from bedplate.main import Application
+from bedplate.modules.emails.tasks import send_email
+from bedplate.modules.jobs.tasks import purge_jobs
+from bedplate.testing.plugin import RunJobs
+
+WELCOME: dict[str, Any] = {
+    "template": "welcome",
+    "to": "ann@example.com",
+    "context": {"name": "Ann"},
+}
+
+
+@pytest.fixture
+async def queued(app: Application) -> str:
+    async with app.state.runtime.database.unit_of_work() as session:
+        return await enqueue(session, send_email, **WELCOME)
+
+
+@pytest.fixture
+async def dead(app: Application, queued: str) -> str:
+    """A job that a worker claimed and gave up."""
+    async with app.state.runtime.database.unit_of_work() as session:
+        await claim(session, queued)
+        orphan = Orphan(queued, "send_email", 8, "worker")
+        await JobStore(session).bury(orphan, RuntimeError("the mail server said no"))
+    return queued
+
+
+async def claim(session: Any, job_id: str) -> None:
+    """What the engine does to a job that it starts."""
+    job = JobStore(session).job
+    row = await session.get(job, UUID(job_id))
+    row.status, row.executor_id, row.attempts = "running", "worker", 8
+    await session.flush()
+
+
+async def test_a_queued_job_is_listed(as_admin: AsyncClient, queued: str) -> None:
+    page = (await as_admin.get("/jobs")).json()
+
+    assert page["total"] == 1
+    [job] = page["items"]
+    assert job["id"] == queued
+    assert (job["job"], job["status"], job["queue"]) == (
+        "send_email",
+        "queued",
+        "default",
+    )
+    assert (job["attempts"], job["error"]) == (0, None)
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ({"status": "queued"}, True),
+        ({"status": "dead"}, False),
+        ({"job": "send_email"}, True),
+        ({"job": "purge_jobs"}, False),
+        ({"queue": "default"}, True),
+        ({"queue": "other"}, False),
+    ],
+)
+async def test_the_list_is_filtered(
+    as_admin: AsyncClient, queued: str, asked: dict[str, str], found: bool
+) -> None:
+    page = (await as_admin.get("/jobs", params=asked)).json()
+
+    assert [job["id"] for job in page["items"]] == [queued] * found
+
+
+async def test_the_list_is_read_by_cursor_without_a_gap(
+    app: Application, as_admin: AsyncClient
+) -> None:
+    async with app.state.runtime.database.unit_of_work() as session:
+        ids = {await enqueue(session, purge_jobs) for _ in range(7)}
+    seen: list[str] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        page = (await as_admin.get(f"/jobs?limit=3&cursor={cursor}")).json()
+        seen += [job["id"] for job in page["items"]]
+        cursor = page["next_cursor"]
+
+    assert len(seen) == 7
+    assert set(seen) == ids
+
+
+async def test_a_dead_letter_says_why_and_is_retried(
+    as_admin: AsyncClient, dead: str, run_jobs: RunJobs
+) -> None:
+    letter = (await as_admin.get(f"/jobs/{dead}")).json()
+    assert letter["status"] == "dead"
+    assert letter["error"] == "RuntimeError: the mail server said no"
+
+    retried = (await as_admin.post(f"/jobs/{dead}/retry")).json()
+    assert (retried["status"], retried["attempts"]) == ("queued", 0)
+    assert await run_jobs() == ["send_email"]
+
+
+async def test_only_a_dead_letter_is_retried(
+    as_admin: AsyncClient, queued: str
+) -> None:
+    answer = await as_admin.post(f"/jobs/{queued}/retry")
+
+    assert answer.status_code == 409
+    assert answer.json()["error"]["code"] == "JOB_NOT_DEAD"
+
+
+async def test_a_discarded_job_does_not_run(
+    as_admin: AsyncClient, queued: str, run_jobs: RunJobs
+) -> None:
+    assert (await as_admin.delete(f"/jobs/{queued}")).status_code == 204
+
+    assert await run_jobs() == []
+    assert (await as_admin.get(f"/jobs/{queued}")).status_code == 404
+
+
+async def test_a_running_job_is_not_discarded(
+    app: Application, as_admin: AsyncClient, queued: str
+) -> None:
+    async with app.state.runtime.database.unit_of_work() as session:
+        await claim(session, queued)
+    answer = await as_admin.delete(f"/jobs/{queued}")
+
+    assert answer.status_code == 409
+    assert answer.json()["error"]["code"] == "JOB_RUNNING"
+
+
+@pytest.mark.parametrize("path", ["/jobs", "/jobs/{id}"])
+async def test_jobs_are_for_admins(
+    as_user: AsyncClient, queued: str, path: str
+) -> None:
+    assert (await as_user.get(path.format(id=queued))).status_code == 403
+
+
+async def test_what_ended_well_is_purged_and_dead_letters_stay(
+    app: Application, as_admin: AsyncClient, dead: str
+) -> None:
+    async with app.state.runtime.database.unit_of_work() as session:
+        done = await enqueue(session, purge_jobs)
+        row = await session.get(JobStore(session).job, UUID(done))
+        row.status = "succeeded"
+        row.completed_at = row.created_at - timedelta(days=8)
+    async with app.state.runtime.database.unit_of_work() as session:
+        assert await JobStore(session).purge(timedelta(days=7)) == 1
+
+    page = (await as_admin.get("/jobs")).json()
+    assert [job["id"] for job in page["items"]] == [dead]

@@ -1,0 +1,130 @@
+"""A job commits with the write that caused it, or not at all."""
+
+import asyncio
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from httpx import AsyncClient
+
+from bedplate.core.clock import utc_now
+from bedplate.jobs import JobError, JobRun, enqueue, job
+from bedplate.main import Application
+from bedplate.modules.emails.tasks import send_email
+from bedplate.testing.mailbox import Mailbox
+from bedplate.testing.plugin import RunJobs
+
+SIGN_UP = {"email": "ann@example.com", "name": "Ann", "password": "Passw0rd-of-tests"}
+WELCOME: dict[str, Any] = {
+    "template": "welcome",
+    "to": "ann@example.com",
+    "context": {"name": "Ann"},
+}
+
+
+@pytest.fixture
+def setting_overrides() -> dict[str, Any]:
+    return {"mail_from": "Acme <hi@acme.example>"}
+
+
+async def test_a_sign_up_is_welcomed_by_mail(
+    client: AsyncClient, mailbox: Mailbox
+) -> None:
+    assert (await client.post("/users", json=SIGN_UP)).status_code == 201
+
+    await mailbox.settle()
+    [mail] = mailbox
+    assert mail["To"] == "ann@example.com"
+    assert mail["Subject"] == "Welcome to Acme"
+    assert mail["Message-ID"].endswith("@acme.example>")
+    for kind in ("plain", "html"):
+        part = mail.get_body([kind])
+        assert part is not None
+        assert "Hello Ann" in part.get_content()
+
+
+async def test_a_refused_sign_up_sends_no_mail(
+    client: AsyncClient, mailbox: Mailbox
+) -> None:
+    assert (await client.post("/users", json=SIGN_UP)).status_code == 201
+    assert (await client.post("/users", json=SIGN_UP)).status_code == 409
+
+    await mailbox.settle()
+    assert len(list(mailbox)) == 1
+
+
+async def test_a_rollback_takes_the_job_along(
+    app: Application, mailbox: Mailbox
+) -> None:
+    unit_of_work = app.state.runtime.database.unit_of_work
+    with suppress(ZeroDivisionError):
+        async with unit_of_work() as session:
+            await enqueue(session, send_email, **WELCOME)
+            raise ZeroDivisionError
+    async with unit_of_work() as session:
+        kept = await enqueue(session, send_email, **WELCOME)
+
+    await mailbox.settle()
+    [mail] = mailbox
+    assert mail["Message-ID"] == f"<{kept}@acme.example>"
+
+
+async def test_a_savepoint_that_is_rolled_back_takes_its_job_along(
+    app: Application, run_jobs: RunJobs
+) -> None:
+    async with app.state.runtime.database.unit_of_work() as session:
+        await enqueue(session, send_email, **WELCOME)
+        with suppress(ZeroDivisionError):
+            async with session.begin_nested():
+                await enqueue(session, send_email, **WELCOME)
+                raise ZeroDivisionError
+
+    assert await run_jobs() == ["send_email"]
+
+
+async def test_of_several_with_one_key_one_is_kept(
+    app: Application, run_jobs: RunJobs
+) -> None:
+    async def promise() -> str:
+        async with app.state.runtime.database.unit_of_work() as session:
+            return await enqueue(session, send_email, key="welcome ann", **WELCOME)
+
+    ids = await asyncio.gather(*(promise() for _ in range(5)))
+
+    assert len(set(ids)) == 1
+    assert await run_jobs() == ["send_email"]
+
+
+@pytest.mark.parametrize("when", ["delay", "due_at"])
+async def test_a_job_for_later_is_not_queued_yet(
+    app: Application, run_jobs: RunJobs, when: str
+) -> None:
+    hour = timedelta(hours=1)
+    later: dict[str, Any] = (
+        {"delay": hour} if when == "delay" else {"due_at": utc_now() + hour}
+    )
+    async with app.state.runtime.database.unit_of_work() as session:
+        await enqueue(session, send_email, **later, **WELCOME)
+
+    assert await run_jobs() == []
+    assert await run_jobs(delayed=True) == ["send_email"]
+
+
+async def test_arguments_that_the_job_does_not_declare_are_refused(
+    app: Application,
+) -> None:
+    async with app.state.runtime.database.unit_of_work() as session:
+        with pytest.raises(JobError, match="colour"):
+            await enqueue(session, send_email, **WELCOME, colour="red")
+        with pytest.raises(JobError, match="template"):
+            await enqueue(session, send_email, to="a@example.com", context={})
+
+
+async def test_a_job_that_no_module_lists_is_refused(app: Application) -> None:
+    @job
+    async def forgotten(run: JobRun) -> None: ...
+
+    async with app.state.runtime.database.unit_of_work() as session:
+        with pytest.raises(JobError, match="no module lists"):
+            await enqueue(session, forgotten)

@@ -1,0 +1,205 @@
+"""Mail: templates, and the ways out of the house."""
+
+import ssl
+from email import message_from_bytes, policy
+from pathlib import Path
+from typing import Any
+
+import aiosmtplib
+import pytest
+from jinja2 import TemplateNotFound, UndefinedError
+
+from bedplate.config import Settings
+from bedplate.mail import Mail, MailRefused, make_mailer, outbox_folder, read_mails
+from bedplate.modules.emails import service
+from bedplate.modules.emails.service import render
+from bedplate.testing.smtp import smtp_server
+
+TEMPLATES = sorted(
+    path.stem for path in Path(service.__file__).parent.glob("templates/en/*.txt")
+)
+CONTEXT: dict[str, Any] = {
+    "name": "Ann <b>& Co</b>",
+    "link": "https://app.example/verify?token=a-token&x=1",
+    "hours": 24,
+    "minutes": 60,
+    "new_email": "new@example.com",
+    "device": "Firefox on Linux",
+    "address": "192.0.2.1",
+    "at": "23 November 2026, 09:00 UTC",
+}
+
+
+def make_settings(**values: Any) -> Settings:
+    return Settings.load(
+        _env_file=None, mail_from="Acme & Sons <hi@acme.example>", **values
+    )
+
+
+def make_mail(to: str = "ann@example.com") -> Mail:
+    return render(
+        make_settings(), "welcome", to=to, message_id="some-id", name="Ann Jö"
+    )
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_every_template_is_whole_in_both_kinds(template: str) -> None:
+    mail = render(
+        make_settings(), template, to="a@example.com", message_id="1", **CONTEXT
+    )
+
+    assert mail.subject
+    assert "\n" not in mail.subject
+    for body in (mail.text, mail.html):
+        assert "Ann" in body
+        assert "{{" not in body
+    assert "Ann &lt;b&gt;&amp; Co&lt;/b&gt;" in mail.html
+    assert "Ann <b>& Co</b>" in mail.text
+    assert ("token=a-token" in mail.text) == ("token=a-token" in mail.html)
+
+
+def test_a_context_that_lacks_something_is_an_error() -> None:
+    with pytest.raises(UndefinedError, match="link"):
+        render(
+            make_settings(),
+            "verify_email",
+            to="a@b.example",
+            message_id="1",
+            name="A",
+            hours=1,
+        )
+
+
+def test_an_unknown_template_is_an_error() -> None:
+    with pytest.raises(TemplateNotFound):
+        render(make_settings(), "nonsense", to="a@b.example", message_id="1")
+
+
+def test_a_project_overrides_a_template_a_language_and_the_layout(
+    tmp_path: Path,
+) -> None:
+    for folder in ("en", "de"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "en" / "welcome.txt").write_text("Ours\n\nHi {{ name }}\n")
+    (tmp_path / "de" / "welcome.txt").write_text("Willkommen\n\nHallo {{ name }}\n")
+    (tmp_path / "layout.html").write_text(
+        "<p>frame</p>{% block content %}{% endblock %}"
+    )
+    settings = make_settings(mail_templates=tmp_path)
+
+    def welcome(language: str) -> Mail:
+        return render(
+            settings,
+            "welcome",
+            to="a@b.example",
+            message_id="1",
+            language=language,
+            name="Ann",
+        )
+
+    assert welcome("en").subject == "Ours"
+    assert welcome("de").subject == "Willkommen"
+    assert welcome("fr").subject == "Ours"  # not translated: English
+    assert welcome("de").html.startswith("<p>frame</p>")
+
+
+def test_the_message_on_the_wire() -> None:
+    raw = make_mail("ann@example.com").as_message().as_bytes()
+    message = message_from_bytes(raw, policy=policy.default)
+
+    assert message["From"] == "Acme & Sons <hi@acme.example>"
+    assert message["To"] == "ann@example.com"
+    assert message["Message-ID"] == "<some-id@acme.example>"
+    assert message["Auto-Submitted"] == "auto-generated"
+    plain, html = message.iter_parts()
+    assert "Ann Jö" in plain.get_content()
+    assert "Ann Jö" in html.get_content()
+    assert max(map(len, raw.splitlines())) < 998
+
+
+def test_a_line_break_makes_no_header() -> None:
+    mail = make_mail("ann@example.com\r\nBcc: eve@example.com")
+
+    with pytest.raises(ValueError, match="Header values"):
+        mail.as_message()
+
+
+async def test_a_file_holds_the_mail_and_a_repeat_replaces_it(tmp_path: Path) -> None:
+    mailer = make_mailer(make_settings(mail_url=f"file://{tmp_path}/out"))
+    await mailer.send(make_mail())
+    await mailer.send(make_mail())
+
+    [kept] = read_mails(tmp_path / "out")
+    assert kept["Subject"] == "Welcome to Acme & Sons"
+    assert (tmp_path / "out").stat().st_mode & 0o077 == 0
+
+
+async def test_the_console_shows_the_text_and_development_keeps_the_mail(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = make_settings(data_dir=tmp_path)
+    await make_mailer(settings).send(make_mail())
+
+    assert "Hello Ann Jö" in capsys.readouterr().out
+    folder = outbox_folder(settings)
+    assert folder is not None
+    assert len(read_mails(folder)) == 1
+
+
+def test_production_keeps_no_mail_of_the_console() -> None:
+    settings = make_settings(environment="production", secret_key="k" * 32)
+
+    assert outbox_folder(settings) is None
+
+
+async def test_smtp_keeps_one_connection_and_replaces_one_that_was_dropped() -> None:
+    replies = iter(["250 OK", "250 OK", "close", "250 OK"])
+    with smtp_server(lambda _to, _attempt: next(replies)) as inbox:
+        mailer = make_mailer(make_settings(mail_url=inbox.url))
+        await mailer.send(make_mail())
+        await mailer.send(make_mail())
+        assert inbox.connections == 1
+        with pytest.raises(aiosmtplib.SMTPException):
+            await mailer.send(make_mail())
+        await mailer.send(make_mail())
+        await mailer.close()
+
+    assert inbox.connections == 2
+    assert len(inbox.mails) == 3
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind"),
+    [
+        ("451 later", aiosmtplib.SMTPDataError),
+        ("550 never", MailRefused),
+        (None, aiosmtplib.SMTPTimeoutError),
+    ],
+)
+async def test_what_a_server_says_decides_whether_it_is_tried_again(
+    reply: str | None, kind: type[Exception]
+) -> None:
+    with smtp_server(lambda _to, _attempt: reply) as inbox:
+        mailer = make_mailer(make_settings(mail_url=inbox.url, mail_timeout=0.3))
+        with pytest.raises(kind):
+            await mailer.send(make_mail())
+        await mailer.close()
+
+
+async def test_a_server_that_is_not_there_is_an_error_that_may_pass() -> None:
+    with smtp_server() as inbox:
+        url = inbox.url
+    mailer = make_mailer(make_settings(mail_url=url))
+
+    with pytest.raises(aiosmtplib.SMTPConnectError):
+        await mailer.send(make_mail())
+
+
+async def test_a_password_never_goes_over_a_connection_without_tls() -> None:
+    with smtp_server() as inbox:
+        url = inbox.url.replace("//", "//me:secret@")
+        mailer = make_mailer(make_settings(mail_url=url))
+        with pytest.raises((aiosmtplib.SMTPException, ssl.SSLError)):
+            await mailer.send(make_mail())
+
+    assert inbox.mails == []

@@ -1,0 +1,71 @@
+"""A worker inside the serving process."""
+
+import asyncio
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from dbos import DBOS
+from httpx import AsyncClient
+from support import execute
+
+from bedplate.config import Settings
+from bedplate.jobs import WorkerHeartbeat
+from bedplate.main import Application
+from bedplate.testing.mailbox import Mailbox
+from bedplate.testing.plugin import client_for, running
+
+SIGN_UP = {"email": "ann@example.com", "name": "Ann", "password": "Passw0rd-of-tests"}
+READY = "http://test/health/ready"
+
+
+@pytest.fixture
+def setting_overrides() -> dict[str, Any]:
+    return {"embedded_worker": True}
+
+
+async def test_it_sends_the_mail_and_says_that_it_lives(
+    client: AsyncClient, mailbox: Mailbox
+) -> None:
+    assert (await client.post("/users", json=SIGN_UP)).status_code == 201
+    async with asyncio.timeout(15):
+        while not list(mailbox):  # noqa: ASYNC110, a file wakes nobody
+            await asyncio.sleep(0.05)
+
+    ready = await client.get(READY)
+    assert ready.json()["checks"]["jobs"] == "ok"
+
+
+async def test_without_a_sign_of_life_it_is_not_ready(
+    app: Application, client: AsyncClient
+) -> None:
+    await execute(app, sa.delete(WorkerHeartbeat))
+    ready = await client.get(READY)
+
+    assert ready.status_code == 503
+    assert ready.json()["checks"]["jobs"] == "failed"
+
+
+async def test_its_schedules_are_those_that_are_declared(settings: Settings) -> None:
+    async with running(settings) as app:
+        jobs = app.state.runtime.jobs.jobs.values()
+        known = await asyncio.to_thread(DBOS.list_schedules)
+
+    declared = {(job.name, job.cron) for job in jobs if job.cron}
+    assert {(s["schedule_name"], s["schedule"]) for s in known} == declared
+    assert {"purge_jobs", "remove_expired"} <= {name for name, _ in declared}
+
+
+async def test_it_takes_its_heartbeat_along_when_it_stops(settings: Settings) -> None:
+    async with running(settings) as app:
+        assert await _heartbeats(app) == 1
+    async with running(settings) as app:
+        assert await _heartbeats(app) == 1
+        async with client_for(app) as client:
+            assert (await client.get(READY)).status_code == 200
+
+
+async def _heartbeats(app: Application) -> int:
+    query = sa.select(sa.func.count()).select_from(WorkerHeartbeat)
+    async with app.state.runtime.database.engine.connect() as connection:
+        return int(await connection.scalar(query) or 0)

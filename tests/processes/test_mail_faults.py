@@ -1,0 +1,286 @@
+"""Every acknowledged sign-up has its mail, and no refused one has, whatever breaks."""
+
+import asyncio
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from bedplate.testing.postgres import LocalPostgres, local_server
+from bedplate.testing.servers import Server, run_command, serving, working
+from bedplate.testing.smtp import OK, Inbox, smtp_server
+
+PASSWORD = "Passw0rd-of-tests"
+CALLERS = 8
+SIGN_UPS = 200
+# Or what was acknowledged just before the kill is gone, by the test kit's choice.
+DURABLE = {"synchronous_commit": "on"}
+
+
+class Census:
+    """Who signed up, was refused, or never heard."""
+
+    def __init__(self) -> None:
+        self.acknowledged: set[str] = set()
+        self.refused: set[str] = set()
+        self._numbers = itertools.count()
+
+    async def sign_up(self, server: Callable[[], Server], count: int) -> None:
+        """Sign up that many more, every tenth with an address that is taken."""
+        goal = len(self.acknowledged) + count
+        async with asyncio.TaskGroup() as group:
+            for _ in range(CALLERS):
+                group.create_task(self._call(server, goal))
+
+    async def _call(self, server: Callable[[], Server], goal: int) -> None:
+        async with httpx.AsyncClient(timeout=60) as client:
+            while len(self.acknowledged) < goal:
+                number = next(self._numbers)
+                email = f"user{number}@example.com"
+                if number % 10 == 0:
+                    await self._send(client, server(), "not an address", number)
+                await self._send(client, server(), email, number)
+
+    async def _send(
+        self, client: httpx.AsyncClient, server: Server, email: str, number: int
+    ) -> None:
+        body = {"email": email, "name": f"User {number}", "password": PASSWORD}
+        try:
+            answer = await client.post(f"{server.api}/users", json=body)
+        except httpx.TransportError:
+            await asyncio.sleep(0.1)  # it may have been stored, or not
+            return
+        if answer.status_code == httpx.codes.CREATED:
+            self.acknowledged.add(email)
+        elif answer.status_code == httpx.codes.UNPROCESSABLE_ENTITY:
+            self.refused.add(email)
+        else:
+            assert answer.status_code == httpx.codes.SERVICE_UNAVAILABLE
+
+    def check(self, inbox: Inbox, seconds: float = 60) -> None:
+        """Wait for the last mail; nobody is left out, and no refused one is in."""
+        deadline = time.monotonic() + seconds
+        while missing := self.acknowledged - inbox.recipients().keys():
+            assert time.monotonic() < deadline, f"{len(missing)} have no mail"
+            time.sleep(0.1)
+        got = inbox.recipients()
+        twice = sum(count > 1 for count in got.values())
+        print(
+            f"{len(self.acknowledged)} signed up, {len(got)} got mail, {twice} twice, "
+            f"{len(self.refused)} kinds of refused"
+        )
+        assert not self.refused & got.keys()
+        self._check_repeats(inbox)
+
+    def _check_repeats(self, inbox: Inbox) -> None:
+        """A mail that came twice has one Message-ID, and nobody else's."""
+        ids: dict[str, set[str]] = {}
+        for mail in inbox.mails:
+            ids.setdefault(str(mail["To"]), set()).add(str(mail["Message-ID"]))
+        assert all(len(of_one) == 1 for of_one in ids.values())
+        assert len(set.union(*ids.values())) == len(ids)
+
+
+@pytest.fixture
+def census() -> Census:
+    return Census()
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture
+def postgres() -> Iterator[LocalPostgres]:
+    with local_server(**DURABLE) as server:
+        yield server
+
+
+def test_kills_of_the_api_and_of_workers_lose_no_mail(
+    database_url: str, tmp_path: Path, census: Census, stack: ExitStack
+) -> None:
+    inbox = stack.enter_context(smtp_server())
+    settings = {"database_url": database_url, "mail_url": inbox.url}
+
+    def serve() -> Server:
+        return stack.enter_context(serving(tmp_path, embedded_worker=False, **settings))
+
+    # Nobody sends yet: the API dies between the commits and the mails.
+    server = serve()
+    asyncio.run(census.sign_up(lambda: server, SIGN_UPS // 2))
+    server.kill()
+    assert not inbox.mails
+
+    # One of two workers dies while it sends, and the API comes back.
+    first = stack.enter_context(working(tmp_path, **settings))
+    stack.enter_context(working(tmp_path, **settings))
+    server = serve()
+
+    async def kill_in_the_middle() -> None:
+        sign_ups = asyncio.create_task(census.sign_up(lambda: server, SIGN_UPS // 2))
+        before = len(inbox.mails)
+        while len(inbox.mails) < before + 20:  # noqa: ASYNC110, a thread fills it
+            await asyncio.sleep(0.01)
+        first.kill()
+        await sign_ups
+
+    asyncio.run(kill_in_the_middle())
+    census.check(inbox)
+    assert len(census.acknowledged) >= SIGN_UPS
+
+
+def test_kills_of_a_server_with_its_worker_inside_lose_no_mail(
+    database_url: str, tmp_path: Path, census: Census, stack: ExitStack
+) -> None:
+    inbox = stack.enter_context(smtp_server())
+
+    def serve() -> Server:
+        return stack.enter_context(
+            serving(
+                tmp_path,
+                database_url=database_url,
+                mail_url=inbox.url,
+                embedded_worker=True,
+            )
+        )
+
+    for _ in range(2):
+        server = serve()
+        asyncio.run(census.sign_up(lambda s=server: s, SIGN_UPS // 2))  # type: ignore[misc]  # bound now
+        server.kill()
+    serve()
+    census.check(inbox)
+    assert len(census.acknowledged) >= SIGN_UPS
+
+
+def test_a_postgres_that_is_killed_loses_no_mail(
+    tmp_path: Path, census: Census, stack: ExitStack, postgres: LocalPostgres
+) -> None:
+    inbox = stack.enter_context(smtp_server())
+    settings = {"database_url": postgres.url, "mail_url": inbox.url}
+    assert run_command(tmp_path, "migrate", **settings).returncode == 0
+    server = stack.enter_context(serving(tmp_path, **settings))
+    for _ in range(2):
+        stack.enter_context(working(tmp_path, **settings))
+
+    async def kill_in_the_middle() -> None:
+        await census.sign_up(lambda: server, SIGN_UPS // 2)
+        sign_ups = asyncio.create_task(census.sign_up(lambda: server, SIGN_UPS // 2))
+        await asyncio.sleep(0.5)
+        postgres.kill()
+        await asyncio.sleep(5)
+        await asyncio.to_thread(postgres.start, **DURABLE)
+        await sign_ups
+
+    asyncio.run(kill_in_the_middle())
+    census.check(inbox)
+    assert len(census.acknowledged) >= SIGN_UPS
+
+
+def test_mail_servers_that_misbehave(
+    database_url: str, tmp_path: Path, stack: ExitStack
+) -> None:
+    """451 twice, closing and hanging are tried again; 550 is final, until retried."""
+    inbox = stack.enter_context(smtp_server(_misbehave))
+    server = stack.enter_context(
+        serving(
+            tmp_path,
+            database_url=database_url,
+            mail_url=inbox.url,
+            mail_timeout=1,
+            embedded_worker=True,
+        )
+    )
+    for name in ("fine", "later", "close", "hang", "never"):
+        _sign_up(server, f"{name}@example.com")
+    _wait(lambda: len(inbox.recipients()) == 4, 60)
+
+    assert inbox.recipients().keys() == {
+        f"{name}@example.com" for name in ("fine", "later", "close", "hang")
+    }
+    assert inbox.tries["later@example.com"] == 3
+    assert inbox.tries["close@example.com"] == 2
+    assert inbox.tries["never@example.com"] == 1
+
+    as_admin = stack.enter_context(_admin(server, tmp_path, database_url))
+    [dead] = as_admin.get("/jobs", params={"status": "dead"}).json()["items"]
+    assert (dead["job"], dead["attempts"]) == ("send_email", 1)
+    assert dead["error"] == "MailRefused: 550 no such mailbox"
+
+    inbox.reply = _agree
+    assert as_admin.post(f"/jobs/{dead['id']}/retry").json()["status"] == "queued"
+    _wait(lambda: "never@example.com" in inbox.recipients(), 15)
+
+
+def test_a_mail_server_that_is_down_is_waited_for(
+    database_url: str, tmp_path: Path, stack: ExitStack
+) -> None:
+    with smtp_server() as inbox:
+        port = inbox.port
+    server = stack.enter_context(
+        serving(
+            tmp_path,
+            database_url=database_url,
+            mail_url=f"smtp://127.0.0.1:{port}",
+            embedded_worker=True,
+        )
+    )
+    _sign_up(server, "patient@example.com")
+    _wait(lambda: "ConnectError" in server.errors, 20)
+    inbox = stack.enter_context(smtp_server(port=port))
+
+    _wait(lambda: "patient@example.com" in inbox.recipients(), 30)
+
+
+def _agree(_recipient: str, _attempt: int) -> str:
+    return OK
+
+
+def _misbehave(recipient: str, attempt: int) -> str | None:
+    name = recipient.partition("@")[0]
+    if name == "never":
+        return "550 no such mailbox"
+    if name == "later" and attempt <= 2:
+        return "451 come back later"
+    if name == "close" and attempt == 1:
+        return "close"
+    if name == "hang" and attempt == 1:
+        return None
+    return OK
+
+
+def _sign_up(server: Server, email: str) -> None:
+    body = {"email": email, "name": "A User", "password": PASSWORD}
+    answer = httpx.post(f"{server.api}/users", json=body, timeout=30)
+    assert answer.status_code == httpx.codes.CREATED
+
+
+def _admin(server: Server, folder: Path, database_url: str) -> httpx.Client:
+    arguments = ("admin@example.com", "--name", "Admin", "--role", "admin")
+    run_command(
+        folder,
+        "users",
+        "create",
+        *arguments,
+        "--password-stdin",
+        stdin=PASSWORD,
+        database_url=database_url,
+    )
+    form = {"username": "admin@example.com", "password": PASSWORD}
+    token = httpx.post(f"{server.api}/auth/token", data=form, timeout=30).json()
+    headers = {"Authorization": f"Bearer {token['access_token']}"}
+    return httpx.Client(base_url=server.api, headers=headers, timeout=30)
+
+
+def _wait(condition: Callable[[], Any], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it didn't come about in time"
+        time.sleep(0.05)
