@@ -8,7 +8,7 @@ from sqlalchemy import bindparam, select
 
 from bedplate.config import Settings
 from bedplate.core.clock import utc_now
-from bedplate.core.permissions import Caller
+from bedplate.core.permissions import SignedIn
 from bedplate.core.security import hash_token, new_token
 from bedplate.database import Base, Query, Repository, Session, UTCDateTime
 from bedplate.limits import RateLimit
@@ -36,7 +36,7 @@ FIND_CALLER = Query(
         UserSession.expires_at > bindparam("now", type_=UTCDateTime()),
         User.is_active,
     ),
-    Caller,
+    SignedIn,
 )
 
 
