@@ -54,6 +54,11 @@ class Runtime:
         await self.database.close()
 
     @property
+    def migrations(self) -> Sequence[str]:
+        """The folders of the modules' own revisions, each once, lowest first."""
+        return list(dict.fromkeys(m.migrations for m in self.modules if m.migrations))
+
+    @property
     def authenticate(self) -> Authenticate | None:
         return next((m.authenticate for m in self.modules if m.authenticate), None)
 
