@@ -17,6 +17,7 @@ KEY = "a key for tests, at least 32 bytes long"
 
 # One wrong value, at the least, for every setting that can have one.
 WRONG = {
+    "app": [MARKER, f"{MARKER}:", f"a-b:{MARKER}"],
     "environment": [MARKER],
     "database_url": [
         MARKER,

@@ -173,6 +173,12 @@ class Settings(BaseSettings):
     environment: Literal["development", "production"] = Field(
         "development", description="`production` asks for a secret key and logs JSON."
     )
+    app: Annotated[str, Field(pattern=r"^[\w.]+:\w+$")] | None = Field(
+        None,
+        description="The application that commands and server are about, as "
+        "`shop.main:app`. Default: `app` in `[tool.bedplate]` of `pyproject.toml`, "
+        "else the built-in modules.",
+    )
     data_dir: Path = Field(
         Path(".bedplate"), description="Where the SQLite file and the made key live."
     )

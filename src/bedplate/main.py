@@ -131,7 +131,7 @@ def _install(app: Application, runtime: Runtime) -> None:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     runtime: Runtime = app.state.runtime
-    await ensure_schema(runtime.database)
+    await ensure_schema(runtime.database, runtime.migrations)
     await runtime.start()
     try:
         async with Worker(runtime) if runtime.settings.runs_worker else nullcontext():

@@ -34,6 +34,11 @@ class Module:
     pages: APIRouter | None = None
     """What it serves outside the API, at the paths as they are."""
     models: Sequence[type[Base]] = ()
+    migrations: str | None = None
+    """The folder of the revisions of its tables, as `shop:migrations`.
+
+    Modules of one package share it; `bedplate migrate` runs them after ours.
+    """
     jobs: Sequence[Job] = ()
     on_sign_up: Sequence[Job] = ()
     """Jobs to start for each new account, with its `email`."""

@@ -64,6 +64,11 @@ class Runtime:
         return [m.mail_templates for m in reversed(self.modules) if m.mail_templates]
 
     @property
+    def migrations(self) -> Sequence[str]:
+        """The folders of the modules' own revisions, each once, lowest first."""
+        return list(dict.fromkeys(m.migrations for m in self.modules if m.migrations))
+
+    @property
     def authenticate(self) -> Authenticate | None:
         return next((m.authenticate for m in self.modules if m.authenticate), None)
 

@@ -90,7 +90,7 @@ async def test_a_planted_difference_is_seen(database: Database, change: str) -> 
 
 
 def test_there_is_one_head() -> None:
-    assert len(migrate._heads()) == 1
+    assert len(migrate._heads(())) == 1
 
 
 async def names_on(url: str) -> Names:
@@ -117,7 +117,7 @@ def test_constraints_have_the_same_names_on_both_databases(
 
 
 async def downgrade(database: Database) -> None:
-    await migrate._run(database, command.downgrade, "base")
+    await migrate._run(database, (), command.downgrade, "base")
 
 
 async def test_down_and_up_again_gives_the_same_schema(database: Database) -> None:

@@ -1,13 +1,14 @@
 """The database: the schema's base, engines, the unit of work and the read path."""
 
 from bedplate.database.base import Base, Json, TimestampMixin, UTCDateTime
-from bedplate.database.lists import ListQuery
+from bedplate.database.lists import Choices, ListQuery, Scope
 from bedplate.database.query import Query
 from bedplate.database.work import Database, Repository, Session
 from bedplate.schemas import ListParams, Page
 
 __all__ = [
     "Base",
+    "Choices",
     "Database",
     "Json",
     "ListParams",
@@ -15,6 +16,7 @@ __all__ = [
     "Page",
     "Query",
     "Repository",
+    "Scope",
     "Session",
     "TimestampMixin",
     "UTCDateTime",

@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 import sqlalchemy as sa
 from sqlalchemy import event, orm
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.util import greenlet_spawn
 
 from bedplate.core.pagination import Cursors
 from bedplate.database.base import Base
@@ -96,14 +97,21 @@ class Session(AsyncSession):
     async def fetch_all(self, query: Query[R], **values: Any) -> list[R]:
         return [query.build(row) for row in await self._fetch(query, values)]
 
-    async def fetch_page(self, query: ListQuery[P], params: ListParams) -> Page[P]:
-        """One page.
+    async def fetch_page(
+        self,
+        query: ListQuery[P],
+        params: ListParams,
+        scope: str | None = None,
+        **values: Any,
+    ) -> Page[P]:
+        """One page of what a scope shows; `values` are the scope's parameters.
 
         Raises:
             InvalidCursor: the cursor is not of this list in this order.
         """
         cursors = self._database.cursors
-        statement, values = query.prepare(params, cursors)
+        statement, asked = query.prepare(params, cursors, scope)
+        values |= asked
         return query.read(await self._fetch(statement, values), params, cursors)
 
     async def _fetch(self, statement: Statement, values: dict[str, Any]) -> Rows:
@@ -187,7 +195,7 @@ class Database:
             else:
                 await driver.fetch(compiled.sql, *compiled.arguments(row.values))
         finally:
-            lease.close()
+            await greenlet_spawn(lease.close)  # the pool's reset waits for the driver
 
     async def fetch(self, statement: Statement, values: dict[str, Any]) -> Rows:
         """Run a compiled read on its own, outside any transaction.

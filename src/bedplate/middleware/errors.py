@@ -52,7 +52,7 @@ _MOST_DETAILS = 50  # or a body of unknown names is answered with six times its 
 
 
 Handler = Callable[[Request, Exception], Awaitable[Response]]
-Keep = Callable[[Request, Response], Awaitable[Response]]
+Keep = Callable[[Request, Exception, Response], Awaitable[Response]]
 
 
 class ErrorDetail(BaseModel):
@@ -102,7 +102,7 @@ def _details(details: Iterable[Detail] | None) -> list[dict[str, str]] | None:
 def install_error_handlers(app: FastAPI, keep: Keep) -> None:
     """Let the application answer every error with the envelope.
 
-    `keep` sees each refusal, and may answer with another.
+    `keep` sees each error with its answer, and may give another.
     """
     handlers: dict[type[Exception], Handler] = {
         APIError: _handle_api_error,
@@ -116,7 +116,7 @@ def install_error_handlers(app: FastAPI, keep: Keep) -> None:
 
 def _kept(handle: Handler, keep: Keep) -> Handler:
     async def answer(request: Request, error: Exception) -> Response:
-        return await keep(request, await handle(request, error))
+        return await keep(request, error, await handle(request, error))
 
     return answer
 

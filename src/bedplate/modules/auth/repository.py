@@ -15,6 +15,7 @@ from bedplate.limits import RateLimit
 from bedplate.modules.audit.models import AuditEvent
 from bedplate.modules.auth.models import OneTimeToken, RefreshToken, SigningKey
 from bedplate.modules.users.models import User, UserSession
+from bedplate.outcomes import IdempotencyKey
 
 # One statement a request: the session lives, its user is active, and who that is.
 FIND_CALLER = Query(
@@ -207,6 +208,7 @@ async def delete_expired(
         (RefreshToken, RefreshToken.spent_at <= now - idle),
         (OneTimeToken, OneTimeToken.expires_at <= now),
         (RateLimit, RateLimit.expires_at <= now),
+        (IdempotencyKey, IdempotencyKey.expires_at <= now),
         (AuditEvent, AuditEvent.created_at <= now - kept),
         (SigningKey, SigningKey.retires_at <= now),
     )
