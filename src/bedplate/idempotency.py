@@ -136,7 +136,7 @@ async def keep_refusal(
     """
     caller: Caller | None = request.scope.get("caller")
     route = request.scope.get("route")
-    if caller is None or not getattr(route, "creates", False):
+    if caller is None or not getattr(route, "is_idempotent", False):
         return refusal
     if not _is_outcome(error, refusal):
         return refusal

@@ -283,12 +283,11 @@ def _directed(sort: str, *columns: Any) -> list[sa.UnaryExpression[Any]]:
     return [_directed_one(sort.startswith("-"), column) for column in columns]
 
 
-def _directed_one(descending: bool, column: sa.ColumnElement[Any]) -> sa.UnaryExpression[Any]:
-    ordered = sa.desc(column) if descending else sa.asc(column)
-    if not _is_nullable(column):
-        return ordered
-    # PostgreSQL's way, said so that SQLite follows.
-    return ordered.nulls_first() if descending else ordered.nulls_last()
+def _directed_one(descending: bool, column: Any) -> sa.UnaryExpression[Any]:
+    ordered: sa.UnaryExpression[Any] = sa.desc(column) if descending else sa.asc(column)
+    if _is_nullable(column):  # PostgreSQL's way, said so that SQLite follows
+        ordered = sa.nulls_first(ordered) if descending else sa.nulls_last(ordered)
+    return ordered
 
 
 def _is_nullable(column: Any) -> bool:
