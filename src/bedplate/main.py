@@ -84,9 +84,14 @@ class Application(FastAPI):
 
 
 def create_app(
-    settings: Settings | None = None, modules: Sequence[Module] = BUILT_IN
+    settings: Settings | None = None,
+    modules: Sequence[Module] = BUILT_IN,
+    *,
+    title: str = "Bedplate",
 ) -> Application:
     """The application: these modules' routes on these settings' database.
+
+    `title` is what its documentation calls it.
 
     Raises:
         SettingsError: a setting is wrong.
@@ -98,7 +103,7 @@ def create_app(
     runtime = Runtime.make(settings, modules)
     app = Application(
         runtime,
-        title="Bedplate",
+        title=title,
         version=version("bedplate"),
         lifespan=_lifespan,
         docs_url=None,

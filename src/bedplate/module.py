@@ -54,6 +54,11 @@ class Module:
     """Turns a request's credentials into its caller; one module has it."""
 
 
+def migrations_of(modules: Sequence[Module]) -> Sequence[str]:
+    """The folders of the modules' own revisions, each once, lowest first."""
+    return list(dict.fromkeys(m.migrations for m in modules if m.migrations))
+
+
 class ModuleError(Exception):
     """The list of modules can't work; the text says which one and why."""
 

@@ -11,7 +11,7 @@ from bedplate.database import Database
 from bedplate.jobs import Promises
 from bedplate.limits import Limits, make_limits
 from bedplate.mail import Mailer, make_mailer
-from bedplate.module import Authenticate, Module
+from bedplate.module import Authenticate, Module, migrations_of
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,7 @@ class Runtime:
 
     @property
     def migrations(self) -> Sequence[str]:
-        """The folders of the modules' own revisions, each once, lowest first."""
-        return list(dict.fromkeys(m.migrations for m in self.modules if m.migrations))
+        return migrations_of(self.modules)
 
     @property
     def authenticate(self) -> Authenticate | None:

@@ -31,13 +31,14 @@ def register_commands() -> None:
         jobs,
         keys,
         migrate,
+        new,
         outbox,
         serve,
         users,
         worker,
     )
 
-    for commands in (serve, worker, migrate, outbox, inspect):
+    for commands in (new, serve, worker, migrate, outbox, inspect):
         commands.register(app)
     app.add_typer(users.app, name="users")
     app.add_typer(jobs.app, name="jobs")
@@ -77,8 +78,10 @@ def describe(error: Exception) -> str | None:
     from bedplate.migrate import SchemaError
     from bedplate.module import ModuleError
     from bedplate.project import ProjectError
+    from bedplate.scaffold.plan import ScaffoldError
 
-    if isinstance(error, SettingsError | SchemaError | ModuleError | ProjectError):
+    ours = (SettingsError, SchemaError, ModuleError, ProjectError, ScaffoldError)
+    if isinstance(error, ours):
         return str(error)
     if isinstance(error, APIError):
         wrong = [

@@ -45,6 +45,7 @@ class CompiledQuery(NamedTuple):
 
 
 _MISSING: Any = object()
+_OID = 1700  # of `numeric`: asyncpg's numbers are taken as they come, and no other asks
 
 
 def _bind(name: str, value: Any, process: Processor | None) -> Any:
@@ -152,7 +153,7 @@ def _compile(
         for name in compiled.positiontup or ()
     )
     columns = tuple(
-        column.type.dialect_impl(dialect).result_processor(dialect, None)
+        column.type.dialect_impl(dialect).result_processor(dialect, _OID)
         for column in _selected(statement)
     )
     return CompiledQuery(str(compiled), parameters, columns if any(columns) else None)
