@@ -351,9 +351,9 @@ class Settings(BaseSettings):
         for role in (USER, ADMIN):
             if role not in self.roles:
                 raise ValueError(f"{PREFIX}ROLES must hold {USER} and {ADMIN}")
-        if unknown := self.role_permissions.keys() - set(self.roles):
-            named = ", ".join(sorted(unknown))
-            raise ValueError(f"{PREFIX}ROLE_PERMISSIONS has no role of ours: {named}")
+        if self.role_permissions.keys() - set(self.roles):
+            told = f"{PREFIX}ROLE_PERMISSIONS names a role that is not in {PREFIX}ROLES"
+            raise ValueError(told)
         if self.environment == "production" and self.secret_key is None:
             raise ValueError(f"{PREFIX}SECRET_KEY is required in production")
         return self
