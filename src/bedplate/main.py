@@ -106,6 +106,7 @@ def create_app(
             allow_headers=["*"],
             expose_headers=_EXPOSED,
         )
+    return app
 
 
 def install(
