@@ -125,7 +125,9 @@ async def test_no_filter_or_search_shows_anybody_s_draft(
     for who in SCOPES:
         known = visible(posts, who)
         for status, is_published in (("published", True), ("draft", False)):
-            expected = {i for i, p in known.items() if p["is_published"] is is_published}
+            expected = {
+                i for i, p in known.items() if p["is_published"] is is_published
+            }
             assert set(await ids_of(clients[who], status=status)) == expected
             assert set(await walk(clients[who], status=status, limit=2)) == expected
         for author, id_ in authors.items():
@@ -166,7 +168,9 @@ async def test_pages_and_cursors_show_each_row_once_in_one_order(
         assert sorted(expected) == sorted(visible(posts, who))
         for limit in (1, 2, 5, 13):
             assert await walk(clients[who], sort=sort, limit=limit) == expected
-        pages = [await read(clients[who], sort=sort, limit=4, page=n) for n in range(1, 5)]
+        pages = [
+            await read(clients[who], sort=sort, limit=4, page=n) for n in range(1, 5)
+        ]
         assert [item["id"] for page in pages for item in page["items"]] == expected
         if len(expected) > 4:
             onward = {"sort": sort, "limit": 100, "cursor": pages[0]["next_cursor"]}
