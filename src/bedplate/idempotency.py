@@ -44,11 +44,11 @@ def once(endpoint: Callable[..., Any], respond: Respond) -> Callable[..., Any]:
     if caller_name is None:
         return endpoint
     names = _names(signature)
-    added = {names.request, names.session} - signature.parameters.keys()
+    added = set(names) - signature.parameters.keys()
 
     @wraps(endpoint)
     async def run(**values: Any) -> Any:
-        request, session = values[names.request], values[names.session]
+        request, session, draft = (values[name] for name in names)
         own = {name: value for name, value in values.items() if name not in added}
         attempt = await _attempt(request, values[caller_name])
         if attempt is None:
@@ -56,7 +56,7 @@ def once(endpoint: Callable[..., Any], respond: Respond) -> Callable[..., Any]:
         if kept := await attempt.begin(session):
             return _replay(kept)
         answer = await endpoint(**own)
-        response = respond(request, answer, values.get(names.response or ""))
+        response = respond(request, answer, draft)
         await _keep(attempt, session, response)
         return response
 
@@ -74,19 +74,25 @@ def _caller_name(signature: inspect.Signature) -> str | None:
 
 
 class _Names(NamedTuple):
-    """What an endpoint calls its request, its session and its response."""
+    """What an endpoint calls its request, its session and its response.
+
+    The last collects headers that its dependencies set, too.
+    """
 
     request: str
     session: str
-    response: str | None
+    response: str
 
 
 def _names(signature: inspect.Signature) -> _Names:
-    by_type = {p.annotation: name for name, p in signature.parameters.items()}
+    def find(kind: Any, otherwise: str) -> str:
+        parameters = signature.parameters.items()
+        return next((n for n, p in parameters if p.annotation == kind), otherwise)
+
     return _Names(
-        by_type.get(Request, "idempotent_request"),
-        by_type.get(SessionDep, "idempotent_session"),
-        by_type.get(Response),
+        request=find(Request, "idempotent_request"),
+        session=find(SessionDep, "idempotent_session"),
+        response=find(Response, "idempotent_response"),
     )
 
 
@@ -95,7 +101,7 @@ def _with_parameters(signature: inspect.Signature, names: _Names) -> inspect.Sig
     parameters = [p.replace(kind=keyword) for p in signature.parameters.values()]
     parameters += [
         inspect.Parameter(name, keyword, annotation=annotation)
-        for name, annotation in ((names.request, Request), (names.session, SessionDep))
+        for name, annotation in zip(names, (Request, SessionDep, Response), strict=True)
         if name not in signature.parameters
     ]
     return signature.replace(parameters=parameters)

@@ -200,8 +200,9 @@ def _struct(response_model: Any) -> type[ResponseSchema] | None:
 
 def _with_etag(request: Request, response: Response) -> Response:
     """The resource with its `ETag`, or 304 for whoever has it already."""
-    if b"etag" in (name for name, _ in response.raw_headers):
-        return response  # a replay, or 304
+    has_tag = any(name == b"etag" for name, _ in response.raw_headers)
+    if has_tag or response.status_code >= HTTPStatus.MULTIPLE_CHOICES:
+        return response  # a replay, 304, or a refusal
     etag = etag_of(bytes(response.body))
     known = request.headers.get("if-none-match") if request.method == "GET" else None
     if known is not None and len(known) > MAX_TAGS_LENGTH:
