@@ -1,12 +1,10 @@
 """Idempotency-Key: what is sent twice is done once, and answered alike."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Annotated, Any
 
 import pytest
-import pytest_asyncio
 import sqlalchemy as sa
 from fastapi import Depends, Request, Response
 from httpx import AsyncClient
@@ -14,7 +12,6 @@ from httpx import Response as Answer
 from pydantic import BaseModel
 from support import Clients, execute
 
-from bedplate.config import Settings
 from bedplate.core.clock import utc_now
 from bedplate.core.errors import ServiceUnavailable
 from bedplate.core.permissions import Caller
@@ -36,7 +33,6 @@ from bedplate.modules.users.models import User
 from bedplate.outcomes import IdempotencyKey
 from bedplate.routing import Router
 from bedplate.testing.answers import assert_refused
-from bedplate.testing.plugin import MakeUser, running
 
 KEY = {"Idempotency-Key": "a-key"}
 POST = {"title": "Tïtle", "content": "C"}
@@ -55,7 +51,6 @@ both_stacks = pytest.mark.parametrize(
 
 planted = Router(prefix="/planted")
 calls: list[str] = []
-gate = asyncio.Event()
 Moderator = Annotated[Caller, require_permission(WRITE_ANY)]
 
 
@@ -89,10 +84,19 @@ async def make_response(session: SessionDep, caller: CurrentUser) -> Response:
     return Response("<b>ü", 201, {"X-Own": "1"}, media_type="text/html")
 
 
+class Gate:
+    """Where a request waits until a test lets it go on."""
+
+    def __init__(self) -> None:
+        self.reached = asyncio.Event()
+        self.opened = asyncio.Event()
+
+
 @planted.post("/slow", status_code=201)
-async def wait(session: SessionDep, caller: CurrentUser) -> Made:
+async def wait(request: Request, session: SessionDep, caller: CurrentUser) -> Made:
     calls.append("slow")
-    await gate.wait()
+    request.app.state.gate.reached.set()
+    await request.app.state.gate.opened.wait()
     await write(session, caller)
     return Made(number=1, path="")
 
@@ -123,14 +127,15 @@ def modules() -> Any:
     return (*BUILT_IN, Module(name="planted", router=planted))
 
 
-@pytest_asyncio.fixture(autouse=True)
-async def closed_gate() -> AsyncIterator[None]:
-    """A gate of this test's own event loop, and no calls yet."""
-    global gate
-    gate = asyncio.Event()
+@pytest.fixture(autouse=True)
+def no_calls_yet() -> None:
     calls.clear()
-    yield
-    gate.set()
+
+
+@pytest.fixture
+def gate(app: Application) -> Gate:
+    app.state.gate = Gate()
+    return app.state.gate
 
 
 async def count_rows(app: Application, *models: Any) -> list[int]:
@@ -335,17 +340,16 @@ async def test_of_many_at_once_with_one_key_one_is_done(
 
 
 async def test_while_the_first_is_under_way_a_repeat_is_told_so_and_others_go_on(
-    app: Application, as_user: AsyncClient
+    app: Application, as_user: AsyncClient, gate: Gate
 ) -> None:
     slow = asyncio.create_task(as_user.post("/planted/slow", headers=KEY))
-    while not calls:
-        await asyncio.sleep(0.01)
+    await gate.reached.wait()
 
     repeat = await as_user.post("/planted/slow", headers=KEY)
     assert_refused(repeat, 409, "IDEMPOTENCY_IN_PROGRESS")
     other = await as_user.post("/posts", json=POST, headers=KEY)
     assert other.status_code == 201
-    gate.set()
+    gate.opened.set()
     first = await slow
     assert first.status_code == 201
     assert_replayed(await as_user.post("/planted/slow", headers=KEY), first)
@@ -353,14 +357,13 @@ async def test_while_the_first_is_under_way_a_repeat_is_told_so_and_others_go_on
 
 
 async def test_who_goes_away_leaves_the_key_to_the_repeat(
-    app: Application, as_user: AsyncClient
+    app: Application, as_user: AsyncClient, gate: Gate
 ) -> None:
     slow = asyncio.create_task(as_user.post("/planted/slow", headers=KEY))
-    while not calls:
-        await asyncio.sleep(0.01)
+    await gate.reached.wait()
     slow.cancel()
     await asyncio.wait([slow])
-    gate.set()
+    gate.opened.set()
 
     repeat = await as_user.post("/planted/slow", headers=KEY)
     assert (repeat.status_code, REPLAYED in repeat.headers) == (201, False)

@@ -40,7 +40,7 @@ TITLES = ["Tie", "tie", "100% sure", "snake_case", "back\\slash", "ÜBER"]
 async def posts(app: Application, user: User, other: User) -> dict[str, dict[str, Any]]:
     """Thirteen posts of two authors, by their ids; half are drafts, and many tie."""
     now = utc_now()
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "author": ["author", "other"][number % 2],
             "title": TITLES[number % 6],

@@ -102,7 +102,7 @@ WRONG = {
     ],
     "content": [*NO_STRINGS, *UNSTORABLE, MARK * 25_001],
 }
-WRONG_PUBLISH = [None, 1, "true", "yes", [], 0.0]
+WRONG_PUBLISH: list[Any] = [None, 1, "true", "yes", [], 0.0]
 
 
 @pytest.mark.parametrize("method", ["POST", "PATCH"])
