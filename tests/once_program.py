@@ -17,7 +17,7 @@ class HoldBack:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def hold_back(message: Message) -> None:
             if b"x-hold-back" in dict(scope.get("headers", ())):
-                Path("committed").touch()
+                await asyncio.to_thread(Path("committed").touch)
                 await asyncio.sleep(600)
             await send(message)
 

@@ -134,8 +134,8 @@ def no_calls_yet() -> None:
 
 @pytest.fixture
 def gate(app: Application) -> Gate:
-    app.state.gate = Gate()
-    return app.state.gate
+    made = app.state.gate = Gate()
+    return made
 
 
 async def count_rows(app: Application, *models: Any) -> list[int]:
