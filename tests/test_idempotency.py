@@ -84,6 +84,25 @@ async def make_response(session: SessionDep, caller: CurrentUser) -> Response:
     return Response("<b>ü", 201, {"X-Own": "1"}, media_type="text/html")
 
 
+async def author_of(caller: CurrentUser) -> Caller:
+    return caller
+
+
+@planted.post("/deeper", status_code=201)
+async def make_deeper(
+    session: SessionDep, author: Annotated[Caller, Depends(author_of)]
+) -> Made:
+    """Whose caller is a dependency's own affair."""
+    await write(session, author)
+    return Made(number=2, path="")
+
+
+@planted.post("/open", status_code=201)
+async def make_without_caller() -> Made:
+    calls.append("open")
+    return Made(number=len(calls), path="")
+
+
 class Gate:
     """Where a request waits until a test lets it go on."""
 
@@ -314,7 +333,15 @@ async def test_only_what_creates_has_keys(
         if any(p["name"] == "Idempotency-Key" for p in operation.get("parameters", ()))
     }
     ours = {f"post /api/v1/{path}" for path in ("users", "posts")}
-    made = ("made", "moderated", "own-response", "slow", "limited", "fails-once")
+    made = [
+        "made",
+        "moderated",
+        "own-response",
+        "deeper",
+        "slow",
+        "limited",
+        "fails-once",
+    ]
     assert declared == ours | {f"post /api/v1/planted/{path}" for path in made}
 
 
@@ -431,8 +458,15 @@ async def test_endpoints_of_one_s_own_get_it_as_well(
     repeat = await clients["admin"].post("/planted/moderated", headers=KEY)
     assert_replayed(repeat, moderated)
 
+    deeper = await user.post("/planted/deeper", headers=KEY)
+    assert_replayed(await user.post("/planted/deeper", headers=KEY), deeper)
+
+    for number in (1, 2):
+        without = await user.post("/planted/open", headers=KEY)
+        assert without.json()["number"] == number
+
     own = await user.post("/planted/own-response", headers=KEY)
     assert (own.status_code, own.text, own.headers["x-own"]) == (201, "<b>ü", "1")
     assert own.headers["content-type"].startswith("text/html")
     assert_replayed(await user.post("/planted/own-response", headers=KEY), own)
-    assert await count_rows(app, Post) == [4]
+    assert await count_rows(app, Post) == [5]

@@ -24,7 +24,7 @@ from bedplate.core.errors import (
 )
 from bedplate.core.permissions import Caller
 from bedplate.database import Session
-from bedplate.dependencies import BearerCaller, SessionDep, runtime_of
+from bedplate.dependencies import SessionDep, runtime_of
 from bedplate.middleware.errors import render
 from bedplate.outcomes import Attempt, Outcome
 
@@ -38,11 +38,8 @@ Respond = Callable[[Request, Any, Response | None], Response]
 
 
 def once(endpoint: Callable[..., Any], respond: Respond) -> Callable[..., Any]:
-    """The endpoint, done once for each key, if it knows a caller; else as it is."""
+    """The endpoint, done once for each key of a caller, however it comes by one."""
     signature = inspect.signature(endpoint, eval_str=True)
-    caller_name = _caller_name(signature)
-    if caller_name is None:
-        return endpoint
     names = _names(signature)
     added = set(names) - signature.parameters.keys()
 
@@ -50,7 +47,7 @@ def once(endpoint: Callable[..., Any], respond: Respond) -> Callable[..., Any]:
     async def run(**values: Any) -> Any:
         request, session, draft = (values[name] for name in names)
         own = {name: value for name, value in values.items() if name not in added}
-        attempt = await _attempt(request, values[caller_name])
+        attempt = await _attempt(request)
         if attempt is None:
             return await endpoint(**own)
         if kept := await attempt.begin(session):
@@ -63,14 +60,6 @@ def once(endpoint: Callable[..., Any], respond: Respond) -> Callable[..., Any]:
     signature = _with_parameters(signature, names)
     run.__signature__ = signature  # type: ignore[attr-defined]  # FastAPI reads it
     return run
-
-
-def _caller_name(signature: inspect.Signature) -> str | None:
-    for name, parameter in signature.parameters.items():
-        for metadata in getattr(parameter.annotation, "__metadata__", ()):
-            if isinstance(getattr(metadata, "dependency", None), BearerCaller):
-                return name
-    return None
 
 
 class _Names(NamedTuple):
@@ -107,7 +96,7 @@ def _with_parameters(signature: inspect.Signature, names: _Names) -> inspect.Sig
     return signature.replace(parameters=parameters)
 
 
-async def _attempt(request: Request, caller: Caller | None) -> Attempt | None:
+async def _attempt(request: Request) -> Attempt | None:
     """None without a key, and for a stranger, who would share it with everybody.
 
     Raises:
@@ -119,6 +108,7 @@ async def _attempt(request: Request, caller: Caller | None) -> Attempt | None:
     if not _VALID_KEY.fullmatch(key):
         told = "A key is 1 to 255 visible ASCII characters"
         raise ValidationFailed(details=[Detail(f"header.{HEADER}", told)])
+    caller: Caller | None = request.scope.get("caller")
     if caller is None:
         return None
     sent = request.url.query.encode() + b"\0" + await request.body()
@@ -142,14 +132,13 @@ async def keep_refusal(
 
     Nothing is kept of what may pass (401, 429) or is ours to mend (500 and above).
     """
-    caller: Caller | None = request.scope.get("caller")
     route = request.scope.get("route")
-    if caller is None or not getattr(route, "is_idempotent", False):
+    if "caller" not in request.scope or not getattr(route, "is_idempotent", False):
         return refusal
     if not _is_outcome(error, refusal):
         return refusal
     try:
-        return await _settle(request.scope["request"], caller, refusal)
+        return await _settle(request.scope["request"], refusal)
     except APIError as other:
         return render(other)
 
@@ -161,8 +150,8 @@ def _is_outcome(error: Exception, refusal: Response) -> bool:
     return status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _PASSING
 
 
-async def _settle(request: Request, caller: Caller, refusal: Response) -> Response:
-    attempt = await _attempt(request, caller)
+async def _settle(request: Request, refusal: Response) -> Response:
+    attempt = await _attempt(request)
     if attempt is None:
         return refusal
     async with runtime_of(request).database.unit_of_work() as session:

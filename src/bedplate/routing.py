@@ -129,11 +129,10 @@ class Route(APIRoute):
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         creates = options.get("status_code") == HTTPStatus.CREATED
-        done_once = endpoint
-        if creates and inspect.iscoroutinefunction(endpoint):
-            done_once = once(endpoint, self.respond)
-        self.is_idempotent = done_once is not endpoint
-        super().__init__(path, done_once, **options)
+        self.is_idempotent = creates and inspect.iscoroutinefunction(endpoint)
+        if self.is_idempotent:
+            endpoint = once(endpoint, self.respond)
+        super().__init__(path, endpoint, **options)
 
     @cached_property
     def struct(self) -> type[ResponseSchema] | None:
