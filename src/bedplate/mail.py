@@ -160,7 +160,7 @@ class SmtpMailer:
         self._used_at = 0.0
 
     async def send(self, mail: Mail) -> None:
-        message = mail.as_message()
+        message = await asyncio.to_thread(mail.as_message)  # takes a millisecond
         async with self._lock:
             try:
                 await self._ensure_connected()
