@@ -127,6 +127,9 @@ class Worker:
             "run_migrations": False,
             "serializer": DBOSPortableJSONSerializer(),  # the default is pickle
             "sys_db_pool_size": 10,
+            # For messages between workflows, which jobs don't send: it wakes up a
+            # hundred times a second, and a pooler doesn't let it through.
+            "use_listen_notify": False,
             "log_level": "WARNING",
         }
         if self.runtime.database.is_sqlite:

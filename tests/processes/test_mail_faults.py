@@ -214,8 +214,13 @@ def test_a_rollback_takes_its_mail_along(
         for address in sorted(kept | undone):
             with suppress(ZeroDivisionError):
                 async with runtime.database.unit_of_work() as session:
-                    welcome = {"template": "welcome", "context": {"name": address}}
-                    await enqueue(session, send_email, to=address, **welcome)
+                    await enqueue(
+                        session,
+                        send_email,
+                        template="welcome",
+                        to=address,
+                        context={"name": address},
+                    )
                     if address in undone:
                         raise ZeroDivisionError
         await runtime.close()

@@ -31,17 +31,19 @@ def render(
     *,
     to: str,
     message_id: str,
-    language: str = DEFAULT_LANGUAGE,
+    language: str | None = None,
     **context: Any,
 ) -> Mail:
     """A mail in a language, or in English where the template isn't translated.
 
-    `message_id` is the job's id: the header is made of it, the same each time.
+    Without one it is in the settings' language. `message_id` is the job's id: the
+    header is made of it, the same each time.
 
     Raises:
         jinja2.TemplateNotFound: there is no such template.
         jinja2.UndefinedError: the context lacks what the template asks for.
     """
+    language = language or settings.mail_language
     product, sender = parseaddr(settings.mail_from)
     values = {
         "product": product or "Bedplate",
@@ -68,7 +70,7 @@ def _split(rendered: str) -> tuple[str, str]:
 
 
 def _find(overrides: Path | None, language: str, name: str) -> Template:
-    folders = dict.fromkeys((language, DEFAULT_LANGUAGE))
+    folders = (language, language.partition("-")[0], DEFAULT_LANGUAGE)  # de-AT, de, en
     environment = _environment(overrides)
     return environment.select_template([f"{folder}/{name}" for folder in folders])
 
