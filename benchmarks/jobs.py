@@ -164,7 +164,6 @@ def measure_readers(place: Place, mails: int) -> None:
             place.folder,
             database_url=place.url,
             mail_url=inbox.url,
-            worker_concurrency=os.environ.get("CONC", "20"),
             embedded_worker=True,
         ) as server,
     ):

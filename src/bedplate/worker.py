@@ -37,7 +37,7 @@ logger = structlog.get_logger()
 
 BEAT: Final = timedelta(seconds=2)
 DEAD_AFTER: Final = timedelta(seconds=8)
-POLL_SECONDS: Final = float(os.environ.get("POLL", "0.5"))
+POLL_SECONDS: Final = 0.7  # 3 ms of work each time, for each queue
 # The same for every release: a rolling deploy must not strand queued jobs.
 _ENGINE_VERSION: Final = "1"
 _UNKNOWN_ATTEMPTS: Final = 20
