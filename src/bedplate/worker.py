@@ -80,9 +80,6 @@ class Worker:
         return self
 
     async def _start(self) -> None:
-        import sys
-
-        sys.setswitchinterval(float(os.environ.get("SWI", "0.005")))
         await self._beat()
         self._launch()
         await asyncio.to_thread(self._apply_schedules)
