@@ -159,10 +159,16 @@ async def test_the_console_shows_the_text_and_development_keeps_the_mail(
     assert len(read_mails(folder)) == 1
 
 
-def test_production_keeps_no_mail_of_the_console() -> None:
+async def test_production_neither_keeps_nor_prints_the_text_of_the_console(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     settings = make_settings(environment="production", secret_key="k" * 32)
+    await make_mailer(settings).send(make_mail())
 
     assert outbox_folder(settings) is None
+    printed = capsys.readouterr().out
+    assert "Subject: Welcome" in printed
+    assert "Hello" not in printed
 
 
 async def test_smtp_keeps_one_connection_and_replaces_one_that_was_dropped() -> None:
