@@ -255,7 +255,7 @@ async def test_a_server_that_is_who_it_says_is_signed_in_to_over_tls(
     context.load_cert_chain(certificate)
     contexts: dict[str, Any] = {mode: context}
     with smtp_server(**contexts) as inbox:
-        url = f"smtp://me:secret@127.0.0.1:{inbox.port}?tls={mode}"
+        url = inbox.url.replace("//", "//me:secret@") + f"?tls={mode}"
         with pytest.raises((aiosmtplib.SMTPException, ssl.SSLError)):
             await make_mailer(make_settings(mail_url=url)).send(make_mail())
         assert inbox.users == set()
