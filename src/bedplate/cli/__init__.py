@@ -27,6 +27,7 @@ app = typer.Typer(
 def register_commands() -> None:
     """Put every command in its place, once."""
     from bedplate.cli import (
+        check,
         inspect,
         jobs,
         keys,
@@ -37,7 +38,7 @@ def register_commands() -> None:
         worker,
     )
 
-    for commands in (serve, worker, migrate, outbox, inspect):
+    for commands in (serve, worker, migrate, outbox, inspect, check):
         commands.register(app)
     app.add_typer(users.app, name="users")
     app.add_typer(jobs.app, name="jobs")
