@@ -15,10 +15,11 @@ from bedplate.check.document import (
     schemas_of,
     successes,
 )
+from bedplate.check.facts import bases_of
 from bedplate.check.findings import Finding, Rule, Topic
 from bedplate.check.project import Project
 from bedplate.check.rules import all_rules
-from bedplate.check.rules.routes import PUBLIC_PATH
+from bedplate.check.rules.routes import PUBLIC_PATH, returns_anything
 from bedplate.check.rules.schemas import fields_of
 
 _PAGE_SIZES = {"count", "first", "limit", "page_size", "per_page", "size", "take"}
@@ -39,6 +40,8 @@ UNPAGED_LIST = Rule(
 class Place(NamedTuple):
     path: str
     line: int
+    says_answer: bool = False
+    """Whether the function that stands there says what it returns."""
 
 
 def find_in_document(project: Project, application: Application) -> Iterator[Finding]:
@@ -81,7 +84,8 @@ def _endpoint(project: Project, application: Application, name: str) -> Place | 
     for function in source.functions:
         decorators = [d.lineno for d in function.node.decorator_list]
         if first in (function.node.lineno, *decorators):
-            return Place(source.path, function.node.lineno)
+            says_answer = not returns_anything(source, function)
+            return Place(source.path, function.node.lineno, says_answer)
     return Place(source.path, first)
 
 
@@ -103,7 +107,9 @@ def _answers(
         for schema in schemas_of(response):
             answer = resolved(document, schema)
             if _says_nothing(answer):
-                yield _finding("no-response-model", place, f"`{name}` answers anything")
+                if not place.says_answer:  # as `-> Response` does, which has no schema
+                    what = f"`{name}` answers with anything"
+                    yield _finding("no-response-model", place, what)
             elif not name.startswith("GET "):
                 continue
             elif answer.get("type") == "array":
@@ -115,8 +121,8 @@ def _answers(
 def _says_nothing(schema: Json) -> bool:
     if schema.keys() <= {"title"}:
         return True
-    takes_anything = schema.get("additionalProperties") is True
-    return schema.get("type") == "object" and takes_anything
+    is_free = schema.get("additionalProperties") is True
+    return is_free and schema.get("type") == "object"
 
 
 def _is_paged(operation: Json) -> bool:
@@ -158,15 +164,26 @@ def _number_has_limit(given: Input) -> bool:
 
 
 def _is_of_oauth(document: Document, given: Input) -> bool:
-    schema = document.get("components", {}).get("schemas", {}).get(given.owner, {})
-    return schema.get("properties", {}).keys() >= _OAUTH_FORM
+    schema: Json = (
+        document.get("components", {}).get("schemas", {}).get(given.owner, {})
+    )
+    fields: Json = schema.get("properties", {})
+    return fields.keys() >= _OAUTH_FORM
 
 
 def _field(project: Project, given: Input) -> Place | None:
     """Where a schema's field is declared, or the schema; None if it's a library's."""
-    for source in project.code:
-        for node in source.classes:
-            if node.name == given.owner:
-                lines = {name: field.lineno for name, field in fields_of(node)}
-                return Place(source.path, lines.get(given.field, node.lineno))
-    return None
+    classes = {
+        node.name: (source, node) for source in project.code for node in source.classes
+    }
+    pending = [given.owner]
+    place = None
+    while pending:
+        source, node = classes.get(pending.pop(0) or "", (None, None))
+        if source is not None and node is not None:
+            place = place or Place(source.path, node.lineno)
+            for name, field in fields_of(node):
+                if name == given.field:
+                    return Place(source.path, field.lineno)
+            pending += bases_of(source, node)
+    return place

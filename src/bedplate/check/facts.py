@@ -64,11 +64,11 @@ class Facts:
     def __init__(
         self,
         sources: Sequence[Source],
-        told_by_document: AbstractSet[str] = frozenset(),
+        told_elsewhere: AbstractSet[str] = frozenset(),
     ) -> None:
         self.sources = sources
-        self.told_by_document = told_by_document
-        """The rules that an OpenAPI document was asked for, which knows better."""
+        self.told_elsewhere = told_elsewhere
+        """The rules that a document or a contract of the project knows better."""
 
     @cached_property
     def models(self) -> dict[str, Model]:

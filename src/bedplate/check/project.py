@@ -33,9 +33,15 @@ class CheckSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     app: str | None = None
+    """The application, as `package.module:app`."""
     exclude: list[str] = Field(default=[])
+    """Folders, files and patterns that aren't read."""
     ignore: list[str] = Field(default=[])
+    """Rules that are left out."""
     public: list[str] = Field(default=[])
+    """Operations that are meant for strangers: `POST /signup`."""
+    without: list[str] = Field(default=[])
+    """Tools that aren't run."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +119,7 @@ class Source:
 
     @cached_property
     def imports(self) -> dict[str, str]:
-        """What each imported name stands for: `Session` for `sqlalchemy.orm.Session`."""
+        """What an imported name stands for: `Session` for `sqlalchemy.orm.Session`."""
         found = {}
         for node in self.nodes:
             if isinstance(node, ast.Import):

@@ -1,6 +1,6 @@
 """One run: every rule over a project, sorted, without what was asked to be left out."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,11 +16,11 @@ TOLD_BY_DOCUMENT = {"bare-list", "no-response-model", "unbounded-input"}
 
 
 def check_project(
-    root: Path, app: str | None = None, tools: Sequence[str] | None = None
+    root: Path, app: str | None = None, without: Collection[str] = ()
 ) -> Report:
     """Everything that is wrong with the project in a folder.
 
-    `tools` limits which of the outside tools are run; None means all.
+    `without` names tools that aren't run, beside those that its settings name.
 
     Raises:
         CheckError: there is no such folder, or its settings are wrong.
@@ -32,7 +32,8 @@ def check_project(
     findings += find_by_syntax(project.sources, _facts(project, application))
     if application is not None:
         findings += find_in_document(project, application)
-    ran = [*_run_tools(project, tools, findings, notices)]
+    left_out = {*without, *project.settings.without}
+    ran = [*_run_tools(project, left_out, findings, notices)]
     notices += [Notice(f"not read: {reason}") for reason in project.unreadable]
     kept = [*_without_doubles(_wanted(project, findings))]
     return Report(kept, notices, files=len(project.sources), tools=ran)
@@ -64,12 +65,12 @@ def _facts(project: Project, application: Application | None) -> Facts:
 
 def _run_tools(
     project: Project,
-    names: Sequence[str] | None,
+    left_out: Collection[str],
     findings: list[Finding],
     notices: list[Notice],
 ) -> Iterator[str]:
     for tool in TOOLS:
-        if names is not None and tool.name not in names:
+        if tool.name in left_out:
             continue
         if not is_installed(tool):
             what = f"{tool.name} isn't installed, its rules were left out"

@@ -96,11 +96,14 @@ def run_ruff(project: Project) -> Iterator[Found]:
         return
     for found in json.loads(done.stdout):
         code, path = found["code"], project.relative(found["filename"])
-        if path is not None and not code.startswith("invalid"):
+        line = found["location"]["row"]
+        if path is None or code.startswith("invalid"):
+            continue
+        if code != "S105" or not _is_a_name(project.by_path[path], line):
             yield Finding(
                 _ruff_rule(code, found["url"]),
                 path,
-                found["location"]["row"],
+                line,
                 found["message"],
             )
 
@@ -254,22 +257,26 @@ def run_detect_secrets(project: Project) -> Iterator[Found]:
 
 
 def _is_likely(source: Source | None, secret: Any) -> bool:
-    """Whether a guess is worth telling: not in tests and documents, and no plain words.
-
-    `PASSWORD_CHANGED = "password_changed"` is a name for something, and no password.
-    """
+    """Whether a guess is worth telling: a text in the code, not in a comment."""
     if source is None or source.kind != "code":
         return False
     if _JUSTIFIED.search(source.line(secret.line_number)):
         return False
-    value = secret.secret_value
     is_written = any(
         isinstance(node, ast.Constant)
-        and node.value == value
+        and node.value == secret.secret_value
         and node.lineno == secret.line_number
         for node in source.nodes
     )
-    return is_written and not re.fullmatch(r"[A-Za-z]+([ _.:/-][A-Za-z]*)+", value)
+    return is_written and not _is_a_name(source, secret.line_number)
+
+
+def _is_a_name(source: Source, line: int) -> bool:
+    """Whether a text is the name that it is given to: `RESET_TOKEN = "reset-token"`."""
+    text = source.line(line).partition("#")[0]
+    name, _, value = text.partition("=")
+    name, value = (re.sub(r"[^a-z0-9]", "", part.lower()) for part in (name, value))
+    return name == value
 
 
 class Tool(NamedTuple):

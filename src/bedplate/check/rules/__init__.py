@@ -67,7 +67,7 @@ def find_by_syntax(sources: Sequence[Source], facts: Facts) -> Iterator[Finding]
     """Every place where a rule over syntax trees is broken."""
     for source in sources:
         for known in all_rules().values():
-            if source.kind in known.kinds:
+            if source.kind in known.kinds and known.rule.id not in facts.told_elsewhere:
                 for place in known.find(source, facts):
                     line = getattr(place.node, "lineno", 1)
                     yield Finding(known.rule, source.path, line, place.message)

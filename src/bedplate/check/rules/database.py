@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from bedplate.check.facts import Facts, assigned, is_true, keyword, last_part
 from bedplate.check.findings import Topic
-from bedplate.check.project import Source, own_nodes
+from bedplate.check.project import Source
 from bedplate.check.rules import Place, rule
 
 ENGINES = {"create_async_engine", "create_engine"}
@@ -19,12 +19,12 @@ ENGINES = {"create_async_engine", "create_engine"}
     mend="Make the engine in a function that takes the settings, called at start-up.",
 )
 def engine_at_import(source: Source, facts: Facts) -> Iterator[Place]:
-    for node in source.tree.body:
-        for call in own_nodes(node):
-            if isinstance(call, ast.Call):
-                name = last_part(source.name(call.func))
-                if name in ENGINES:
-                    yield Place(call, f"`{name}` is called when the module is imported")
+    later = {node for function in source.functions for node in function.nodes}
+    for call in source.nodes:
+        if isinstance(call, ast.Call) and call not in later:
+            name = last_part(source.name(call.func))
+            if name in ENGINES:
+                yield Place(call, f"`{name}` is called when the module is imported")
 
 
 @rule(

@@ -54,7 +54,8 @@ def _is_free(source: Source, annotation: ast.expr | None) -> bool:
             inner = annotation.slice
             first = inner.elts[0] if isinstance(inner, ast.Tuple) else inner
             return not depends and _is_free(source, first)
-        annotation = annotation.value
+        holds_anything = source.names_in(annotation.slice) & {"object", "typing.Any"}
+        return bool(holds_anything) and source.name(annotation.value) in _FREE
     return source.name(annotation) in _FREE
 
 
@@ -88,12 +89,7 @@ def _is_limited(node: ast.ClassDef) -> bool:
     return limited or "get_permissions" in methods
 
 
-def _routes(
-    source: Source, facts: Facts, rule_name: str
-) -> Iterator[tuple[Function, ast.Call]]:
-    """The endpoints, when their source is all that tells of them."""
-    if rule_name in facts.told_by_document:
-        return
+def _routes(source: Source) -> Iterator[tuple[Function, ast.Call]]:
     for function in source.functions:
         decorator = route_decorator(function)
         if decorator is not None:
@@ -108,7 +104,7 @@ def _routes(
     'it is meant: `public = ["POST /signup"]`.',
 )
 def open_to_strangers(source: Source, facts: Facts) -> Iterator[Place]:
-    for function, decorator in _routes(source, facts, "open-to-strangers"):
+    for function, decorator in _routes(source):
         asked = [parameter.annotation for parameter, _ in function.parameters]
         asked += [default for _, default in function.parameters]
         asked += [keyword(decorator, "dependencies"), _router_of(source, decorator)]
@@ -136,13 +132,17 @@ def _router_of(source: Source, decorator: ast.Call) -> ast.expr | None:
     mend="Declare `response_model=…`, or the type that the function returns.",
 )
 def no_response_model(source: Source, facts: Facts) -> Iterator[Place]:
-    for function, decorator in _routes(source, facts, "no-response-model"):
-        says_nothing = function.node.returns is None or _is_free(
-            source, function.node.returns
-        )
+    for function, decorator in _routes(source):
+        says_nothing = returns_anything(source, function)
         empty = "204" in ast.unparse(keyword(decorator, "status_code") or decorator)
         if says_nothing and keyword(decorator, "response_model") is None and not empty:
             yield Place(function.node, f"`{function.node.name}` answers with anything")
+
+
+def returns_anything(source: Source, function: Function) -> bool:
+    """Whether the type that a function returns, if any, says nothing."""
+    returned = function.node.returns
+    return returned is None or _is_free(source, returned)
 
 
 @rule(
@@ -152,7 +152,7 @@ def no_response_model(source: Source, facts: Facts) -> Iterator[Place]:
     mend="Set a limit: `max_length`, `le`, or a type such as `UUID` or `Literal`.",
 )
 def unbounded_input(source: Source, facts: Facts) -> Iterator[Place]:
-    for function, _ in _routes(source, facts, "unbounded-input"):
+    for function, _ in _routes(source):
         for parameter, default in function.parameters:
             if source.name(parameter.annotation) in ("str", "int") and (
                 default is None or isinstance(default, ast.Constant)
@@ -169,7 +169,7 @@ def unbounded_input(source: Source, facts: Facts) -> Iterator[Place]:
     mend="Answer with an object: `items`, `total`, and what tells the next page.",
 )
 def bare_list(source: Source, facts: Facts) -> Iterator[Place]:
-    for function, decorator in _routes(source, facts, "bare-list"):
+    for function, decorator in _routes(source):
         answer = keyword(decorator, "response_model") or function.node.returns
         if isinstance(answer, ast.Subscript) and source.name(answer.value) in (
             "list",

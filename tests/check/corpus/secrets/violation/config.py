@@ -1,0 +1,12 @@
+SECRET_KEY = "d8Fh2kPq0LmZx7Vb"  # finds: S105
+API_KEY = "d8Fh2kPq0LmZx7Vb1nRt"  # finds: secret
+DATABASE_URL = "postgresql://shop:h4rdtoguess@db.example.com/shop"  # finds: secret
+password = "h4rdtoguess"  # finds: S105
+AWS = "AKIAQYLPMN5HHHFPZAM2"  # finds: secret
+
+
+def connect(user: str, password: str = "h4rdtoguess") -> str:  # finds: S107
+    return user + password
+
+
+connect("shop", password="h4rdtoguess")  # finds: S106
