@@ -86,8 +86,7 @@ class Facts:
             node.attr
             for source in self.sources
             for call in source.nodes
-            if isinstance(call, ast.Call)
-            and last_part(source.name(call.func)) in EAGER_OPTIONS
+            if isinstance(call, ast.Call) and _called(source, call) in EAGER_OPTIONS
             for argument in call.args
             for node in ast.walk(argument)
             if isinstance(node, ast.Attribute)
@@ -129,6 +128,32 @@ class Facts:
             if (inside := source.names_in(value)) & (kinds | SESSION_FACTORIES)
             and isinstance(value, ast.Subscript | ast.Call)
         ]
+
+    def depends_on(self, source: Source, nodes: Sequence[ast.AST | None]) -> set[str]:
+        """The names in expressions, and in the aliases and dependencies they name."""
+        pending = [last_part(name) for node in nodes for name in source.names_in(node)]
+        found: set[str] = set()
+        while pending:
+            name = pending.pop()
+            if name not in found:
+                found.add(name)
+                pending += self._dependencies.get(name, ())
+        return found
+
+    @cached_property
+    def _dependencies(self) -> dict[str, set[str]]:
+        """What `X = Annotated[…, Depends(…)]` and what functions ask for, by name."""
+        found: dict[str, set[str]] = defaultdict(set)
+        for source in self.sources:
+            for name, value in assigned(source.tree.body):
+                if isinstance(value, ast.Subscript):
+                    found[name] |= {*map(last_part, source.names_in(value))}
+            for function in source.functions:
+                for parameter, default in function.parameters:
+                    names = source.names_in(parameter.annotation)
+                    names |= source.names_in(default)
+                    found[function.node.name] |= {*map(last_part, names)}
+        return found
 
     @cached_property
     def hashers(self) -> set[str]:
@@ -264,6 +289,13 @@ def keyword(call: ast.AST | None, name: str) -> ast.expr | None:
 
 def is_true(node: ast.expr | None) -> bool:
     return isinstance(node, ast.Constant) and node.value is True
+
+
+def _called(source: Source, call: ast.Call) -> str:
+    """The last name of what is called, in `a(…).b(…)` too."""
+    if isinstance(call.func, ast.Attribute):
+        return call.func.attr
+    return last_part(source.name(call.func))
 
 
 def last_part(name: str) -> str:

@@ -102,15 +102,14 @@ def _wanted(project: Project, findings: list[Finding]) -> Iterator[Finding]:
 
 
 def _without_doubles(findings: Iterator[Finding]) -> Iterator[Finding]:
-    """Each place once a rule; and a secret that ruff knows by name isn't told again."""
-    seen: set[tuple[str, str, int]] = set()
+    """Each once; and a secret that is known by its name isn't told again."""
+    seen: set[tuple[str, str, int, str]] = set()
     named: set[tuple[str, int]] = set()
     for finding in findings:
         place = (finding.path, finding.line)
         if finding.rule.topic is Topic.SECRETS and finding.rule is not SECRET:
             named.add(place)
-        if (finding.rule.id, *place) not in seen and not (
-            finding.rule is SECRET and place in named
-        ):
-            seen.add((finding.rule.id, *place))
+        told = (finding.rule.id, *place, finding.message)
+        if told not in seen and not (finding.rule is SECRET and place in named):
+            seen.add(told)
             yield finding

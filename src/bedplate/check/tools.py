@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from bedplate.check.findings import Finding, Notice, Rule, Topic
@@ -124,8 +125,7 @@ def run_mypy(project: Project) -> Iterator[Found]:
         return
     arguments = ["mypy", "--output=json", "--no-error-summary"]
     if not _has_mypy_settings(project):
-        cache = f"--cache-dir={os.devnull}"
-        arguments += ["--ignore-missing-imports", "--explicit-package-bases", cache]
+        arguments.append(f"--config-file={Path(__file__).with_name('mypy.ini')}")
     if "files" not in project.pyproject.get("tool", {}).get("mypy", {}):
         arguments += ["--", *paths_of(code)]
     done = _run(project, *arguments)
@@ -262,18 +262,36 @@ def _is_likely(source: Source | None, secret: Any) -> bool:
         return False
     if _JUSTIFIED.search(source.line(secret.line_number)):
         return False
-    is_written = any(
-        isinstance(node, ast.Constant)
-        and node.value == secret.secret_value
-        and node.lineno == secret.line_number
+    is_given = any(
+        isinstance(value, ast.Constant)
+        and value.value == secret.secret_value
+        and value.lineno == secret.line_number
         for node in source.nodes
+        for value in _given(node)
     )
-    return is_written and not _is_a_name(source, secret.line_number)
+    return is_given and not _is_a_name(source, secret.line_number)
+
+
+def _given(node: ast.AST) -> list[ast.expr]:
+    """The values that a name, a key or a parameter is given."""
+    match node:
+        case ast.Assign() | ast.keyword():
+            return [node.value]
+        case ast.AnnAssign() if node.value is not None:
+            return [node.value]
+        case ast.Dict():
+            return node.values
+    return []
 
 
 def _is_a_name(source: Source, line: int) -> bool:
-    """Whether a text is the name that it is given to: `RESET_TOKEN = "reset-token"`."""
+    """Whether a text is the name that it is given to: `RESET_TOKEN = "reset-token"`.
+
+    Nor is OAuth's `token_type = "bearer"` a secret.
+    """
     text = source.line(line).partition("#")[0]
+    if re.search(r"token_?(type|url)", text, re.IGNORECASE):
+        return True
     name, _, value = text.partition("=")
     name, value = (re.sub(r"[^a-z0-9]", "", part.lower()) for part in (name, value))
     return name == value

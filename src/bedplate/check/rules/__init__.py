@@ -38,6 +38,7 @@ _FILES = (
     "outdated",
     "routes",
     "schemas",
+    "secrets",
     "transactions",
 )
 

@@ -135,20 +135,25 @@ def two_error_shapes(source: Source, facts: Facts) -> Iterator[Place]:
 
 
 def _handled(source: Source) -> Iterator[str]:
-    """The errors with a handler: registered, or a function of a request and one."""
+    """The errors with a handler, a function of a request and one, not in FastAPI's shape.
+
+    `HTTPException` is among them however it is registered.
+    """
     for call in source.nodes:
         if (
             isinstance(call, ast.Call)
             and call.args
             and last_part(source.name(call.func)) in _REGISTERING
+            and last_part(source.name(call.args[0])) == "HTTPException"
         ):
-            yield last_part(source.name(call.args[0]))
+            yield "HTTPException"
     for function in source.functions:
         types = [
             {last_part(n) for n in source.names_in(parameter.annotation)}
             for parameter, _ in function.parameters
         ]
-        if len(types) > 1 and "Request" in types[0]:
+        has_shape = "'detail':" not in ast.unparse(function.node)
+        if has_shape and len(types) > 1 and "Request" in types[0]:
             yield from (
                 name for name in types[1] if name.endswith(("Error", "Exception"))
             )

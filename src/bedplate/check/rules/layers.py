@@ -155,6 +155,8 @@ def _imported(node: ast.AST) -> list[str]:
     if isinstance(node, ast.Import):
         return [alias.name for alias in node.names]
     if isinstance(node, ast.ImportFrom):
+        if {alias.name for alias in node.names} <= {"Depends"}:
+            return []  # a service that FastAPI makes is a service
         return [node.module] if node.module else [alias.name for alias in node.names]
     return []
 

@@ -16,9 +16,9 @@ _CALLER = re.compile(
 )
 # By custom, these are for people who aren't signed in yet, or for machines.
 PUBLIC_PATH = re.compile(
-    r"/(callback|docs|forgot\w*|health\w*|live\w*|login|logout|metrics|openapi.json|"
-    r"ping|ready\w*|refresh|register|reset\w*|sign-?in|sign-?up|signup|token|verify\w*)"
-    r"(/|$)"
+    r"/(callback|docs|forgot[\w-]*|health[\w-]*|live\w*|login|logout|metrics|ping|"
+    r"openapi.json|ready\w*|refresh|register|reset[\w-]*|sign-?in|sign-?up|token|"
+    r"verify[\w-]*)(/|$)"
 )
 _FREE = {"dict", "object", "typing.Any", "typing.Dict"}
 _ANY_USER = {"AllowAny", "IsAuthenticated", "IsAuthenticatedOrReadOnly"}
@@ -105,10 +105,13 @@ def _routes(source: Source) -> Iterator[tuple[Function, ast.Call]]:
 )
 def open_to_strangers(source: Source, facts: Facts) -> Iterator[Place]:
     for function, decorator in _routes(source):
-        asked = [parameter.annotation for parameter, _ in function.parameters]
-        asked += [default for _, default in function.parameters]
+        asked = [
+            part
+            for p, default in function.parameters
+            for part in (p.annotation, default)
+        ]
         asked += [keyword(decorator, "dependencies"), _router_of(source, decorator)]
-        names = {last_part(name) for part in asked for name in source.names_in(part)}
+        names = facts.depends_on(source, asked)
         path = ast.unparse(decorator.args[0]).strip("'") if decorator.args else ""
         if not any(map(_CALLER.search, names)) and not PUBLIC_PATH.search(path):
             yield Place(function.node, f"`{function.node.name}` asks for no caller")

@@ -34,7 +34,7 @@ async def sign_in(form: Annotated[OAuth2PasswordRequestForm, Depends()]) -> Item
 
 
 @app.get("/items")
-async def list_items(  # finds: bare-list, open-to-strangers, unbounded-input
+async def list_items(  # finds: bare-list, open-to-strangers, unbounded-input, unbounded-input
     skip: int = 0, limit: int = 20
 ) -> list[Item]:
     return [Item(id=skip, title=str(limit))]

@@ -55,3 +55,15 @@ def configure(db: Session) -> None:
 def add_all(db: Session, posts: list[Post]) -> None:
     for post in posts:
         db.add(post)
+
+
+class Tag(Base):
+    __tablename__ = "tags"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    posts: Mapped[list[Post]] = relationship()
+
+
+async def tags_and_authors(session: AsyncSession) -> list[Tag]:
+    along = selectinload(Tag.posts).selectinload(Post.author)
+    return list(await session.scalars(select(Tag).options(along)))

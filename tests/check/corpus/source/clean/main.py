@@ -4,7 +4,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, FastAPI, Query
 from not_installed import get_current_user
 
-from schemas import Item, ItemCreate, ItemPage
+from schemas import Item, ItemCreate, ItemPage, Items
 
 app = FastAPI()
 router = APIRouter(prefix="/items")
@@ -32,6 +32,23 @@ async def get_item(item_id: UUID, user: str = Depends(get_current_user)) -> Item
 @router.post("", dependencies=[Depends(get_current_user)])
 async def create_item(item: ItemCreate) -> Item:
     return Item(item)
+
+
+Me = Annotated[str, Depends(get_current_user)]
+
+
+async def get_items(caller: CurrentUser) -> Items:
+    return Items(caller)
+
+
+@router.get("/mine")
+async def mine(me: Me) -> Item:
+    return Item(me)
+
+
+@router.get("/ours")
+async def ours(items: Annotated[Items, Depends(get_items)]) -> Item:
+    return Item(items)
 
 
 @admin.delete("/{item_id}", status_code=204)

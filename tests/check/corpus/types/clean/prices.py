@@ -1,5 +1,14 @@
 from collections.abc import Sequence
 
+from pydantic_settings import BaseSettings
+
+
+class Settings(BaseSettings):
+    currency: str
+
+
+settings = Settings()
+
 
 def total(prices: Sequence[int]) -> int:
     return sum(prices)
