@@ -71,6 +71,12 @@ class Facts:
         """The rules that a document or a contract of the project knows better."""
 
     @cached_property
+    def modules(self) -> set[str]:
+        """The paths of modules and packages, without `.py`."""
+        files = {source.path.removesuffix(".py") for source in self.sources}
+        return files | {path.rpartition("/")[0] for path in files}
+
+    @cached_property
     def models(self) -> dict[str, Model]:
         return {
             node.name: model

@@ -258,7 +258,7 @@ def run_detect_secrets(project: Project) -> Iterator[Found]:
 
 def _is_likely(source: Source | None, secret: Any) -> bool:
     """Whether a guess is worth telling: a text in the code, not in a comment."""
-    if source is None or source.kind != "code":
+    if source is None or source.kind != "code" or " " in secret.secret_value:
         return False
     if _JUSTIFIED.search(source.line(secret.line_number)):
         return False

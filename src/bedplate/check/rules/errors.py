@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 
 from bedplate.check.facts import Facts, last_part
 from bedplate.check.findings import Topic
@@ -122,7 +123,7 @@ def _is_errors_call(node: ast.AST) -> bool:
     mend="Raise your own error, and register a handler for `HTTPException`, too.",
 )
 def two_error_shapes(source: Source, facts: Facts) -> Iterator[Place]:
-    handled = {name for other in facts.sources for name in _handled(other)}
+    handled = _handled_in(facts)
     if not handled - {"HTTPException", "RequestValidationError", "IntegrityError"}:
         return
     if "HTTPException" in handled:
@@ -134,8 +135,13 @@ def two_error_shapes(source: Source, facts: Facts) -> Iterator[Place]:
             )
 
 
+@cache
+def _handled_in(facts: Facts) -> set[str]:
+    return {name for source in facts.sources for name in _handled(source)}
+
+
 def _handled(source: Source) -> Iterator[str]:
-    """The errors with a handler, a function of a request and one, not in FastAPI's shape.
+    """The errors with a handler (a function of a request and one) of another shape.
 
     `HTTPException` is among them however it is registered.
     """
@@ -152,8 +158,9 @@ def _handled(source: Source) -> Iterator[str]:
             {last_part(n) for n in source.names_in(parameter.annotation)}
             for parameter, _ in function.parameters
         ]
-        has_shape = "'detail':" not in ast.unparse(function.node)
-        if has_shape and len(types) > 1 and "Request" in types[0]:
+        if len(types) < 2 or "Request" not in types[0]:  # noqa: PLR2004
+            continue
+        if "'detail':" not in ast.unparse(function.node):
             yield from (
                 name for name in types[1] if name.endswith(("Error", "Exception"))
             )

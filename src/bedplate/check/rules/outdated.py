@@ -64,14 +64,9 @@ def wrong_relative_import(source: Source, facts: Facts) -> Iterator[Place]:
 
 def _right_levels(source: Source, module: str, facts: Facts) -> list[int]:
     """How many dots lead from a file to a module of the project."""
-    paths = {other.path for other in facts.sources}
     folders = PurePosixPath(source.path).parents
     return [
         level
         for level, folder in enumerate(folders, start=1)
-        if _exists(folder / module.replace(".", "/"), paths)
+        if f"{folder / module.replace('.', '/')}" in facts.modules
     ]
-
-
-def _exists(target: PurePosixPath, paths: set[str]) -> bool:
-    return f"{target}.py" in paths or any(p.startswith(f"{target}/") for p in paths)

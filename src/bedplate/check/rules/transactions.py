@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 
 from bedplate.check.facts import Facts, last_part, route_decorator
 from bedplate.check.findings import Topic
@@ -56,15 +57,21 @@ def _commits(function: Function) -> bool:
     "endpoints.",
 )
 def late_commit(source: Source, facts: Facts) -> Iterator[Place]:
-    late = {
-        function.node.name
-        for other in facts.sources
-        for function in other.functions
-        if _session_yielded(other, facts, function) and _commits(function)
-    }
+    late = _late_dependencies(facts)
     for call in source.nodes:
         if isinstance(call, ast.Call) and _depends_on(source, call) in late:
             yield Place(call, f"`{_depends_on(source, call)}` commits after the answer")
+
+
+@cache
+def _late_dependencies(facts: Facts) -> set[str]:
+    """Functions that give out a session, and commit when they are ended."""
+    return {
+        function.node.name
+        for source in facts.sources
+        for function in source.functions
+        if _session_yielded(source, facts, function) and _commits(function)
+    }
 
 
 def _depends_on(source: Source, call: ast.Call) -> str:
