@@ -8,10 +8,11 @@ serve:  ## Start the service, and again when code changes
 test:  ## Both databases; ARGS="-k name" for some
 	$(RUN) pytest $(ARGS)
 
-lint:  ## Style and layers
+lint:  ## Style, layers, and our own check
 	$(RUN) ruff format --check
 	$(RUN) ruff check
 	$(RUN) lint-imports --no-logo
+	$(RUN) bedplate check
 
 format:  ## Put right what can be put right
 	$(RUN) ruff format

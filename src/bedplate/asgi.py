@@ -1,8 +1,8 @@
-"""`bedplate.asgi:app`, for any ASGI server; settings from the environment."""
+"""`bedplate.asgi:app`, for any ASGI server: the project's application, or ours."""
 
 import gc
 
-from bedplate.main import create_app
+from bedplate.project import load_app
 
 
 def _settle_garbage_collector() -> None:
@@ -16,6 +16,6 @@ def _settle_garbage_collector() -> None:
     gc.set_threshold(10_000, 20, 20)
 
 
-app = create_app()
+app = load_app()
 app.openapi()  # made now, not while the first reader waits
 _settle_garbage_collector()

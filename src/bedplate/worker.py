@@ -297,7 +297,7 @@ async def work(
     Raises:
         SchemaError: PostgreSQL's schema is not this code's.
     """
-    await ensure_schema(runtime.database)
+    await ensure_schema(runtime.database, runtime.migrations)
     await runtime.start()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

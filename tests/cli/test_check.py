@@ -221,13 +221,16 @@ def test_a_line_and_the_settings_may_leave_a_rule_out(
     ignoring = "# bedplate: ignore[ASYNC251] it is a test of waiting"
     (project / "waiting.py").write_text(BAD.replace("(1)", f"(1)  {ignoring}"))
     by_line = bedplate("check")
+    above = BAD.replace("    time.sleep", f"    {ignoring}\n    time.sleep")
+    (project / "waiting.py").write_text(above)
+    by_comment = bedplate("check")
     (project / "waiting.py").write_text(BAD)
     (project / "pyproject.toml").write_text(f'{SETTINGS}ignore = ["ASYNC251"]\n')
     by_rule = bedplate("check")
     (project / "pyproject.toml").write_text(f'{SETTINGS}exclude = ["waiting.py"]\n')
     by_file = bedplate("check")
 
-    assert [done.code for done in (by_line, by_rule, by_file)] == [0, 0, 0]
+    assert [done.code for done in (by_line, by_comment, by_rule, by_file)] == [0] * 4
 
 
 @pytest.mark.parametrize(

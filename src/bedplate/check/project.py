@@ -156,9 +156,15 @@ class Source:
         return self.lines[number - 1] if 0 < number <= len(self.lines) else ""
 
     def ignores(self, number: int) -> set[str]:
-        """The rules that the line asks to leave out."""
-        match = _IGNORE.search(self.line(number))
-        return {name.strip() for name in match[1].split(",")} if match else set()
+        """The rules that the line, or a comment over it, asks to leave out."""
+        above = self.line(number - 1)
+        said = [self.line(number), above if above.strip().startswith("#") else ""]
+        return {
+            name.strip()
+            for line in said
+            if (match := _IGNORE.search(line))
+            for name in match[1].split(",")
+        }
 
 
 class Project:

@@ -21,9 +21,13 @@ def migrate(
     from bedplate import migrate as migrations
 
     if not check:
-        run(lambda runtime: migrations.upgrade(runtime.database))
+        run(lambda runtime: migrations.upgrade(runtime.database, runtime.migrations))
         print("The schema is at head.")
-    elif run(lambda runtime: migrations.schema_is_at_head(runtime.database)):
+    elif run(
+        lambda runtime: migrations.schema_is_at_head(
+            runtime.database, runtime.migrations
+        )
+    ):
         print("The schema is at head.")
     else:
         fail("the schema is not at head: run `bedplate migrate`")

@@ -29,21 +29,19 @@ def serve(
     reload: Annotated[bool, typer.Option(help="Restart when code changes.")] = False,
 ) -> None:
     """Serve the API. On SQLite the schema is migrated first."""
-    from bedplate.config import Settings
-
-    settings = Settings.load()
-    run(_prepare)
+    settings = run(_prepare)
     listener = _listen(host, port)
     _greet(settings, host, listener.getsockname()[1])
     _serve(listener, workers=workers, reload=reload)
 
 
-async def _prepare(runtime: "Runtime") -> None:
+async def _prepare(runtime: "Runtime") -> "Settings":
     """What may refuse the start, once and before there is a server: it is one line."""
     from bedplate.migrate import ensure_schema
 
-    await ensure_schema(runtime.database)
+    await ensure_schema(runtime.database, runtime.migrations)
     await runtime.start()
+    return runtime.settings
 
 
 def _listen(host: str, port: int) -> socket.socket:

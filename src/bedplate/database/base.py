@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -19,6 +20,9 @@ NAMING_CONVENTION = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     "ck": "ck_%(table_name)s_%(constraint_name)s",
 }
+
+
+MOST_DIGITS = 15
 
 
 class _SqliteDateTime(sqlite.DATETIME):
@@ -66,6 +70,50 @@ class UTCDateTime(sa.TypeDecorator[datetime]):
         if value.tzinfo is None:
             raise ValueError("an instant must be aware; use utc_now()")
         return value.astimezone(UTC)
+
+
+class _SqliteDecimal(sa.Numeric[Decimal]):
+    """A double, which keeps 15 digits exactly; Django stores the same."""
+
+    def bind_processor(self, dialect: sa.Dialect) -> Callable[[Any], float | None]:
+        return lambda value: None if value is None else float(value)
+
+    def result_processor(
+        self, dialect: sa.Dialect, coltype: object
+    ) -> Callable[[Any], Decimal | None]:
+        scale = self.scale or 0
+        return lambda value: None if value is None else Decimal(f"{value:.{scale}f}")
+
+
+class ExactDecimal(sa.TypeDecorator[Decimal]):
+    """A decimal of so many digits, so many of them after the point, on both databases.
+
+    Raises:
+        ValueError: more than 15 digits, the most that SQLite keeps exactly.
+    """
+
+    impl = sa.Numeric
+    cache_ok = True
+
+    def __init__(self, precision: int, scale: int) -> None:
+        if not 0 <= scale <= precision <= MOST_DIGITS:
+            raise ValueError(f"a decimal has at most {MOST_DIGITS} digits")
+        super().__init__(precision, scale)
+
+    def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
+        impl: Any = self.impl
+        kind = _SqliteDecimal if dialect.name == "sqlite" else sa.Numeric
+        return dialect.type_descriptor(kind(impl.precision, impl.scale))
+
+    def process_bind_param(
+        self, value: Decimal | None, dialect: sa.Dialect
+    ) -> Decimal | None:
+        return value
+
+    def process_result_value(
+        self, value: Decimal | None, dialect: sa.Dialect
+    ) -> Decimal | None:
+        return value
 
 
 # Django's JSONField wants jsonb, not json.

@@ -145,14 +145,12 @@ def _handled(source: Source) -> Iterator[str]:
 
     `HTTPException` is among them however it is registered.
     """
-    for call in source.nodes:
-        if (
-            isinstance(call, ast.Call)
-            and call.args
-            and last_part(source.name(call.func)) in _REGISTERING
-            and last_part(source.name(call.args[0])) == "HTTPException"
-        ):
-            yield "HTTPException"
+    if any(
+        last_part(source.name(given)) == "HTTPException"
+        for node in source.nodes
+        for given in (*_registered(source, node), *_keys(node))
+    ):
+        yield "HTTPException"
     for function in source.functions:
         types = [
             {last_part(n) for n in source.names_in(parameter.annotation)}
@@ -164,3 +162,14 @@ def _handled(source: Source) -> Iterator[str]:
             yield from (
                 name for name in types[1] if name.endswith(("Error", "Exception"))
             )
+
+
+def _registered(source: Source, node: ast.AST) -> list[ast.expr]:
+    if isinstance(node, ast.Call) and last_part(source.name(node.func)) in _REGISTERING:
+        return node.args[:1]
+    return []
+
+
+def _keys(node: ast.AST) -> list[ast.expr]:
+    """Of what may be a table of handlers: `{HTTPException: handle_http_error}`."""
+    return [key for key in node.keys if key] if isinstance(node, ast.Dict) else []
