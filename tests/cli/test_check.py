@@ -295,6 +295,10 @@ def test_the_application_may_be_named_or_be_a_factory(
 
     found = bedplate("check")
     named = bedplate("check", "--app", "shop.making:make")
+    app = '[tool.bedplate]\napp = "shop.making:make"\n'
+    (project / "pyproject.toml").write_text(app + SETTINGS)
+    configured = bedplate("check")
 
     assert "no application was found" in " ".join(found.out.split())
     assert "`GET /names` answers with a bare list" in " ".join(named.out.split())
+    assert configured.out == named.out

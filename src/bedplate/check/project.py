@@ -32,8 +32,6 @@ class CheckSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    app: str | None = None
-    """The application, as `package.module:app`."""
     exclude: list[str] = Field(default=[])
     """Folders, files and patterns that aren't read."""
     ignore: list[str] = Field(default=[])
@@ -174,23 +172,25 @@ class Project:
         if not root.is_dir():
             raise CheckError(f"{root} is no folder")
         self.root = root.resolve()
-        self.settings = self._read_settings()
+        self.tools = self._read_tools()
+        bedplate = self.tools.get("bedplate", {})
+        self.app: str | None = bedplate.get("app")
+        """The application, as `package.module:app`."""
+        self.settings = _check_settings(bedplate.get("check", {}))
         self.unreadable: list[str] = []
 
-    def _read_settings(self) -> CheckSettings:
+    def _read_tools(self) -> dict[str, Any]:
+        """`[tool]` of its pyproject.toml."""
         path = self.root / "pyproject.toml"
         if not path.is_file():
-            return CheckSettings()
+            return {}
         try:
-            tools = tomllib.loads(path.read_text("utf-8")).get("tool", {})
-            return CheckSettings(**tools.get("bedplate", {}).get("check", {}))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise CheckError(f"{path.name} can't be read: {error}") from error
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"]))
-            what = f"[tool.bedplate.check] in {path.name}: {where}: {first['msg']}"
-            raise CheckError(what) from error
+            tools: dict[str, Any] = tomllib.loads(path.read_text("utf-8")).get(
+                "tool", {}
+            )
+        except ValueError as error:
+            raise CheckError(f"pyproject.toml can't be read: {error}") from error
+        return tools
 
     @cached_property
     def files(self) -> list[str]:
@@ -278,10 +278,15 @@ class Project:
             return None
         return absolute.relative_to(self.root).as_posix()
 
-    @cached_property
-    def pyproject(self) -> dict[str, Any]:
-        path = self.root / "pyproject.toml"
-        return tomllib.loads(path.read_text("utf-8")) if path.is_file() else {}
+
+def _check_settings(table: dict[str, Any]) -> CheckSettings:
+    try:
+        return CheckSettings(**table)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        what = f"[tool.bedplate.check] in pyproject.toml: {where}: {first['msg']}"
+        raise CheckError(what) from error
 
 
 def kind_of(path: str) -> Kind:

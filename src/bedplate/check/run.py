@@ -28,7 +28,7 @@ def check_project(
     project = Project(root)
     notices: list[Notice] = []
     findings: list[Finding] = []
-    application = _application(project, app or project.settings.app, notices)
+    application = _application(project, app or project.app, notices)
     findings += find_by_syntax(project.sources, _facts(project, application))
     if application is not None:
         findings += find_in_document(project, application)

@@ -126,7 +126,7 @@ def run_mypy(project: Project) -> Iterator[Found]:
     arguments = ["mypy", "--output=json", "--no-error-summary"]
     if not _has_mypy_settings(project):
         arguments.append(f"--config-file={Path(__file__).with_name('mypy.ini')}")
-    if "files" not in project.pyproject.get("tool", {}).get("mypy", {}):
+    if "files" not in project.tools.get("mypy", {}):
         arguments += ["--", *paths_of(code)]
     done = _run(project, *arguments)
     if done.returncode not in (0, 1):
@@ -143,7 +143,7 @@ def run_mypy(project: Project) -> Iterator[Found]:
 
 
 def _has_mypy_settings(project: Project) -> bool:
-    if "mypy" in project.pyproject.get("tool", {}):
+    if "mypy" in project.tools:
         return True
     return any((project.root / name).is_file() for name in ("mypy.ini", ".mypy.ini"))
 
@@ -213,9 +213,7 @@ def _contracts_file(project: Project) -> str:
     for name in (".importlinter", "setup.cfg"):
         if (project.root / name).is_file() and "[importlinter" in project.text(name):
             return name
-    return (
-        "pyproject.toml" if "importlinter" in project.pyproject.get("tool", {}) else ""
-    )
+    return "pyproject.toml" if "importlinter" in project.tools else ""
 
 
 def _path_of(project: Project, module: str) -> str | None:
