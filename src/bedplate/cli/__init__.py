@@ -35,11 +35,12 @@ def register_commands() -> None:
         new,
         outbox,
         serve,
+        upgrade,
         users,
         worker,
     )
 
-    for commands in (new, serve, worker, migrate, outbox, inspect, check):
+    for commands in (new, serve, worker, migrate, upgrade, outbox, inspect, check):
         commands.register(app)
     app.add_typer(users.app, name="users")
     app.add_typer(jobs.app, name="jobs")
