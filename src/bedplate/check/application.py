@@ -109,7 +109,7 @@ def _described(project: Project, folder: Path, import_name: str) -> Application:
         arguments = [str(folder), str(project.root), import_name, str(answer)]
         try:
             done = subprocess.run(
-                [sys.executable, "-m", "bedplate.check.describe", *arguments],
+                [sys.executable, "-P", "-m", "bedplate.check.describe", *arguments],
                 cwd=project.root,
                 # One of ours keeps what it makes out of the project's folder.
                 env={"BEDPLATE_DATA_DIR": scratch, **os.environ},

@@ -183,6 +183,8 @@ def run_import_linter(project: Project) -> Iterator[Found]:
     done = _run(
         project,
         "-c",
+        # `-m` is no way to run it, and it looks for packages in the folder only.
+        f"import sys; sys.path.append({str(project.root / 'src')!r});"
         "from importlinter.cli import lint_imports_command as run; run()",
         "--no-logo",
         "--no-cache",
@@ -316,13 +318,15 @@ def is_installed(tool: Tool) -> bool:
 
 
 def _run(project: Project, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """`python -m` of a tool, in the project's folder."""
+    """`python -m` of a tool, in the project's folder.
+
+    `-P` keeps that folder from the tool's own imports: it may hold a `types.py`.
+    """
     how = arguments if arguments[0] == "-c" else ("-m", *arguments)
-    paths = [str(project.root / "src"), str(project.root)]
     return subprocess.run(
-        [sys.executable, *how],
+        [sys.executable, "-P", *how],
         cwd=project.root,
-        env={**os.environ, "MYPYPATH": os.pathsep.join(paths[:1]), "NO_COLOR": "1"},
+        env={**os.environ, "MYPYPATH": str(project.root / "src"), "NO_COLOR": "1"},
         capture_output=True,
         text=True,
         check=False,
