@@ -92,7 +92,7 @@ class Facts:
             node.attr
             for source in self.sources
             for call in source.nodes
-            if isinstance(call, ast.Call) and _called(source, call) in EAGER_OPTIONS
+            if isinstance(call, ast.Call) and called(source, call) in EAGER_OPTIONS
             for argument in call.args
             for node in ast.walk(argument)
             if isinstance(node, ast.Attribute)
@@ -297,7 +297,7 @@ def is_true(node: ast.expr | None) -> bool:
     return isinstance(node, ast.Constant) and node.value is True
 
 
-def _called(source: Source, call: ast.Call) -> str:
+def called(source: Source, call: ast.Call) -> str:
     """The last name of what is called, in `a(…).b(…)` too."""
     if isinstance(call.func, ast.Attribute):
         return call.func.attr

@@ -24,6 +24,7 @@ SLOW = (
     "redis.Redis",
     "redis.StrictRedis",
     "redis.from_url",
+    "requests.Session",
     "shutil.copyfile",
     "shutil.copytree",
     "shutil.rmtree",

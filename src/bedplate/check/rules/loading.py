@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from bedplate.check.facts import (
     Facts,
     assigned,
+    called,
     is_lazy,
     keyword,
-    last_part,
     looks_like_a_session,
 )
 from bedplate.check.findings import Topic
@@ -19,8 +19,8 @@ from bedplate.check.rules import Place, rule
 ASKING = {"exec", "execute", "get_one", "query", "refresh", "scalar", "scalars"}
 _READS = re.compile(r"^(get|find|fetch|load|list|count|read|select|query)(_|$)")
 _IN_PARTS = re.compile(r"batch|chunk|range|retr|attempt", re.IGNORECASE)
-Loop = ast.For | ast.AsyncFor | ast.ListComp | ast.SetComp | ast.DictComp
-_LOOPS = (ast.For, ast.AsyncFor, ast.ListComp, ast.SetComp, ast.DictComp)
+Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
+Loop = ast.For | ast.AsyncFor | Comprehension
 
 
 @rule(
@@ -34,28 +34,45 @@ _LOOPS = (ast.For, ast.AsyncFor, ast.ListComp, ast.SetComp, ast.DictComp)
 def query_in_loop(source: Source, facts: Facts) -> Iterator[Place]:
     for function in source.functions:
         sessions = facts.sessions_of(source, function)
+        repositories = _repositories(source, function)
         for loop in _loops(function):
             for call in _repeated_calls(loop):
-                if _asks(source, call, sessions):
+                if _asks(source, call, sessions, repositories):
                     what = f"`{ast.unparse(call.func)}` is called for each item"
                     yield Place(call, what)
 
 
+def _repositories(source: Source, function: Function) -> set[str]:
+    """What holds a repository: parameters, and what one is assigned to."""
+    given = {
+        parameter.arg
+        for parameter, _ in function.parameters
+        if any("Repository" in name for name in source.names_in(parameter.annotation))
+    }
+    made = {
+        source.name(node.targets[0])
+        for node in ast.walk(function.owner or function.node)
+        if isinstance(node, ast.Assign)
+        and isinstance(node.value, ast.Call)
+        and source.name(node.value.func).endswith("Repository")
+    }
+    return given | made
+
+
 def _loops(function: Function) -> Iterator[Loop]:
     for node in function.nodes:
-        if isinstance(node, _LOOPS) and not _is_short(function, node):
+        if isinstance(node, Loop) and not _is_short(function, node):
             yield node
 
 
 def _is_short(function: Function, loop: Loop) -> bool:
     """Whether a loop goes over batches, attempts, or what is written in the code."""
     over = _source_of(loop)
+    statements = [node for node in function.nodes if isinstance(node, ast.stmt)]
     fixed = {
         name
-        for name, value in assigned(
-            [n for n in function.nodes if isinstance(n, ast.stmt)]
-        )
-        if isinstance(value, ast.Tuple | ast.List)
+        for name, value in assigned(statements)
+        if isinstance(value, ast.Tuple | ast.List) and value.elts
     }
     written_here = over.isupper() or over in fixed or over.startswith(("(", "["))
     return written_here or bool(_IN_PARTS.search(over))
@@ -69,39 +86,29 @@ def _source_of(loop: Loop) -> str:
 
 
 def _repeated_calls(loop: Loop) -> Iterator[ast.Call]:
-    """The calls of a loop's body, those of loops inside it left to them."""
-    if isinstance(loop, ast.For | ast.AsyncFor):
-        pending: list[ast.AST] = [*loop.body]
-    elif isinstance(loop, ast.DictComp):
-        pending = [loop.key, loop.value]
-    else:
-        pending = [loop.elt]
-    while pending:
-        node = pending.pop(0)
-        if isinstance(node, ast.Call):
-            yield node
-        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
-            inner = ast.iter_child_nodes(node)
-            pending += [
-                c for c in inner if not isinstance(node, _LOOPS) or c in _head(node)
-            ]
+    match loop:
+        case ast.For() | ast.AsyncFor():
+            parts: list[ast.AST] = [*loop.body]
+        case ast.DictComp():
+            parts = [loop.key, loop.value]
+        case _:
+            parts = [loop.elt]
+    for part in parts:
+        yield from (node for node in own_nodes(part) if isinstance(node, ast.Call))
 
 
-def _head(loop: ast.AST) -> list[ast.AST]:
-    """What of an inner loop runs once for each turn of the outer one."""
-    if isinstance(loop, ast.For | ast.AsyncFor):
-        return [loop.iter]
-    return []
-
-
-def _asks(source: Source, call: ast.Call, sessions: set[str]) -> bool:
+def _asks(
+    source: Source, call: ast.Call, sessions: set[str], repositories: set[str]
+) -> bool:
+    """Whether a call asks the database, by a session or a repository, or with one."""
     if isinstance(call.func, ast.Attribute):
         receiver, method = call.func.value, call.func.attr
-        if looks_like_a_session(source, receiver) or source.name(receiver) in sessions:
+        name = source.name(receiver)
+        if looks_like_a_session(source, receiver) or name in sessions:
             return method in ASKING or (method == "get" and len(call.args) > 1)
-        if re.search(r"repo(sitory)?$", source.name(receiver)):
+        if name in repositories or re.search(r"repo(sitory)?$", name):
             return bool(_READS.match(method))
-    name = last_part(source.name(call.func))
+    name = called(source, call)
     return bool(_READS.match(name)) and any(
         source.name(argument) in sessions or looks_like_a_session(source, argument)
         for argument in [*call.args, *(k.value for k in call.keywords)]
@@ -122,10 +129,8 @@ def lazy_relationship(source: Source, facts: Facts) -> Iterator[Place]:
         if model.source is source:
             for name, call in model.relationships.items():
                 if is_lazy(call) and name not in facts.eager:
-                    what = (
-                        f"`{model.node.name}.{name}` is loaded lazily, a row at a time"
-                    )
-                    yield Place(call, what)
+                    whole = f"{model.node.name}.{name}"
+                    yield Place(call, f"`{whole}` is loaded lazily, a row at a time")
 
 
 @rule(
@@ -137,19 +142,24 @@ def lazy_relationship(source: Source, facts: Facts) -> Iterator[Place]:
 )
 def lazy_load_in_loop(source: Source, facts: Facts) -> Iterator[Place]:
     for function in source.functions:
-        loaded = {
-            node.attr
-            for call in function.calls
-            if last_part(source.name(call.func)).endswith("load")
-            for node in ast.walk(call)
-            if isinstance(node, ast.Attribute)
-        }
-        if any(
-            _asks(source, c, facts.sessions_of(source, function))
-            for c in function.calls
-        ):
+        sessions = facts.sessions_of(source, function)
+        repositories = _repositories(source, function)
+        asks = (_asks(source, c, sessions, repositories) for c in function.calls)
+        if any(asks):
+            lazy = facts.lazy - _loaded_along(source, function)
             for loop in _loops(function):
-                yield from _lazy_looks(source, facts.lazy - loaded, loop)
+                yield from _lazy_looks(source, lazy, loop)
+
+
+def _loaded_along(source: Source, function: Function) -> set[str]:
+    """The relationships that a function's queries load by an option."""
+    return {
+        node.attr
+        for call in function.calls
+        if called(source, call).endswith("load")
+        for node in ast.walk(call)
+        if isinstance(node, ast.Attribute)
+    }
 
 
 def _lazy_looks(source: Source, lazy: set[str], loop: Loop) -> Iterator[Place]:

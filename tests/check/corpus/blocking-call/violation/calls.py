@@ -70,3 +70,12 @@ class Rates:
 
     async def current(self) -> str:
         return self.load()  # finds: blocking-call
+
+
+async def many(urls: list[str]) -> list[str]:
+    with requests.Session() as session:  # finds: blocking-call
+        return [session.get(url).text for url in urls]
+
+
+async def text_of(path: Path) -> str:
+    return path.read_text()  # finds: ASYNC240

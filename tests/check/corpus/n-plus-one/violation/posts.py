@@ -63,3 +63,26 @@ class PostRepository:
 
     async def get_by_id(self, post_id: int) -> Post | None:
         return await self.session.get(Post, post_id)
+
+
+class BlogService:
+    def __init__(self, session: AsyncSession) -> None:
+        self.posts = PostRepository(session)
+
+    async def several(self, ids: list[int]) -> list[Post | None]:
+        found = []
+        for post_id in ids:
+            found.append(await self.posts.get_by_id(post_id))  # finds: query-in-loop
+        return found
+
+
+async def together(posts: PostRepository, ids: list[int]) -> list[Post | None]:
+    waiting = (posts.get_by_id(post_id) for post_id in ids)  # finds: query-in-loop
+    return [await found for found in waiting]
+
+
+def counted_again(db: Session, authors: list[Author]) -> list[int]:
+    ids = []
+    for author in authors:
+        ids.append(author.id)
+    return [len(db.execute(select(Post)).all()) for author_id in ids]  # finds: query-in-loop
