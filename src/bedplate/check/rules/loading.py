@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 
 from bedplate.check.facts import (
     Facts,
@@ -49,14 +50,18 @@ def _repositories(source: Source, function: Function) -> set[str]:
         for parameter, _ in function.parameters
         if any("Repository" in name for name in source.names_in(parameter.annotation))
     }
-    made = {
+    return given | _made_in(source, function.owner or function.node)
+
+
+@cache
+def _made_in(source: Source, scope: ast.AST) -> set[str]:
+    return {
         source.name(node.targets[0])
-        for node in ast.walk(function.owner or function.node)
+        for node in ast.walk(scope)
         if isinstance(node, ast.Assign)
         and isinstance(node.value, ast.Call)
         and source.name(node.value.func).endswith("Repository")
     }
-    return given | made
 
 
 def _loops(function: Function) -> Iterator[Loop]:
