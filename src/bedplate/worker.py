@@ -350,9 +350,15 @@ def _sqlite_engine(url: sa.URL) -> sa.Engine:
 
     @sa.event.listens_for(engine, "connect")
     def configure(connection: Any, _record: Any) -> None:
-        connection.isolation_level = "IMMEDIATE"
+        connection.isolation_level = None
         for pragma in SQLITE_PRAGMAS:
             connection.execute(f"PRAGMA {pragma}")
+
+    @sa.event.listens_for(engine, "begin")
+    def begin(connection: sa.Connection) -> None:
+        # Before the first read: two workers that count what runs, and then claim, would
+        # both find room. The driver begins at the first write only.
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine
 
