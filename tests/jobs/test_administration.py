@@ -45,7 +45,7 @@ async def test_a_queued_job_is_listed(as_admin: AsyncClient, queued: str) -> Non
     assert (job["job"], job["status"], job["queue"]) == (
         "send_email",
         "queued",
-        "default",
+        "mail",
     )
     assert (job["attempts"], job["error"]) == (0, None)
 
@@ -57,8 +57,8 @@ async def test_a_queued_job_is_listed(as_admin: AsyncClient, queued: str) -> Non
         ({"status": "dead"}, False),
         ({"job": "send_email"}, True),
         ({"job": "purge_jobs"}, False),
-        ({"queue": "default"}, True),
-        ({"queue": "other"}, False),
+        ({"queue": "mail"}, True),
+        ({"queue": "default"}, False),
     ],
 )
 async def test_the_list_is_filtered(

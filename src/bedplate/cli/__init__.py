@@ -27,6 +27,7 @@ app = typer.Typer(
 def register_commands() -> None:
     """Put every command in its place, once."""
     from bedplate.cli import (
+        check,
         inspect,
         jobs,
         keys,
@@ -34,11 +35,12 @@ def register_commands() -> None:
         new,
         outbox,
         serve,
+        upgrade,
         users,
         worker,
     )
 
-    for commands in (new, serve, worker, migrate, outbox, inspect):
+    for commands in (new, serve, worker, migrate, upgrade, outbox, inspect, check):
         commands.register(app)
     app.add_typer(users.app, name="users")
     app.add_typer(jobs.app, name="jobs")
