@@ -370,7 +370,7 @@ async def test_while_the_first_is_under_way_a_repeat_is_told_so_and_others_go_on
     app: Application, as_user: AsyncClient, gate: Gate
 ) -> None:
     slow = asyncio.create_task(as_user.post("/planted/slow", headers=KEY))
-    await gate.reached.wait()
+    await asyncio.wait_for(gate.reached.wait(), 20)
 
     repeat = await as_user.post("/planted/slow", headers=KEY)
     assert_refused(repeat, 409, "IDEMPOTENCY_IN_PROGRESS")
@@ -387,7 +387,7 @@ async def test_who_goes_away_leaves_the_key_to_the_repeat(
     app: Application, as_user: AsyncClient, gate: Gate
 ) -> None:
     slow = asyncio.create_task(as_user.post("/planted/slow", headers=KEY))
-    await gate.reached.wait()
+    await asyncio.wait_for(gate.reached.wait(), 20)
     slow.cancel()
     await asyncio.wait([slow])
     gate.opened.set()

@@ -235,10 +235,13 @@ async def kill_backends(app: Application, database: Database, user: User) -> Non
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
         " WHERE wait_event_type = 'Lock' AND datname = current_database()"
     )
-    async with database.engine.connect() as blocker:
+    # Each look in a transaction of its own: within one, the view stays as it was.
+    options = {"isolation_level": "AUTOCOMMIT"}
+    async with asyncio.timeout(20), database.engine.connect() as blocker:
         await blocker.execute(sa.text("LOCK TABLE posts IN EXCLUSIVE MODE"))
         insert = asyncio.create_task(insert_post(database, user))
         async with database.engine.connect() as killer:
+            await killer.execution_options(**options)
             while not (await killer.execute(kill)).all():  # noqa: ASYNC110, a process
                 await asyncio.sleep(0.01)
         with pytest.raises(ServiceUnavailable):
