@@ -27,7 +27,6 @@ _PAGE_SIZES = {"count", "first", "limit", "page_size", "per_page", "size", "take
 _OAUTH_FORM = {"grant_type", "username", "password"}
 _OPEN_FORMATS = {None, "byte", "password"}
 
-
 UNPAGED_LIST = Rule(
     "unpaged-list",
     Topic.VALIDATION,
@@ -173,13 +172,10 @@ def _is_of_oauth(document: Document, given: Input) -> bool:
 
 def _field(project: Project, given: Input) -> Place | None:
     """Where a schema's field is declared, or the schema; None if it's a library's."""
-    classes = {
-        node.name: (source, node) for source in project.code for node in source.classes
-    }
     pending = [given.owner]
     place = None
     while pending:
-        source, node = classes.get(pending.pop(0) or "", (None, None))
+        source, node = project.classes.get(pending.pop(0) or "", (None, None))
         if source is not None and node is not None:
             place = place or Place(source.path, node.lineno)
             for name, field in fields_of(node):

@@ -65,10 +65,13 @@ class Facts:
         self,
         sources: Sequence[Source],
         told_elsewhere: AbstractSet[str] = frozenset(),
+        public: AbstractSet[str] = frozenset(),
     ) -> None:
         self.sources = sources
         self.told_elsewhere = told_elsewhere
         """The rules that a document or a contract of the project knows better."""
+        self.public = public
+        """The operations that are meant for strangers."""
 
     @cached_property
     def modules(self) -> set[str]:

@@ -258,6 +258,13 @@ class Project:
     def by_path(self) -> dict[str, Source]:
         return {source.path: source for source in self.sources}
 
+    @cached_property
+    def classes(self) -> dict[str, tuple[Source, ast.ClassDef]]:
+        """The classes of its code, by name."""
+        return {
+            node.name: (source, node) for source in self.code for node in source.classes
+        }
+
     @property
     def code(self) -> list[Source]:
         return [source for source in self.sources if source.kind == "code"]

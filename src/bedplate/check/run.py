@@ -60,7 +60,7 @@ def _facts(project: Project, application: Application | None) -> Facts:
         told |= TOLD_BY_DOCUMENT
         if tells_of_callers(application.document):
             told.add("open-to-strangers")
-    return Facts(project.sources, frozenset(told))
+    return Facts(project.sources, told, {*project.settings.public})
 
 
 def _run_tools(

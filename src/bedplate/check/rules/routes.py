@@ -3,8 +3,16 @@
 import ast
 import re
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 
-from bedplate.check.facts import Facts, bases_of, keyword, last_part, route_decorator
+from bedplate.check.facts import (
+    Facts,
+    assigned,
+    bases_of,
+    keyword,
+    last_part,
+    route_decorator,
+)
 from bedplate.check.findings import Topic
 from bedplate.check.project import Function, Source
 from bedplate.check.rules import Place, rule
@@ -105,15 +113,13 @@ def _routes(source: Source) -> Iterator[tuple[Function, ast.Call]]:
 )
 def open_to_strangers(source: Source, facts: Facts) -> Iterator[Place]:
     for function, decorator in _routes(source):
-        asked = [
-            part
-            for p, default in function.parameters
-            for part in (p.annotation, default)
-        ]
-        asked += [keyword(decorator, "dependencies"), _router_of(source, decorator)]
-        names = facts.depends_on(source, asked)
-        path = ast.unparse(decorator.args[0]).strip("'") if decorator.args else ""
-        if not any(map(_CALLER.search, names)) and not PUBLIC_PATH.search(path):
+        router = _router_of(source, decorator)
+        asked = [keyword(made, "dependencies") for made in (decorator, router)]
+        for parameter, default in function.parameters:
+            asked += [parameter.annotation, default]
+        is_asked = any(map(_CALLER.search, facts.depends_on(source, asked)))
+        operation = _operation(decorator, router)
+        if not is_asked and not _is_public(operation, facts.public):
             yield Place(function.node, f"`{function.node.name}` asks for no caller")
 
 
@@ -121,10 +127,24 @@ def _router_of(source: Source, decorator: ast.Call) -> ast.expr | None:
     """The call that made the router of a decorator."""
     assert isinstance(decorator.func, ast.Attribute)
     name = source.name(decorator.func.value)
-    for node in source.tree.body:
-        if isinstance(node, ast.Assign) and source.name(node.targets[0]) == name:
-            return keyword(node.value, "dependencies")
-    return None
+    return next((v for n, v in assigned(source.tree.body) if n == name), None)
+
+
+def _operation(decorator: ast.Call, router: ast.expr | None) -> str:
+    """`GET /items/{id}`, as far as the router's own file tells."""
+    assert isinstance(decorator.func, ast.Attribute)
+    path = decorator.args[0] if decorator.args else keyword(decorator, "path")
+    parts = [keyword(router, "prefix"), path]
+    told = "".join(str(p.value) for p in parts if isinstance(p, ast.Constant))
+    return f"{decorator.func.attr.upper()} {told}"
+
+
+def _is_public(operation: str, public: AbstractSet[str]) -> bool:
+    """Whether an operation is meant for strangers, below whatever prefix it lands."""
+    method, _, path = operation.partition(" ")
+    meant = (name.partition(" ") for name in public)
+    said = any(path and m == method and p.endswith(path) for m, _, p in meant)
+    return said or bool(PUBLIC_PATH.search(path))
 
 
 @rule(

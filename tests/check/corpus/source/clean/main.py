@@ -24,6 +24,11 @@ async def list_items(
     return ItemPage(limit)
 
 
+@router.get("/prices")
+async def prices() -> Item:
+    return Item()
+
+
 @router.get("/{item_id}")
 async def get_item(item_id: UUID, user: str = Depends(get_current_user)) -> Item:
     return Item(item_id)
