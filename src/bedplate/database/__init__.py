@@ -1,6 +1,12 @@
 """The database: the schema's base, engines, the unit of work and the read path."""
 
-from bedplate.database.base import Base, Json, TimestampMixin, UTCDateTime
+from bedplate.database.base import (
+    Base,
+    FixedDecimal,
+    Json,
+    TimestampMixin,
+    UTCDateTime,
+)
 from bedplate.database.lists import ListQuery
 from bedplate.database.query import Query
 from bedplate.database.work import Database, Repository, Session
@@ -9,6 +15,7 @@ from bedplate.schemas import ListParams, Page
 __all__ = [
     "Base",
     "Database",
+    "FixedDecimal",
     "Json",
     "ListParams",
     "ListQuery",

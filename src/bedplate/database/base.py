@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -68,8 +69,44 @@ class UTCDateTime(sa.TypeDecorator[datetime]):
         return value.astimezone(UTC)
 
 
-# Django's JSONField wants jsonb, not json.
-Json = sa.JSON().with_variant(postgresql.JSONB(), "postgresql")
+class FixedDecimal(sa.TypeDecorator[Decimal]):
+    """A decimal number: `NUMERIC(precision, scale)`, exact on both databases.
+
+    Raises:
+        ValueError: more digits than SQLite keeps.
+    """
+
+    impl = sa.Numeric
+    cache_ok = True
+    _SQLITE_DIGITS = 15
+
+    def __init__(self, precision: int, scale: int) -> None:
+        if precision > self._SQLITE_DIGITS:
+            raise ValueError(f"at most {self._SQLITE_DIGITS} digits, as on SQLite")
+        super().__init__(precision, scale)
+        self._step = Decimal(1).scaleb(-scale)
+
+    def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
+        stored: Any = self.impl_instance
+        if dialect.name == "sqlite":  # a number of 64 bits, which is what it has
+            stored = sa.Numeric(stored.precision, stored.scale, asdecimal=False)
+        return dialect.type_descriptor(stored)
+
+    def process_bind_param(
+        self, value: Decimal | None, dialect: sa.Dialect
+    ) -> Decimal | None:
+        return None if value is None else value.quantize(self._step)
+
+    def process_result_value(
+        self, value: Any | None, dialect: sa.Dialect
+    ) -> Decimal | None:
+        return None if value is None else Decimal(str(value)).quantize(self._step)
+
+
+# Django's JSONField wants jsonb, not json, and stores None as NULL.
+Json = sa.JSON(none_as_null=True).with_variant(
+    postgresql.JSONB(none_as_null=True), "postgresql"
+)
 
 
 class Base(DeclarativeBase):

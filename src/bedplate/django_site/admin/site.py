@@ -1,0 +1,5 @@
+from django.contrib.admin import AdminSite
+
+
+class BedplateAdminSite(AdminSite):
+    """Django's admin, signed in to by email."""
