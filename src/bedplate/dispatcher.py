@@ -49,17 +49,19 @@ def with_django(app: "Application") -> ASGIApp:
 
     Without the extra `django` it is the application as it was.
     """
-    return _Dispatcher(app) if django_is_installed() else app
+    return Dispatcher(app) if django_is_installed() else app
 
 
-class _Dispatcher:
+class Dispatcher:
+    """An application and Django, each with its own paths."""
+
     def __init__(self, app: "Application") -> None:
+        self.django = LazyDjango(app.state.runtime)
         self._app = app
-        self._django = LazyDjango(app.state.runtime)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and is_djangos(scope["path"]):
-            await self._django(scope, receive, send)
+            await self.django(scope, receive, send)
         else:
             await self._app(scope, receive, send)
 
@@ -95,6 +97,10 @@ class LazyDjango:
             await render(ServiceUnavailable())(scope, receive, send)
         else:
             await site(scope, receive, send)
+
+    def use(self, site: ASGIApp) -> None:
+        """Answer with a site that is ready, and load nothing."""
+        self._site = site
 
     async def load(self) -> ASGIApp:
         """Django, ready to answer.

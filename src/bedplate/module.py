@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bedplate.admin import Admin
 from bedplate.core.permissions import Caller
 from bedplate.database import Base
 from bedplate.jobs import Job, Queue
@@ -38,6 +39,8 @@ class Module:
     """Jobs to start for each new account, with its `email`."""
     on_start: Callable[[Runtime], Awaitable[None]] | None = None
     """Called when an application or a command begins its work."""
+    admin: Sequence[Admin] = ()
+    """Its models' places in the admin site; those without are there to be looked at."""
     requires: Sequence[str] = ()
     """The modules that must come before this one."""
     authenticate: Authenticate | None = None

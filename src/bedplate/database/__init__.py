@@ -1,6 +1,7 @@
 """The database: the schema's base, engines, the unit of work and the read path."""
 
 from bedplate.database.base import (
+    SECRET,
     Base,
     FixedDecimal,
     Json,
@@ -13,6 +14,7 @@ from bedplate.database.work import Database, Repository, Session
 from bedplate.schemas import ListParams, Page
 
 __all__ = [
+    "SECRET",
     "Base",
     "Database",
     "FixedDecimal",

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -107,6 +107,10 @@ class FixedDecimal(sa.TypeDecorator[Decimal]):
 Json = sa.JSON(none_as_null=True).with_variant(
     postgresql.JSONB(none_as_null=True), "postgresql"
 )
+
+
+# `mapped_column(info=SECRET)`: the admin site never reads the column.
+SECRET: Final[dict[Any, Any]] = {"secret": True}
 
 
 class Base(DeclarativeBase):

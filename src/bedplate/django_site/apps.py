@@ -1,4 +1,5 @@
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
+from django.contrib import admin
 from django.contrib.admin import apps as admin_apps
 from django.core.checks import register
 
@@ -23,4 +24,9 @@ class AdminConfig(admin_apps.AdminConfig):
     """Django's admin with our site as its default one."""
 
     default = False
-    default_site = "bedplate.django_site.admin.site.BedplateAdminSite"
+    default_site = "bedplate.django_site.site.BedplateAdminSite"
+
+    def ready(self) -> None:
+        super().ready()
+        # Roles take the place of groups.
+        admin.site.unregister(apps.get_model("auth", "Group"))

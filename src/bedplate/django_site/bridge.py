@@ -1,6 +1,6 @@
 """Mapped SQLAlchemy classes as Django models: the schema is said once, and not here."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -10,14 +10,16 @@ from sqlalchemy.orm import DeclarativeBase, Mapper
 
 from bedplate.django_site.accounts import Account
 from bedplate.django_site.columns import make_field, options_of
+from bedplate.django_site.project import APP
 from bedplate.module import Module
 from bedplate.modules.users.models import User
 
 Mapped = type[DeclarativeBase]
-Model = type[models.Model]
 
-APP = "bedplate"
-_made: dict[Mapped, Model] = {}
+_MODULE = "bedplate.django_site.models"
+_names: dict[Mapped, str | None] = {}
+_made: dict[Mapped, Any] = {}
+_proxies: dict[tuple[Mapped, str], Any] = {}
 
 _ON_DELETE = {
     "CASCADE": models.CASCADE,
@@ -38,32 +40,63 @@ def model_of(mapped: Mapped) -> Any:
     return _made[mapped]
 
 
-def make_models(modules: Iterable[Module]) -> None:
-    """A model for each class that a module lists, once.
+def model_of_table(name: str) -> Any:
+    """The Django model of a table.
+
+    Raises:
+        ImproperlyConfigured: no installed module lists it.
+    """
+    for model in _made.values():
+        if model._meta.db_table == name:  # noqa: SLF001, public
+            return model
+    raise ImproperlyConfigured(f"no installed module lists the table {name}")
+
+
+def make_models(modules: Sequence[Module], dialect: str) -> None:
+    """A model for each class that a module lists or shows in the admin site, once.
 
     Raises:
         ImproperlyConfigured: a column's type has no Django field, or a foreign key
-            leads to a table of no module; the text names it.
+            leads to a table that no class is mapped to; the text names it.
     """
+    shown = [admin for module in modules for admin in module.admin]
+    for admin in shown:
+        _names.setdefault(admin.mapped(dialect), admin.name)
+    for admin in shown:
+        make_model(admin.mapped(dialect), name=admin.name)
     for module in modules:
         for mapped in module.models:
             make_model(mapped)
 
 
 def make_model(mapped: Mapped, *, name: str | None = None) -> Any:
-    """The Django model of a class, under a name of its own if its own won't do."""
+    """The Django model of a mapped class; under a second name, a proxy of the first."""
     if mapped not in _made:
-        mapper: Mapper[Any] = sa.inspect(mapped)
-        base = Account if mapped is User else models.Model
-        attributes = {
-            **_fields(mapper),
-            "__module__": "bedplate.django_site.models",
-            "__doc__": mapped.__doc__,
-            "__str__": _described,
-            "Meta": _meta(mapper),
-        }
-        _made[mapped] = type(name or mapped.__name__, (base,), attributes)
-    return _made[mapped]
+        _made[mapped] = _new_model(mapped, _name_of(mapped))
+    model = _made[mapped]
+    if name in (None, model.__name__):
+        return model
+    if (mapped, name) not in _proxies:
+        meta = type("Meta", (), {"proxy": True, "app_label": APP})
+        attributes = {"__module__": _MODULE, "Meta": meta}
+        _proxies[mapped, name] = type(name, (model,), attributes)
+    return _proxies[mapped, name]
+
+
+def _name_of(mapped: Mapped) -> str:
+    return _names.get(mapped) or mapped.__name__
+
+
+def _new_model(mapped: Mapped, name: str) -> Any:
+    mapper: Mapper[Any] = sa.inspect(mapped)
+    attributes = {
+        **_fields(mapper),
+        "__module__": _MODULE,
+        "__doc__": mapped.__doc__,
+        "__str__": _described,
+        "Meta": _meta(mapper),
+    }
+    return type(name, (Account if mapped is User else models.Model,), attributes)
 
 
 def _meta(mapper: Mapper[Any]) -> type:
@@ -107,7 +140,7 @@ def _relation(mapper: Mapper[Any], column: sa.Column[Any], name: str) -> Any:
     is_unique = options.pop("unique") or options["primary_key"]
     kind = models.OneToOneField if is_unique else models.ForeignKey
     return kind(
-        "self" if target is mapper else f"{APP}.{target.class_.__name__}",
+        "self" if target is mapper else f"{APP}.{_name_of(target.class_)}",
         on_delete=_ON_DELETE.get((foreign_key.ondelete or "").upper(), DO_NOTHING),
         to_field=target.get_property_by_column(foreign_key.column).key,
         related_name=_related_name(mapper, target, name),
@@ -135,9 +168,20 @@ def _related_name(mapper: Mapper[Any], target: Mapper[Any], name: str) -> str | 
     return f"{mapper.class_.__name__.lower()}_{name}_set"
 
 
+_LABELS = ("email", "title", "name", "number", "action", "job")
+
+
+def label_field(model: Any) -> str:
+    """The field that a row is called by."""
+    names = {field.name for field in model._meta.fields}  # noqa: SLF001, public
+    return next((name for name in _LABELS if name in names), "pk")
+
+
 def _described(row: models.Model) -> str:
-    """What a row is called: by its name, or by the kind and the id."""
-    for field in ("title", "name", "email", "number"):
-        if value := getattr(row, field, None):
-            return str(value)
-    return f"{row._meta.verbose_name} {row.pk}"  # noqa: SLF001, Django's own way
+    return str(getattr(row, label_field(type(row))))
+
+
+def secrets_of(mapped: Mapped) -> set[str]:
+    """The fields that nobody is shown."""
+    mapper: Mapper[Any] = sa.inspect(mapped)
+    return {a.key for a in mapper.column_attrs if a.columns[0].info.get("secret")}

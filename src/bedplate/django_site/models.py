@@ -5,8 +5,8 @@ same table. Alembic owns the tables, and the services are the only writers.
 """
 
 from bedplate.django_site.bridge import make_models, model_of
-from bedplate.django_site.project import installed_modules
+from bedplate.django_site.project import dialect, installed_modules
 
-make_models(installed_modules())
+make_models(installed_modules(), dialect())
 
 __all__ = ["model_of"]

@@ -9,6 +9,9 @@ from django.utils.module_loading import import_string
 from bedplate.config import Settings
 from bedplate.module import Module, check_modules
 
+APP = "bedplate"
+"""The label of our Django app."""
+
 BUILT_IN = "bedplate.modules.BUILT_IN"
 
 
@@ -36,3 +39,8 @@ def installed_modules() -> Sequence[Module]:
     )
     check_modules(modules)
     return modules
+
+
+def dialect() -> str:
+    """The kind of database: `sqlite` or `postgresql`."""
+    return bedplate_settings().resolved_database_url.drivername

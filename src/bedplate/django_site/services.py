@@ -78,18 +78,30 @@ def call_service(service: MakeService[S], act: Callable[[S], Awaitable[T]]) -> T
     Raises:
         APIError: what the service refuses; nothing was written.
     """
+    return in_unit_of_work(lambda session, runtime: act(service(session, runtime)))
+
+
+def in_unit_of_work(act: Callable[[Session, Runtime], Awaitable[T]]) -> T:
+    """What `act` returns, once its unit of work is committed.
+
+    Raises:
+        APIError: a refusal; nothing was written.
+    """
     current = host()
-    return current.run(_in_unit_of_work(current.runtime, service, act))
+    return current.run(_in_unit_of_work(current.runtime, act))
 
 
 async def acall_service(service: MakeService[S], act: Callable[[S], Awaitable[T]]) -> T:
     """`call_service` for async code."""
     current = await asyncio.to_thread(host)  # the first may have to be made
-    return await current.submit(_in_unit_of_work(current.runtime, service, act))
+    work = _in_unit_of_work(
+        current.runtime, lambda session, runtime: act(service(session, runtime))
+    )
+    return await current.submit(work)
 
 
 async def _in_unit_of_work(
-    runtime: Runtime, service: MakeService[S], act: Callable[[S], Awaitable[T]]
+    runtime: Runtime, act: Callable[[Session, Runtime], Awaitable[T]]
 ) -> T:
     async with runtime.database.unit_of_work() as session:
-        return await act(service(session, runtime))
+        return await act(session, runtime)

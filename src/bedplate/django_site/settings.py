@@ -96,6 +96,7 @@ def is_https(settings: Settings) -> bool:
 
 _APPS: dict[str, Any] = {
     "INSTALLED_APPS": [
+        "bedplate.django_site",  # first: its templates replace the admin's
         "bedplate.django_site.apps.AdminConfig",
         "django.contrib.auth",
         "django.contrib.contenttypes",
@@ -104,7 +105,6 @@ _APPS: dict[str, Any] = {
         "rest_framework",
         "drf_spectacular",
         "drf_spectacular_sidecar",
-        "bedplate.django_site",
     ],
     # Its log of changes would hold a key to users that keeps them from being deleted;
     # the audit trail has what it would say.
