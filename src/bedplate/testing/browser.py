@@ -20,12 +20,12 @@ class Browser:
         self.page = await self.client.get(path, params=query, follow_redirects=True)
         return self.page
 
-    async def submit(self, action: str = "", **fields: Any) -> httpx.Response:
+    async def submit(self, to: str = "", /, **fields: Any) -> httpx.Response:
         """Send the page's form, or the one to an address, with these fields changed.
 
         `None` clears a checkbox. The answer isn't followed: `page` is what it leads to.
         """
-        form = find_form(self.page.text, action)
+        form = find_form(self.page.text, to)
         filled = {**form.fields, **fields}
         data = {name: value for name, value in filled.items() if value is not None}
         url = self.page.url.join(form.action or str(self.page.url))

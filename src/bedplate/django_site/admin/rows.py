@@ -142,6 +142,12 @@ class RowAdmin(ModelAdmin):  # type: ignore[type-arg]  # no generic at run time
         }
         return rows.defer(*secrets_of(self.mapped)).annotate(**labels)
 
+    def lookup_allowed(self, lookup: str, value: Any, request: Any = None) -> bool:
+        """No secret can be guessed by filtering the list by it."""
+        if lookup.partition("__")[0] in secrets_of(self.mapped):
+            return False
+        return super().lookup_allowed(lookup, value, request)
+
     def get_changelist(self, request: Any, **options: Any) -> Any:
         return RowList
 
@@ -264,7 +270,7 @@ class RowAdmin(ModelAdmin):  # type: ignore[type-arg]  # no generic at run time
         try:
             self.run(action.do, obj.pk, request.user.caller, action=action)
         except APIError as error:
-            messages.error(request, f"{obj}: {error.message}")
+            messages.error(request, f"{action.label}: {obj}. {error.message}")
             return False
         messages.success(request, f"{action.label}: {obj}")
         return True
