@@ -39,6 +39,7 @@ def django_settings(settings: Settings, modules: Sequence[Module]) -> dict[str, 
         "STATIC_URL": STATIC_URL,
         "USE_TZ": True,
         "TIME_ZONE": "UTC",
+        "FORMAT_MODULE_PATH": "bedplate.django_site.formats",
         "LOGGING_CONFIG": None,  # structlog's, as everywhere
         **_APPS,
         **_sign_in(settings),

@@ -67,12 +67,15 @@ class BedplateAdminSite(AdminSite):
         return [*(group for app in ours for group in self._groups(app)), *others]
 
     def _groups(self, app: Any) -> Iterator[Any]:
+        entries = {entry["model"]: entry for entry in app["models"]}
         groups: dict[str, list[Any]] = {}
-        for entry in app["models"]:
-            admin: Any = self._registry[entry["model"]]
-            groups.setdefault(getattr(admin, "group", "bedplate"), []).append(entry)
+        for model, admin in self._registry.items():  # in the order of the modules
+            if model in entries:
+                group = getattr(admin, "group", app["name"])
+                groups.setdefault(group, []).append(entries[model])
         for name, models in groups.items():
-            yield {**app, "name": name.capitalize(), "models": models}
+            url = models[0]["admin_url"]
+            yield {**app, "name": name.capitalize(), "app_url": url, "models": models}
 
 
 def _tile(model: Any, rows: Any, figure: Figure) -> Tile:

@@ -1,6 +1,6 @@
 """Every model of every module gets its place in the admin site."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from django.contrib.admin import AdminSite
@@ -15,25 +15,27 @@ _FEW = 5
 
 def register(site: AdminSite, modules: Sequence[Module], dialect: str) -> None:
     """Put these modules' models on a site: as declared, or to be looked at."""
-    made = [(m, a, _model(a, dialect)) for m, a in _declared(modules, dialect)]
-    searchable = {model for _, admin, model in made if admin.search}
-    for module, admin, model in made:
+    made = [(a, g, _model(a, dialect)) for a, g in _declared(modules, dialect)]
+    searchable = {model for admin, _, model in made if admin.search}
+    for admin, group, model in made:
         if not model._meta.is_composite_pk:  # noqa: SLF001, Django's admin can't
             options = _options(admin, model, admin.mapped(dialect), searchable)
-            options |= {"declaration": admin, "group": module.name}
+            options |= {"declaration": admin, "group": group}
             site.register(model, type(f"{model.__name__}Admin", (RowAdmin,), options))
 
 
-def _declared(
-    modules: Iterable[Module], dialect: str
-) -> Iterator[tuple[Module, Admin]]:
+def _declared(modules: Sequence[Module], dialect: str) -> Iterator[tuple[Admin, str]]:
+    """Each model's declaration and its module's name, the topmost module's first."""
+    owners: dict[Any, str] = {
+        mapped: module.name for module in modules for mapped in module.models
+    }
     shown = {admin.mapped(dialect) for module in modules for admin in module.admin}
-    for module in modules:
+    for module in reversed(modules):
         for admin in module.admin:
-            yield module, admin
+            yield admin, owners.get(admin.mapped(dialect), module.name)
         for mapped in module.models:
             if mapped not in shown:
-                yield module, Admin(mapped)
+                yield Admin(mapped), module.name
 
 
 def _model(admin: Admin, dialect: str) -> Any:

@@ -50,7 +50,7 @@ class RowAdmin(ModelAdmin):  # type: ignore[type-arg]  # no generic at run time
     declaration: Admin
     mapped: Any
     group: str
-    """The module that brings it."""
+    """The module whose table it is."""
     list_per_page = _PER_PAGE
     show_full_result_count = False
     view_on_site = False
@@ -116,12 +116,12 @@ class RowAdmin(ModelAdmin):  # type: ignore[type-arg]  # no generic at run time
 
     def get_deleted_objects(self, objs: Any, request: Any) -> Any:
         """What goes with a row is the database's to know; here it is only told."""
-        told = [
-            f"{related.label}: {related.total}"
+        told = {
+            related.label: related.total
             for obj in objs
             for related in related_rows(self.admin_site, obj, only_cascading=True)
-        ]
-        return [*map(str, objs), *told], {}, set(), []
+        }
+        return [*map(str, objs)], told, set(), []
 
     def log_addition(self, request: Any, obj: Any, message: Any) -> Any:
         """The service writes the audit trail; so in the next two."""
@@ -217,6 +217,7 @@ class RowAdmin(ModelAdmin):  # type: ignore[type-arg]  # no generic at run time
         return [
             (action, address(self.model, "act", obj.pk, slugify(action.label)))
             for action in self.declaration.actions
+            if all(getattr(obj, name) == value for name, value in action.when.items())
         ]
 
     def _details(self, obj: Any) -> dict[str, Any]:

@@ -58,7 +58,6 @@ user = Admin(
         "name",
         "role",
         "is_active",
-        "email_verified_at",
         "created_at",
     ],
     list_filter=["role", "is_active", "created_at"],
@@ -70,8 +69,8 @@ user = Admin(
     delete=UserService.delete,
     choices={"role": lambda settings: settings.roles},
     actions=[
-        Action("Activate", activate),
-        Action("Deactivate", deactivate, is_dangerous=True),
+        Action("Activate", activate, when={"is_active": False}),
+        Action("Deactivate", deactivate, when={"is_active": True}, is_dangerous=True),
         Action("Send password reset", send_reset, service=RecoveryService),
         Action("Revoke sessions", UserService.revoke_sessions, is_dangerous=True),
     ],
@@ -80,7 +79,7 @@ user = Admin(
 user_session = Admin(
     UserSession,
     name="Session",
-    list_display=["id", "user", "ip", "user_agent", "last_used_at", "expires_at"],
+    list_display=["created_at", "user", "ip", "user_agent", "expires_at"],
     list_filter=["created_at"],
     search=["ip", "user_agent"],
     ordering=["-last_used_at"],

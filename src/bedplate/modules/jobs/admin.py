@@ -58,7 +58,7 @@ def _recipient(arguments: Mapping[str, Any]) -> Any:
 
 
 ACTIONS = (
-    Action("Retry", retry),
+    Action("Retry", retry, when={"status": "dead"}),
     Action("Discard", discard, is_dangerous=True),
 )
 _COLUMNS = ("created_at", "job", "status")
