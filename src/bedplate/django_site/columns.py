@@ -45,7 +45,7 @@ def _field_of(type_: sa.types.TypeEngine[Any], column: sa.Column[Any]) -> MakeFi
     if isinstance(type_, sa.TypeDecorator):
         return partial(_decorated, _field_of(type_.impl_instance, column))
     where = f"{column.table.name}.{column.name}"
-    raise UnknownColumnType(f"{where}: no Django field stores a {type_!r}")
+    raise UnknownColumnType(f"{where}: no Django field stores a {column.type!r}")
 
 
 def options_of(column: sa.Column[Any]) -> Options:
