@@ -17,6 +17,7 @@ KEY = "a key for tests, at least 32 bytes long"
 
 # One wrong value, at the least, for every setting that can have one.
 WRONG = {
+    "app": [MARKER, f"{MARKER}:", f"a-b:{MARKER}"],
     "environment": [MARKER],
     "database_url": [
         MARKER,
@@ -44,6 +45,7 @@ WRONG = {
     "signup": [MARKER],
     "require_verified_email": [MARKER],
     "roles": [f"user, admin, {MARKER.upper()}", "user", f"admin, {MARKER}"],
+    "role_permissions": [MARKER, f'["{MARKER}"]', f'{{"{MARKER}": []}}'],
     "access_token_minutes": [MARKER, "0", "1441"],
     "refresh_idle_days": [MARKER, "0", "3651"],
     "session_days": [MARKER, "0", "3651"],

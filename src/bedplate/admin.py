@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 from bedplate.config import Settings
+from bedplate.core.permissions import Permission
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import DeclarativeBase
@@ -77,6 +78,8 @@ class Admin:
     model: "type[DeclarativeBase] | Callable[[str], type[DeclarativeBase]]"
     """A mapped class; or how to have it, from the name of the database's dialect."""
     _: KW_ONLY
+    permission: Permission | None = None
+    """Whose roles see and change it, besides admins."""
     name: str | None = None
     """What its rows are called; by default as the class."""
     only: Mapping[str, Any] = field(default_factory=dict)

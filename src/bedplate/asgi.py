@@ -1,9 +1,9 @@
-"""`bedplate.asgi:app`, for any ASGI server; settings from the environment."""
+"""`bedplate.asgi:app`, for any ASGI server: the project's application, or ours."""
 
 import gc
 
 from bedplate.dispatcher import with_django
-from bedplate.main import create_app
+from bedplate.project import load_app
 
 
 def _settle_garbage_collector() -> None:
@@ -17,7 +17,7 @@ def _settle_garbage_collector() -> None:
     gc.set_threshold(10_000, 20, 20)
 
 
-api = create_app()
+api = load_app()
 api.openapi()  # made now, not while the first reader waits
 app = with_django(api)
 _settle_garbage_collector()

@@ -1,5 +1,6 @@
 """Settings: typed, from the environment (prefix `BEDPLATE_`) and `.env`."""
 
+import json
 import os
 import re
 import secrets
@@ -130,7 +131,15 @@ def _check_role(value: str) -> str:
     return value
 
 
+def _parse_json(value: object) -> object:
+    try:
+        return json.loads(value) if isinstance(value, str) else value
+    except ValueError:
+        raise ValueError("is not JSON") from None
+
+
 CommaSeparated = BeforeValidator(_split)
+AsJson = BeforeValidator(_parse_json)
 RoleName = Annotated[str, AfterValidator(_check_role)]
 
 
@@ -175,6 +184,12 @@ class Settings(BaseSettings):
 
     environment: Literal["development", "production"] = Field(
         "development", description="`production` asks for a secret key and logs JSON."
+    )
+    app: Annotated[str, Field(pattern=r"^[\w.]+:\w+$")] | None = Field(
+        None,
+        description="The application that commands and server are about, as "
+        "`shop.main:app`. Default: `app` in `[tool.bedplate]` of `pyproject.toml`, "
+        "else the built-in modules.",
     )
     data_dir: Path = Field(
         Path(".bedplate"), description="Where the SQLite file and the made key live."
@@ -232,6 +247,11 @@ class Settings(BaseSettings):
     )
     roles: Annotated[tuple[RoleName, ...], NoDecode, CommaSeparated] = Field(
         (USER, ADMIN), description="The roles that an account may have."
+    )
+    role_permissions: Annotated[dict[str, tuple[str, ...]], NoDecode, AsJson] = Field(
+        {},
+        description='What roles may do besides, as JSON: `{"editor": '
+        '["posts:write_any"]}`. `admin` may do all of it.',
     )
     access_token_minutes: int = Field(
         15, ge=1, le=1440, description="How long an access token is good for."
@@ -351,6 +371,9 @@ class Settings(BaseSettings):
         for role in (USER, ADMIN):
             if role not in self.roles:
                 raise ValueError(f"{PREFIX}ROLES must hold {USER} and {ADMIN}")
+        if self.role_permissions.keys() - set(self.roles):
+            told = f"{PREFIX}ROLE_PERMISSIONS names a role that is not in {PREFIX}ROLES"
+            raise ValueError(told)
         if self.environment == "production" and self.secret_key is None:
             raise ValueError(f"{PREFIX}SECRET_KEY is required in production")
         return self

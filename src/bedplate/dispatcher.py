@@ -10,25 +10,21 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib import import_module
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
 
 import structlog
+from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from bedplate.config import Settings, SettingsError
+from bedplate.config import SettingsError
 from bedplate.core.errors import NotFound, ServiceUnavailable
 from bedplate.django_site.settings import is_djangos, is_https
-from bedplate.log import configure_logging
 from bedplate.middleware.edge import Edge
 from bedplate.middleware.errors import render
 from bedplate.migrate import SchemaError
-from bedplate.modules import BUILT_IN
+from bedplate.project import load_app
 from bedplate.runtime import Runtime
 from bedplate.worker import running
-
-if TYPE_CHECKING:
-    from bedplate.main import Application
 
 logger = structlog.get_logger()
 
@@ -44,7 +40,7 @@ def require_django() -> None:
         raise SettingsError("Django is not installed: install bedplate[django]")
 
 
-def with_django(app: "Application") -> ASGIApp:
+def with_django(app: FastAPI) -> ASGIApp:
     """The application with the admin site and the REST framework beside it.
 
     Without the extra `django` it is the application as it was.
@@ -55,7 +51,7 @@ def with_django(app: "Application") -> ASGIApp:
 class Dispatcher:
     """An application and Django, each with its own paths."""
 
-    def __init__(self, app: "Application") -> None:
+    def __init__(self, app: FastAPI) -> None:
         self.django = LazyDjango(app.state.runtime)
         self._app = app
 
@@ -124,9 +120,7 @@ def django_only() -> ASGIApp:
         SettingsError: a setting is wrong, or Django isn't installed.
     """
     require_django()
-    settings = Settings.load()
-    configure_logging(level=settings.log_level, as_json=settings.is_production)
-    return _DjangoOnly(Runtime.make(settings, BUILT_IN))
+    return _DjangoOnly(load_app().state.runtime)
 
 
 class _DjangoOnly:

@@ -13,6 +13,7 @@ from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bedplate.config import Settings
+from bedplate.idempotency import keep_refusal
 from bedplate.log import configure_logging
 from bedplate.middleware.edge import Edge
 from bedplate.middleware.errors import install_error_handlers
@@ -26,6 +27,9 @@ from bedplate.runtime import Runtime
 from bedplate.worker import running
 
 API_PREFIX = "/api/v1"
+
+
+_EXPOSED = ["ETag", "Idempotent-Replayed", "Location", "Retry-After", "X-Request-ID"]
 
 
 class Application(FastAPI):
@@ -79,9 +83,14 @@ class Application(FastAPI):
 
 
 def create_app(
-    settings: Settings | None = None, modules: Sequence[Module] = BUILT_IN
+    settings: Settings | None = None,
+    modules: Sequence[Module] = BUILT_IN,
+    *,
+    title: str = "Bedplate",
 ) -> Application:
     """The application: these modules' routes on these settings' database.
+
+    `title` is what its documentation calls it.
 
     Raises:
         SettingsError: a setting is wrong.
@@ -93,7 +102,7 @@ def create_app(
     runtime = Runtime.make(settings, modules)
     app = Application(
         runtime,
-        title="Bedplate",
+        title=title,
         version=version("bedplate"),
         lifespan=_lifespan,
         docs_url=None,
@@ -104,7 +113,7 @@ def create_app(
 
 
 def _install(app: Application, runtime: Runtime) -> None:
-    install_error_handlers(app)
+    install_error_handlers(app, keep_refusal)
     app.include_router(operations_router)
     for module in runtime.modules:
         if module.router is not None:
@@ -119,7 +128,7 @@ def _install(app: Application, runtime: Runtime) -> None:
             allow_origins=list(runtime.settings.cors_origins),
             allow_methods=["*"],
             allow_headers=["*"],
-            expose_headers=["ETag", "Location", "Retry-After", "X-Request-ID"],
+            expose_headers=_EXPOSED,
         )
 
 

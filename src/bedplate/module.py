@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bedplate.admin import Admin
-from bedplate.core.permissions import Caller
+from bedplate.core.permissions import Caller, Permission
 from bedplate.database import Base
 from bedplate.jobs import Job, Queue
 from bedplate.jobs.rows import ENGINE_TABLES
@@ -34,17 +35,31 @@ class Module:
     pages: APIRouter | None = None
     """What it serves outside the API, at the paths as they are."""
     models: Sequence[type[Base]] = ()
+    migrations: str | None = None
+    """The folder of the revisions of its tables, as `shop:migrations`.
+
+    Modules of one package share it; `bedplate migrate` runs them after ours.
+    """
     jobs: Sequence[Job] = ()
     on_sign_up: Sequence[Job] = ()
     """Jobs to start for each new account, with its `email`."""
     on_start: Callable[[Runtime], Awaitable[None]] | None = None
     """Called when an application or a command begins its work."""
+    permissions: Sequence[Permission] = ()
+    """What its rules ask for, besides being signed in."""
+    mail_templates: Path | None = None
+    """A folder of mail templates, one folder a language in it."""
     admin: Sequence[Admin] = ()
     """Its models' places in the admin site; those without are there to be looked at."""
     requires: Sequence[str] = ()
     """The modules that must come before this one."""
     authenticate: Authenticate | None = None
     """Turns a request's credentials into its caller; one module has it."""
+
+
+def migrations_of(modules: Sequence[Module]) -> Sequence[str]:
+    """The folders of the modules' own revisions, each once, lowest first."""
+    return list(dict.fromkeys(m.migrations for m in modules if m.migrations))
 
 
 class ModuleError(Exception):

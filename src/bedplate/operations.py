@@ -62,7 +62,7 @@ async def _jobs_are_run(runtime: Runtime) -> bool:
 
 CHECKS: dict[str, Check] = {
     "database": _database_answers,
-    "schema": lambda runtime: schema_is_at_head(runtime.database),
+    "schema": lambda runtime: schema_is_at_head(runtime.database, runtime.migrations),
     "jobs": _jobs_are_run,
 }
 

@@ -50,7 +50,7 @@ async def running(runtime: Runtime) -> AsyncIterator[None]:
     Raises:
         SchemaError: PostgreSQL's schema is not this code's.
     """
-    await ensure_schema(runtime.database)
+    await ensure_schema(runtime.database, runtime.migrations)
     await runtime.start()
     try:
         async with Worker(runtime) if runtime.settings.runs_worker else nullcontext():
@@ -313,7 +313,7 @@ async def work(
     Raises:
         SchemaError: PostgreSQL's schema is not this code's.
     """
-    await ensure_schema(runtime.database)
+    await ensure_schema(runtime.database, runtime.migrations)
     await runtime.start()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -16,7 +16,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from uuid_utils.compat import uuid7
 
 from bedplate.config import Settings
-from bedplate.database import Base, FixedDecimal
+from bedplate.database import Base, ExactDecimal
 from bedplate.database.engines import SQLITE_PRAGMAS
 from bedplate.testing.django_side import forget, point_at
 
@@ -59,7 +59,7 @@ class Everything(OwnBase):
     number: Mapped[int]
     big: Mapped[int] = mapped_column(sa.BigInteger)
     real: Mapped[float]
-    price: Mapped[Decimal] = mapped_column(FixedDecimal(10, 2))
+    price: Mapped[Decimal] = mapped_column(ExactDecimal(10, 2))
     day: Mapped[date | None]
     instant: Mapped[datetime]
     colour: Mapped[Colour]

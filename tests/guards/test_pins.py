@@ -40,7 +40,8 @@ def installed_closure(asked: Iterable[Requirement]) -> dict[str, str]:
             continue
         seen.add((name, extras))
         found = distribution(name)
-        closure[name] = found.version
+        if name != "bedplate":  # which names its own extras
+            closure[name] = found.version
         needed = map(Requirement, found.requires or ())
         waiting += [(r, frozenset(r.extras)) for r in needed if _applies(r, extras)]
     return closure

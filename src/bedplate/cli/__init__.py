@@ -31,13 +31,14 @@ def register_commands() -> None:
         jobs,
         keys,
         migrate,
+        new,
         outbox,
         serve,
         users,
         worker,
     )
 
-    for commands in (serve, worker, migrate, outbox, inspect):
+    for commands in (new, serve, worker, migrate, outbox, inspect):
         commands.register(app)
     app.add_typer(users.app, name="users")
     app.add_typer(jobs.app, name="jobs")
@@ -76,8 +77,11 @@ def describe(error: Exception) -> str | None:
     from bedplate.core.errors import APIError
     from bedplate.migrate import SchemaError
     from bedplate.module import ModuleError
+    from bedplate.project import ProjectError
+    from bedplate.scaffold.plan import ScaffoldError
 
-    if isinstance(error, SettingsError | SchemaError | ModuleError):
+    ours = (SettingsError, SchemaError, ModuleError, ProjectError, ScaffoldError)
+    if isinstance(error, ours):
         return str(error)
     if isinstance(error, APIError):
         wrong = [
@@ -101,14 +105,14 @@ def _cause(error: Exception) -> str:
 
 def run(act: Callable[["Runtime"], Awaitable[T]]) -> T:
     """Run one command's work with a runtime of its own."""
-    from bedplate.config import Settings
     from bedplate.log import configure_logging
-    from bedplate.modules import BUILT_IN
+    from bedplate.project import load_app
     from bedplate.runtime import Runtime
 
-    settings = Settings.load()
+    # Not the application's own, which the server may yet start with another event loop.
+    its: Runtime = load_app().state.runtime
+    runtime = Runtime.make(its.settings, its.modules)
     configure_logging(level="warning", as_json=False)
-    runtime = Runtime.make(settings, BUILT_IN)
 
     async def work() -> T:
         try:

@@ -42,9 +42,9 @@ def openapi() -> None:
 
 
 def _document() -> dict[str, Any]:
-    from bedplate.main import create_app
+    from bedplate.project import load_app
 
-    return create_app().openapi()
+    return load_app().openapi()
 
 
 class _Finding(NamedTuple):
@@ -67,10 +67,10 @@ def doctor(
     from rich.console import Console
     from rich.markup import escape
 
-    from bedplate.config import Settings
+    from bedplate.project import load_app
 
     console = Console(highlight=False, soft_wrap=True)
-    settings = Settings.load()
+    settings: Settings = load_app().state.runtime.settings
     for name, value in _resolved(settings):
         console.print(f"  {name:<32} {value}", markup=False)
     findings = [*_unknown_variables(), *run(_findings)]
@@ -129,7 +129,7 @@ async def _findings(runtime: "Runtime") -> list[_Finding]:
     try:
         await runtime.database.is_reachable()
         findings.append(_Finding(True, "the database answers"))
-        at_head = await schema_is_at_head(runtime.database)
+        at_head = await schema_is_at_head(runtime.database, runtime.migrations)
         missing = "the schema is not at head: run `bedplate migrate`"
         said = "the schema is at head" if at_head else missing
         findings.append(_Finding(at_head, said))

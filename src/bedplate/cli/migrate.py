@@ -29,7 +29,7 @@ def migrate(
 async def _upgrade(runtime: "Runtime") -> None:
     from bedplate import migrate as migrations
 
-    await migrations.upgrade(runtime.database)
+    await migrations.upgrade(runtime.database, runtime.migrations)
     if django := await _django(runtime):
         await asyncio.to_thread(django.upgrade)
 
@@ -37,7 +37,8 @@ async def _upgrade(runtime: "Runtime") -> None:
 async def _check(runtime: "Runtime") -> None:
     from bedplate import migrate as migrations
 
-    at_head = await migrations.schema_is_at_head(runtime.database)
+    database, folders = runtime.database, runtime.migrations
+    at_head = await migrations.schema_is_at_head(database, folders)
     if at_head and (django := await _django(runtime)):
         at_head = await asyncio.to_thread(django.is_at_head)
     if not at_head:

@@ -32,24 +32,23 @@ def serve(
     ] = False,
 ) -> None:
     """Serve the API and the admin site. On SQLite the schema is migrated first."""
-    from bedplate.config import Settings
     from bedplate.dispatcher import require_django
 
-    settings = Settings.load()
     if django_only:
         require_django()
-    run(_prepare)
+    settings = run(_prepare)
     listener = _listen(host, port)
     _greet(settings, host, listener.getsockname()[1], django_only=django_only)
     _serve(listener, workers=workers, reload=reload, django_only=django_only)
 
 
-async def _prepare(runtime: "Runtime") -> None:
+async def _prepare(runtime: "Runtime") -> "Settings":
     """What may refuse the start, once and before there is a server: it is one line."""
     from bedplate.migrate import ensure_schema
 
-    await ensure_schema(runtime.database)
+    await ensure_schema(runtime.database, runtime.migrations)
     await runtime.start()
+    return runtime.settings
 
 
 def _listen(host: str, port: int) -> socket.socket:

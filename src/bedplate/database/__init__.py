@@ -3,12 +3,12 @@
 from bedplate.database.base import (
     SECRET,
     Base,
-    FixedDecimal,
+    ExactDecimal,
     Json,
     TimestampMixin,
     UTCDateTime,
 )
-from bedplate.database.lists import ListQuery
+from bedplate.database.lists import Choices, ListQuery, Scope
 from bedplate.database.query import Query
 from bedplate.database.work import Database, Repository, Session
 from bedplate.schemas import ListParams, Page
@@ -16,14 +16,16 @@ from bedplate.schemas import ListParams, Page
 __all__ = [
     "SECRET",
     "Base",
+    "Choices",
     "Database",
-    "FixedDecimal",
+    "ExactDecimal",
     "Json",
     "ListParams",
     "ListQuery",
     "Page",
     "Query",
     "Repository",
+    "Scope",
     "Session",
     "TimestampMixin",
     "UTCDateTime",

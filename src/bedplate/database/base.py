@@ -22,6 +22,9 @@ NAMING_CONVENTION = {
 }
 
 
+MOST_DIGITS = 15
+
+
 class _SqliteDateTime(sqlite.DATETIME):
     """UTC as text, in the one form that Django writes too.
 
@@ -69,45 +72,54 @@ class UTCDateTime(sa.TypeDecorator[datetime]):
         return value.astimezone(UTC)
 
 
-class FixedDecimal(sa.TypeDecorator[Decimal]):
-    """A decimal number: `NUMERIC(precision, scale)`, exact on both databases.
+class _SqliteDecimal(sa.Numeric[Decimal]):
+    """A double, which keeps 15 digits exactly; Django stores the same."""
+
+    def bind_processor(self, dialect: sa.Dialect) -> Callable[[Any], float | None]:
+        return lambda value: None if value is None else float(value)
+
+    def result_processor(
+        self, dialect: sa.Dialect, coltype: object
+    ) -> Callable[[Any], Decimal | None]:
+        scale = self.scale or 0
+        return lambda value: None if value is None else Decimal(f"{value:.{scale}f}")
+
+
+class ExactDecimal(sa.TypeDecorator[Decimal]):
+    """A decimal of so many digits, so many of them after the point, on both databases.
 
     Raises:
-        ValueError: more digits than SQLite keeps.
+        ValueError: more than 15 digits, the most that SQLite keeps exactly.
     """
 
     impl = sa.Numeric
     cache_ok = True
-    _SQLITE_DIGITS = 15
 
     def __init__(self, precision: int, scale: int) -> None:
-        if precision > self._SQLITE_DIGITS:
-            raise ValueError(f"at most {self._SQLITE_DIGITS} digits, as on SQLite")
+        if not 0 <= scale <= precision <= MOST_DIGITS:
+            raise ValueError(f"a decimal has at most {MOST_DIGITS} digits")
         super().__init__(precision, scale)
-        self._step = Decimal(1).scaleb(-scale)
 
     def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
-        stored: Any = self.impl_instance
-        if dialect.name == "sqlite":  # a number of 64 bits, which is what it has
-            stored = sa.Numeric(stored.precision, stored.scale, asdecimal=False)
-        return dialect.type_descriptor(stored)
+        impl: Any = self.impl
+        kind = _SqliteDecimal if dialect.name == "sqlite" else sa.Numeric
+        return dialect.type_descriptor(kind(impl.precision, impl.scale))
 
     def process_bind_param(
         self, value: Decimal | None, dialect: sa.Dialect
     ) -> Decimal | None:
-        return None if value is None else value.quantize(self._step)
+        return value
 
     def process_result_value(
-        self, value: Any | None, dialect: sa.Dialect
+        self, value: Decimal | None, dialect: sa.Dialect
     ) -> Decimal | None:
-        return None if value is None else Decimal(str(value)).quantize(self._step)
+        return value
 
 
 # Django's JSONField wants jsonb, not json, and stores None as NULL.
 Json = sa.JSON(none_as_null=True).with_variant(
     postgresql.JSONB(none_as_null=True), "postgresql"
 )
-
 
 # `mapped_column(info=SECRET)`: the admin site never reads the column.
 SECRET: Final[dict[Any, Any]] = {"secret": True}

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager
 
-from bedplate.core.permissions import ADMIN, USER, Caller
+from bedplate.core.permissions import ADMIN, ENTER_ADMIN, USER, Caller
 from bedplate.core.security import check_password, compare_password, make_hash
 from bedplate.django_site.services import call_service
 from bedplate.modules.users.schemas import UserCreate
@@ -73,17 +73,19 @@ class Account(AbstractBaseUser):
     @property
     def is_staff(self) -> bool:
         """Whether they may enter the admin site."""
-        return bool(self.is_active) and self.role == ADMIN
+        may = self.caller.may(ENTER_ADMIN) if self.caller else self.role == ADMIN
+        return bool(self.is_active) and may
 
     @property
     def is_superuser(self) -> bool:
-        return self.is_staff
+        return bool(self.is_active) and self.role == ADMIN
 
     def has_perm(self, perm: str, obj: Any = None) -> bool:
-        return self.is_staff
+        """Django's own permissions are admins' alone."""
+        return self.is_superuser
 
     def has_perms(self, perm_list: Any, obj: Any = None) -> bool:
-        return self.is_staff
+        return self.is_superuser
 
     def has_module_perms(self, app_label: str) -> bool:
-        return self.is_staff
+        return self.is_superuser

@@ -13,7 +13,7 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 
 from bedplate.core.errors import APIError, NotAuthenticated
-from bedplate.core.permissions import Caller
+from bedplate.core.permissions import Caller, Permission
 from bedplate.django_site.bridge import model_of
 from bedplate.django_site.services import call_service, host
 from bedplate.modules.auth.service import Authenticator, AuthService
@@ -45,15 +45,15 @@ class Backend(BaseBackend):
         return None
 
 
-def sign_in(email: str, password: str, *, only_admins: bool = False) -> Any:
+def sign_in(email: str, password: str, permission: Permission | None = None) -> Any:
     """The user for a right password, with a session opened.
 
     Raises:
         RateLimited, InvalidCredentials, AccountInactive, EmailNotVerified
-        PermissionDenied: the password is right, but it is not an admin's.
+        PermissionDenied: the password is right, but they lack the permission.
     """
     caller = call_service(
-        AuthService, lambda auth: auth.enter(email, password, only_admins=only_admins)
+        AuthService, lambda auth: auth.enter(email, password, permission)
     )
     return user_of(caller)
 

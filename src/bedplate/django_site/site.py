@@ -56,6 +56,8 @@ class BedplateAdminSite(AdminSite):
     def _tiles(self, request: Any) -> Iterator[Tile]:
         for model, admin in self._registry.items():
             declaration = getattr(admin, "declaration", None)
+            if not admin.has_view_permission(request):
+                continue
             for figure in getattr(declaration, "figures", ()):
                 yield _tile(model, admin.get_queryset(request), figure)
 

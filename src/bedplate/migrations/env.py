@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import context
 from alembic.autogenerate.api import AutogenContext
 
-from bedplate.database import Base, UTCDateTime
+from bedplate.database import Base, ExactDecimal, UTCDateTime
 from bedplate.modules import BUILT_IN
 
 # Importing the modules has filled the metadata; naming them here says so.
@@ -25,6 +25,10 @@ def render_item(kind: str, item: Any, autogen: AutogenContext) -> str | Literal[
     if kind == "type" and isinstance(item, UTCDateTime):
         autogen.imports.add("from bedplate.database import UTCDateTime")
         return "UTCDateTime()"
+    if kind == "type" and isinstance(item, ExactDecimal):
+        autogen.imports.add("from bedplate.database import ExactDecimal")
+        digits: Any = item.impl
+        return f"ExactDecimal({digits.precision}, {digits.scale})"
     return False
 
 

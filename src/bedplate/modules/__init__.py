@@ -4,8 +4,9 @@ from bedplate.modules.audit import module as audit
 from bedplate.modules.auth import module as auth
 from bedplate.modules.emails import module as emails
 from bedplate.modules.jobs import module as jobs
+from bedplate.modules.posts import module as posts
 from bedplate.modules.users import module as users
 
-BUILT_IN = (audit, emails, jobs, users, auth)
+BUILT_IN = (audit, emails, jobs, users, auth, posts)
 
-__all__ = ["BUILT_IN", "audit", "auth", "emails", "jobs", "users"]
+__all__ = ["BUILT_IN", "audit", "auth", "emails", "jobs", "posts", "users"]

@@ -2,7 +2,7 @@
 
 import asyncio
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
@@ -18,7 +18,36 @@ from bedplate.testing.postgres import local_postgres
 TEST_KEY = "a key for tests, at least 32 bytes long"
 
 
-def migrate_url(url: str, data_dir: Path) -> None:
+_made: set[str] = set()
+
+
+class NotATestDatabase(Exception):
+    """A test would run on a database that the kit didn't make."""
+
+
+def refuse_unless_made_here(url: str) -> None:
+    """Tests write what they like, so they get no database but a throw-away one.
+
+    Raises:
+        NotATestDatabase: it is another's, such as the developer's own.
+    """
+    if url not in _made:
+        raise NotATestDatabase(
+            "tests run on databases that the test kit makes and drops, and on no "
+            "other: don't set `database_url`"
+        )
+
+
+@contextmanager
+def _known(url: str) -> Iterator[str]:
+    _made.add(url)
+    try:
+        yield url
+    finally:
+        _made.discard(url)
+
+
+def migrate_url(url: str, data_dir: Path, migrations: Sequence[str] = ()) -> None:
     """Bring a test database to head, Django's own tables included if it is there."""
     settings = Settings.load(
         _env_file=None,
@@ -31,7 +60,7 @@ def migrate_url(url: str, data_dir: Path) -> None:
     async def work() -> None:
         database = make_database(settings)
         try:
-            await migrate.upgrade(database)
+            await migrate.upgrade(database, migrations)
         finally:
             await database.close()
 
@@ -45,17 +74,18 @@ def migrate_url(url: str, data_dir: Path) -> None:
 class SqliteDatabases:
     """Copies of one migrated file."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, migrations: Sequence[str] = ()) -> None:
         self._directory = directory
         self._template = directory / "template.db"
-        migrate_url(f"sqlite:///{self._template}", directory)
+        migrate_url(f"sqlite:///{self._template}", directory, migrations)
 
     @contextmanager
     def fresh(self) -> Iterator[str]:
         """A migrated database's URL; the database is gone afterwards."""
         path = self._directory / f"{uuid4().hex}.db"
         shutil.copyfile(self._template, path)
-        yield f"sqlite:///{path}"
+        with _known(f"sqlite:///{path}") as url:
+            yield url
         for file in self._directory.glob(f"{path.name}*"):
             file.unlink()
 
@@ -63,18 +93,21 @@ class SqliteDatabases:
 class PostgresDatabases:
     """Clones of one migrated database on a server of our own."""
 
-    def __init__(self, server_url: str, directory: Path) -> None:
+    def __init__(
+        self, server_url: str, directory: Path, migrations: Sequence[str] = ()
+    ) -> None:
         self._server_url = server_url
         self._base = server_url.rpartition("/")[0]
         self._execute("CREATE DATABASE bedplate_template")
-        migrate_url(f"{self._base}/bedplate_template", directory)
+        migrate_url(f"{self._base}/bedplate_template", directory, migrations)
 
     @contextmanager
     def fresh(self) -> Iterator[str]:
         """A migrated database's URL; the database is gone afterwards."""
         name = f"test_{uuid4().hex}"
         self._execute(f"CREATE DATABASE {name} TEMPLATE bedplate_template")
-        yield f"{self._base}/{name}"
+        with _known(f"{self._base}/{name}") as url:
+            yield url
         self._execute(f"DROP DATABASE {name} WITH (FORCE)")
 
     def _execute(self, statement: str) -> None:

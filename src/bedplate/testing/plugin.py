@@ -5,7 +5,7 @@ on a real PostgreSQL, on a migrated database of its own.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ from bedplate.config import Settings
 from bedplate.core.permissions import ADMIN, USER
 from bedplate.core.security import hash_password
 from bedplate.main import Application, create_app
+from bedplate.module import Module, migrations_of
+from bedplate.modules import BUILT_IN
 from bedplate.modules.auth.service import AuthService
 from bedplate.modules.users.models import User, UserSession
 from bedplate.testing.browser import Browser
@@ -28,6 +30,7 @@ from bedplate.testing.databases import (
     PostgresDatabases,
     SqliteDatabases,
     local_postgres,
+    refuse_unless_made_here,
 )
 from bedplate.testing.jobs import run_queued_jobs
 from bedplate.testing.mailbox import Mailbox
@@ -37,16 +40,26 @@ API = "http://test/api/v1"
 
 
 @pytest.fixture(scope="session")
-def sqlite_databases(tmp_path_factory: pytest.TempPathFactory) -> SqliteDatabases:
-    return SqliteDatabases(tmp_path_factory.mktemp("sqlite"))
+def modules() -> Sequence[Module]:
+    """What the application under test consists of; a project overrides it."""
+    return BUILT_IN
+
+
+@pytest.fixture(scope="session")
+def sqlite_databases(
+    tmp_path_factory: pytest.TempPathFactory, modules: Sequence[Module]
+) -> SqliteDatabases:
+    folder = tmp_path_factory.mktemp("sqlite")
+    return SqliteDatabases(folder, migrations_of(modules))
 
 
 @pytest.fixture(scope="session")
 def postgres_databases(
-    tmp_path_factory: pytest.TempPathFactory,
+    tmp_path_factory: pytest.TempPathFactory, modules: Sequence[Module]
 ) -> Iterator[PostgresDatabases]:
     with local_postgres() as url:
-        yield PostgresDatabases(url, tmp_path_factory.mktemp("postgres"))
+        folder = tmp_path_factory.mktemp("postgres")
+        yield PostgresDatabases(url, folder, migrations_of(modules))
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -79,7 +92,10 @@ def settings(
         "rate_limits_enabled": False,  # a test of limits turns them on
         "allowed_hosts": "test",
     }
-    return Settings.load(_env_file=None, **{**values, **setting_overrides})
+    values |= setting_overrides
+    refuse_unless_made_here(str(values["database_url"]))
+    # Another prefix, so that nothing of the developer's environment gets in.
+    return Settings.load(_env_file=None, _env_prefix="BEDPLATE_TEST_", **values)
 
 
 @pytest.fixture
@@ -97,8 +113,10 @@ async def running(settings: Settings, **options: Any) -> AsyncIterator[Applicati
 
 
 @pytest_asyncio.fixture
-async def app(settings: Settings) -> AsyncIterator[Application]:
-    async with running(settings) as app:
+async def app(
+    settings: Settings, modules: Sequence[Module]
+) -> AsyncIterator[Application]:
+    async with running(settings, modules=modules) as app:
         yield app
 
 

@@ -19,6 +19,7 @@ from django.views.decorators.http import require_POST
 
 from bedplate.admin import Act, Action, Admin
 from bedplate.core.errors import APIError
+from bedplate.core.permissions import Caller
 from bedplate.django_site.admin.forms import choice_field, form_class
 from bedplate.django_site.bridge import (
     label_field,
@@ -58,20 +59,27 @@ class RowAdmin(ModelAdmin):  # type: ignore[type-arg]  # no generic at run time
 
     # Permissions
 
+    def _is_theirs(self, request: Any) -> bool:
+        caller: Caller | None = getattr(request.user, "caller", None)
+        if caller is None or not request.user.is_staff:
+            return False
+        permission = self.declaration.permission
+        return caller.is_admin or (permission is not None and caller.may(permission))
+
     def has_view_permission(self, request: Any, obj: Any = None) -> bool:
-        return bool(request.user.is_staff)
+        return self._is_theirs(request)
 
     def has_module_permission(self, request: Any) -> bool:
-        return bool(request.user.is_staff)
+        return self._is_theirs(request)
 
     def has_add_permission(self, request: Any) -> bool:
-        return self.declaration.create is not None and request.user.is_staff
+        return self.declaration.create is not None and self._is_theirs(request)
 
     def has_change_permission(self, request: Any, obj: Any = None) -> bool:
-        return self.declaration.update is not None and request.user.is_staff
+        return self.declaration.update is not None and self._is_theirs(request)
 
     def has_delete_permission(self, request: Any, obj: Any = None) -> bool:
-        return self.declaration.delete is not None and request.user.is_staff
+        return self.declaration.delete is not None and self._is_theirs(request)
 
     # Writing
 
@@ -248,6 +256,8 @@ class RowAdmin(ModelAdmin):  # type: ignore[type-arg]  # no generic at run time
     @method_decorator(require_POST)
     def act_view(self, request: Any, object_id: str, name: str) -> Any:
         """Do an action on one row."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
         action = self._actions_by_name().get(name)
         obj = self.get_object(request, unquote(object_id))
         if action is None or obj is None:

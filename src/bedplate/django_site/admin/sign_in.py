@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy
 from pydantic import ValidationError
 
 from bedplate.core.errors import APIError, ValidationFailed
-from bedplate.core.permissions import Caller
+from bedplate.core.permissions import ENTER_ADMIN, Caller
 from bedplate.django_site.admin.forms import blame
 from bedplate.django_site.authentication import sign_in
 from bedplate.django_site.services import call_service
@@ -31,7 +31,7 @@ class SignInForm(AdminAuthenticationForm):
         password = self.cleaned_data.get("password")
         if email and password:
             try:
-                self.user_cache = sign_in(email, password, only_admins=True)
+                self.user_cache = sign_in(email, password, ENTER_ADMIN)
             except APIError as error:
                 raise forms.ValidationError(error.message) from error
         return self.cleaned_data

@@ -11,7 +11,7 @@ from bedplate.database import UTCDateTime
 
 revision = "0001"
 down_revision = None
-branch_labels = None
+branch_labels = ("bedplate",)
 depends_on = None
 
 

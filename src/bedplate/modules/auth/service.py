@@ -2,6 +2,8 @@ from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
+from msgspec.structs import asdict
+
 from bedplate.core.clock import utc_now
 from bedplate.core.errors import (
     InvalidCredentials,
@@ -11,7 +13,7 @@ from bedplate.core.errors import (
     PermissionDenied,
 )
 from bedplate.core.origin import client_block, origin
-from bedplate.core.permissions import ADMIN, Caller
+from bedplate.core.permissions import Caller, Permission
 from bedplate.core.security import PasswordCheck, check_password
 from bedplate.database import Database, Session
 from bedplate.jobs import enqueue
@@ -65,18 +67,18 @@ class AuthService:
         return await self._issue(user, await self._open_session(user))
 
     async def enter(
-        self, email: str, password: str, *, only_admins: bool = False
+        self, email: str, password: str, permission: Permission | None = None
     ) -> Caller:
         """A new session without tokens, for a browser that keeps its id signed.
 
         Raises:
             RateLimited, InvalidCredentials, AccountInactive, EmailNotVerified
-            PermissionDenied: the password is right, but it is not an admin's.
+            PermissionDenied: the password is right, but they lack the permission.
         """
-        user = await self._identify(email, password)
-        if only_admins and user.role != ADMIN:
+        caller = await self._enter(await self._identify(email, password))
+        if permission is not None and not caller.may(permission):
             raise PermissionDenied
-        return await self._enter(user)
+        return caller
 
     async def vouch(self, user_id: UUID) -> Caller:
         """`enter` for somebody whom another way of signing in vouches for.
@@ -94,7 +96,8 @@ class AuthService:
         opened = await self._open_session(user)
         hours = self.settings.admin_session_hours
         opened.expires_at = opened.created_at + timedelta(hours=hours)
-        caller = await find_caller(self.session, user.id, opened.id)
+        finder = Authenticator(self.runtime)
+        caller = await finder.find_by(self.session, user.id, opened.id)
         assert caller is not None  # it is a moment old
         return caller
 
@@ -366,12 +369,16 @@ class Authenticator:
 
     async def find(self, user_id: UUID, session_id: UUID) -> Caller | None:
         """The caller of a session, unless it, or its user, is gone or inactive."""
-        return await find_caller(self._runtime.database, user_id, session_id)
+        return await self.find_by(self._runtime.database, user_id, session_id)
 
-
-async def find_caller(
-    reader: Database | Session, user_id: UUID, session_id: UUID
-) -> Caller | None:
-    return await reader.fetch_one(
-        FIND_CALLER, session_id=session_id, user_id=user_id, now=utc_now()
-    )
+    async def find_by(
+        self, reader: Database | Session, user_id: UUID, session_id: UUID
+    ) -> Caller | None:
+        """`find`, inside a unit of work if the reader is one."""
+        found = await reader.fetch_one(
+            FIND_CALLER, session_id=session_id, user_id=user_id, now=utc_now()
+        )
+        if found is None:
+            return None
+        granted = self._runtime.permissions.of(found.role)
+        return Caller(**asdict(found), granted=granted)

@@ -1,0 +1,137 @@
+"""The fields of a module as the command line takes them.
+
+number:str:unique total:decimal(10,2) customer:ref(users) notes:text? paid:bool=false
+
+    field  = name ":" type ["?"] {":unique" | ":index"} ["=" default]
+    type   = one of `kinds.KINDS`, some with arguments: `str(40)`, `enum(draft,sent)`
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from bedplate.scaffold.kinds import Kind, make_kind
+from bedplate.scaffold.plan import ScaffoldError
+
+FLAGS = ("unique", "index")
+
+
+@dataclass(frozen=True)
+class FieldSpec:
+    """One field, as it was asked for."""
+
+    name: str
+    kind: Kind
+    refers_to: str | None
+    is_optional: bool
+    flags: frozenset[str]
+    default: Any = None
+    """As JSON; None where there is none."""
+
+    @property
+    def column_name(self) -> str:
+        return f"{self.name}_id" if self.refers_to else self.name
+
+    @property
+    def is_unique(self) -> bool:
+        return "unique" in self.flags
+
+    @property
+    def has_default(self) -> bool:
+        return self.default is not None
+
+    @property
+    def is_required(self) -> bool:
+        return not self.is_optional and not self.has_default
+
+
+def parse_fields(arguments: Sequence[str]) -> list[FieldSpec]:
+    """The fields of a command line, where one argument may hold several.
+
+    Raises:
+        ScaffoldError: what was expected in which field, and at which column of it.
+    """
+    texts = re.findall(r"(?:\([^()]*\)|\S)+", " ".join(arguments))
+    fields = [parse_field(text) for text in texts]
+    names = [field.column_name for field in fields]
+    for name in names:
+        if names.count(name) > 1:
+            raise ScaffoldError(f"the field {name!r} is there twice")
+    return fields
+
+
+def parse_field(text: str) -> FieldSpec:
+    """One field.
+
+    Raises:
+        ScaffoldError: what was expected at which column of the text.
+    """
+    reader = _Reader(text)
+    name = reader.take(r"[^:?=()\s]+", "a name")
+    reader.take(":", "`:` and a type after the name")
+    kind_name, arguments, kind = _read_kind(reader)
+    is_optional = bool(reader.maybe(r"\?"))
+    flags = set()
+    while reader.maybe(":"):
+        flags.add(reader.take("|".join(FLAGS), "`unique` or `index`"))
+    default = _read_default(reader, kind) if reader.maybe("=") else None
+    reader.end("`?`, `:unique`, `:index`, `=default` in this order, or the end")
+    if is_optional and default is not None:
+        raise ScaffoldError(f"{text!r}: `?` or a default, not both")
+    refers_to = arguments[0] if kind_name == "ref" else None
+    return FieldSpec(name, kind, refers_to, is_optional, frozenset(flags), default)
+
+
+def _read_kind(reader: "_Reader") -> tuple[str, list[str], Kind]:
+    start = reader.position
+    name = reader.maybe("[a-z]+")
+    inside = reader.maybe(r"\([^()]*\)")
+    arguments = [part.strip() for part in inside[1:-1].split(",")] if inside else []
+    try:
+        return name, arguments, make_kind(name, arguments)
+    except ScaffoldError as error:
+        reader.fail(str(error), start)
+
+
+def _read_default(reader: "_Reader", kind: Kind) -> Any:
+    start = reader.position
+    text = reader.maybe(".*")
+    if kind.read_default is None:
+        reader.fail("no default, which this type can't have", start - 1)
+    try:
+        return kind.read_default(text)
+    except (KeyError, ValueError):
+        reader.fail(f"a default, {kind.default_is}", start)
+
+
+class _Reader:
+    """A text read from left to right, which tells where it went wrong."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self.position = 0
+
+    def maybe(self, pattern: str) -> str:
+        """What is here, if it fits; else nothing."""
+        found = re.compile(pattern).match(self._text, self.position)
+        if found is None:
+            return ""
+        self.position = found.end()
+        return found[0]
+
+    def take(self, pattern: str, expected: str) -> str:
+        """Raises ScaffoldError if it isn't here."""
+        return self.maybe(pattern) or self.fail(expected, self.position)
+
+    def end(self, expected: str) -> None:
+        """Raises ScaffoldError if something is left."""
+        if self.position < len(self._text):
+            self.fail(expected, self.position)
+
+    def fail(self, expected: str, position: int) -> NoReturn:
+        found = self._text[position:]
+        here = f"but found {found!r}" if found else "but it ends there"
+        raise ScaffoldError(
+            f"{self._text!r}, column {position + 1}: expected {expected}, {here}"
+        )

@@ -1,0 +1,70 @@
+"""Names: of projects, modules and fields, and what they may not be."""
+
+import builtins
+import keyword
+import re
+import sys
+from collections.abc import Iterable
+from importlib.metadata import packages_distributions
+
+import inflection
+
+from bedplate.scaffold.plan import ScaffoldError
+
+# With it every name of a constraint stays within PostgreSQL's 63 bytes, and a revision
+# within Alembic's 32.
+MOST_LETTERS = 24
+_SNAKE = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+
+
+def check_project(name: str) -> str:
+    """The package of a project's name: `my-shop` is `my_shop`.
+
+    Raises:
+        ScaffoldError: it can't be one.
+    """
+    package = name.replace("-", "_")
+    _check(package, "a project's name")
+    if package in sys.stdlib_module_names | packages_distributions().keys():
+        raise ScaffoldError(f"{name!r}: there is a Python package of that name already")
+    return package
+
+
+def check_module(name: str, taken: Iterable[str]) -> None:
+    """A module is a folder, a table and a path of the API: a plural, as `invoices`.
+
+    Raises:
+        ScaffoldError: it can't be one.
+    """
+    _check(name, "a module's name")
+    if name in set(taken):
+        raise ScaffoldError(f"{name!r} is a table, a module or a Django app already")
+    plural = inflection.pluralize(inflection.singularize(name))
+    if plural != name:
+        raise ScaffoldError(f"a module's name is a plural: {plural!r}, not {name!r}?")
+    if inflection.singularize(name) == name:
+        raise ScaffoldError(f"{name!r} is one and many: give --singular as well")
+
+
+def check_field(name: str, taken: Iterable[str]) -> None:
+    """A field is a column, an attribute and a name in JSON.
+
+    Raises:
+        ScaffoldError: it can't be one.
+    """
+    _check(name, "a field's name")
+    if name in set(taken):
+        raise ScaffoldError(
+            f"{name!r} is a name that every row has, or Django gives it"
+        )
+    if name in dir(builtins):
+        raise ScaffoldError(f"{name!r} is a name of Python's own: choose another")
+
+
+def _check(name: str, what: str) -> None:
+    if not _SNAKE.fullmatch(name):
+        raise ScaffoldError(f"{what} is of a-z, 0-9 and single _, not {name!r}")
+    if len(name) > MOST_LETTERS:
+        raise ScaffoldError(f"{what} has at most {MOST_LETTERS} letters: {name!r}")
+    if keyword.iskeyword(name) or keyword.issoftkeyword(name):
+        raise ScaffoldError(f"{name!r} is a keyword of Python: choose another")
