@@ -93,7 +93,11 @@ async def test_a_role_sees_what_it_is_permitted(
 
 async def promise(app: Application, to: str) -> UUID:
     async with app.state.runtime.database.unit_of_work() as session:
-        arguments: dict[str, Any] = {"template": "welcome", "to": to, "context": {"name": "N"}}
+        arguments: dict[str, Any] = {
+            "template": "welcome",
+            "to": to,
+            "context": {"name": "N"},
+        }
         return UUID(await enqueue(session, send_email, **arguments))
 
 

@@ -5,12 +5,12 @@ from functools import partial
 from typing import Any, get_args
 
 from django import forms
-from django.core.exceptions import FieldDoesNotExist
 from pydantic import BaseModel, ValidationError
 
 from bedplate.admin import Form
 from bedplate.core.errors import APIError, Conflict, ValidationFailed
 from bedplate.database import Session
+from bedplate.django_site.bridge import secrets_of
 from bedplate.django_site.services import in_unit_of_work
 from bedplate.middleware.errors import details_of
 from bedplate.runtime import Runtime
@@ -116,13 +116,14 @@ class ServiceForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at r
 def form_class(row_admin: Any, declared: Form, request: Any, *, is_new: bool) -> type:
     """The form for a schema: columns as Django shows them, others by their type."""
     model = row_admin.model
+    columns = {f.attname: f.name for f in model._meta.concrete_fields}  # noqa: SLF001, public
+    columns |= {name: name for name in columns.values()}
     names: dict[str, str] = {}
     extra: dict[str, forms.Field] = {}
     for name in declared.schema.model_fields:
-        try:
-            names[name] = model._meta.get_field(name).name  # noqa: SLF001, public
-        except FieldDoesNotExist:
-            names[name] = name
+        is_column = name in columns and name not in secrets_of(row_admin.mapped)
+        names[name] = columns[name] if is_column else name
+        if not is_column:
             extra[name] = _extra_field(declared.schema, name, is_new=is_new)
     if not is_new and hasattr(row_admin.mapped, "updated_at"):
         extra[VERSION] = forms.CharField(required=False, widget=forms.HiddenInput)
