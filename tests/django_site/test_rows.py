@@ -1,11 +1,13 @@
 """Sessions, posts, jobs, mail and the audit trail in the admin site."""
 
+import asyncio
 import re
 from typing import Any
 from uuid import UUID
 
 import pytest
 from httpx import AsyncClient
+from starlette.types import ASGIApp
 from support import execute, read_table
 
 from bedplate.jobs import enqueue
@@ -159,6 +161,19 @@ async def test_an_accounts_history_is_its_audit_trail(
 
     assert "user.deactivated" in history.text
     assert "auth.signed_in</td>" not in history.text
+
+
+async def test_a_planted_write_by_djangos_orm_is_seen(
+    with_admin: ASGIApp, user: User
+) -> None:
+    from bedplate.django_site.models import model_of
+    from bedplate.testing.django_side import WrittenByDjango
+
+    def plant() -> None:
+        model_of(User).objects.filter(pk=user.id).update(name="Planted")
+
+    with pytest.raises(WrittenByDjango):
+        await asyncio.to_thread(plant)
 
 
 async def test_no_list_asks_once_a_row(
