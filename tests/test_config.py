@@ -72,6 +72,8 @@ WRONG = {
     "pool_timeout": [MARKER, "0", "-1", "nan"],
     "transaction_pooler": [MARKER],
     "trusted_proxies": [MARKER, f"10.0.0.0/8, {MARKER}", "10.0.0.1/8"],
+    "allowed_hosts": [f"http://{MARKER}", f"localhost, {MARKER}/"],
+    "admin_session_hours": [MARKER, "0", "721"],
     "log_level": [MARKER],
     "docs": [MARKER],
     "compiled_routes": [MARKER],

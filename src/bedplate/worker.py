@@ -10,8 +10,8 @@ import os
 import random
 import signal
 import socket
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -41,6 +41,22 @@ POLL_SECONDS: Final = 0.7  # 3 ms of work each time, for each queue
 # The same for every release: a rolling deploy must not strand queued jobs.
 _ENGINE_VERSION: Final = "1"
 _UNKNOWN_ATTEMPTS: Final = 20
+
+
+@asynccontextmanager
+async def running(runtime: Runtime) -> AsyncIterator[None]:
+    """A server's runtime between its start and its stop, with a worker if it has one.
+
+    Raises:
+        SchemaError: PostgreSQL's schema is not this code's.
+    """
+    await ensure_schema(runtime.database, runtime.migrations)
+    await runtime.start()
+    try:
+        async with Worker(runtime) if runtime.settings.runs_worker else nullcontext():
+            yield
+    finally:
+        await runtime.close()
 
 
 class WorkerDied(Exception):

@@ -31,6 +31,7 @@ def register_commands() -> None:
         inspect,
         jobs,
         keys,
+        manage,
         migrate,
         new,
         outbox,
@@ -40,7 +41,8 @@ def register_commands() -> None:
         worker,
     )
 
-    for commands in (new, serve, worker, migrate, upgrade, outbox, inspect, check):
+    alone = (new, serve, worker, migrate, upgrade, manage, outbox, inspect, check)
+    for commands in alone:
         commands.register(app)
     app.add_typer(users.app, name="users")
     app.add_typer(jobs.app, name="jobs")

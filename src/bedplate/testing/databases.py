@@ -11,6 +11,7 @@ import asyncpg
 
 from bedplate import migrate
 from bedplate.config import Settings
+from bedplate.dispatcher import django_is_installed
 from bedplate.runtime import make_database
 from bedplate.testing.postgres import local_postgres
 
@@ -47,9 +48,13 @@ def _known(url: str) -> Iterator[str]:
 
 
 def migrate_url(url: str, data_dir: Path, migrations: Sequence[str] = ()) -> None:
-    """Bring a test database to head."""
+    """Bring a test database to head, Django's own tables included if it is there."""
     settings = Settings.load(
-        _env_file=None, database_url=url, secret_key=TEST_KEY, data_dir=data_dir
+        _env_file=None,
+        database_url=url,
+        secret_key=TEST_KEY,
+        data_dir=data_dir,
+        allowed_hosts="test",
     )
 
     async def work() -> None:
@@ -60,6 +65,10 @@ def migrate_url(url: str, data_dir: Path, migrations: Sequence[str] = ()) -> Non
             await database.close()
 
     asyncio.run(work())
+    if django_is_installed():
+        from bedplate.testing.django_side import migrate_django
+
+        migrate_django(settings)
 
 
 class SqliteDatabases:

@@ -8,7 +8,6 @@ from bedplate.core.errors import (
     InvalidCredentials,
     InvalidRefreshToken,
     InvalidToken,
-    NotAuthenticated,
     NotFound,
     RateLimited,
     ValidationFailed,
@@ -184,7 +183,5 @@ async def authenticate(request: Request) -> Caller:
     Raises:
         NotAuthenticated
     """
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer":
-        raise NotAuthenticated
-    return await Authenticator(runtime_of(request)).authenticate(token.strip())
+    header = request.headers.get("authorization", "")
+    return await Authenticator(runtime_of(request)).authenticate_header(header)
