@@ -6,6 +6,8 @@ from bedplate.modules.emails import module as emails
 from bedplate.modules.jobs import module as jobs
 from bedplate.modules.users import module as users
 
-BUILT_IN = (audit, emails, jobs, users, auth)
+CORE = (audit, emails, jobs, users, auth)
+"""What an application is built on."""
+BUILT_IN = CORE
 
-__all__ = ["BUILT_IN", "audit", "auth", "emails", "jobs", "users"]
+__all__ = ["BUILT_IN", "CORE", "audit", "auth", "emails", "jobs", "users"]

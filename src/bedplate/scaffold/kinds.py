@@ -1,6 +1,7 @@
 """The types that a field may have, each with what the templates write of it."""
 
 import json
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from bedplate.scaffold.plan import ScaffoldError
 
 MOST_CHARACTERS = 1000
 MOST_CHOICES = 50
+_ROOM_FOR_NUMBERS = 12
 _CHOICE = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -35,6 +37,8 @@ class Kind:
     read_default: Callable[[str], Any] | None = None
     """From the text after `=` to the default, as JSON; raises ValueError."""
     default_is: str = ""
+    numbered: str | None = None
+    """Another value for each `number`, as a factory writes it; None: can't be unique."""
     sortable: bool = False
     searchable: bool = False
     filtered: bool = False
@@ -42,13 +46,15 @@ class Kind:
 
     def literal(self, value: Any) -> str:
         """A default as Python writes it."""
+        if self.python == "date":
+            return "date({}, {}, {})".format(*map(int, value.split("-")))
         return f'Decimal("{value}")' if self.python == "Decimal" else repr(value)
 
     def server_default(self, value: Any) -> str:
-        """A default as the migration and the model tell the database."""
+        """A default as the database is told."""
         if isinstance(value, bool):
-            return f"sa.{str(value).lower()}()"
-        return json.dumps(str(value), ensure_ascii=False)
+            return f"{str(value).lower()}()"
+        return repr(str(value))
 
 
 def make_kind(name: str, arguments: Sequence[str]) -> Kind:
@@ -74,6 +80,7 @@ def _string(arguments: Sequence[str]) -> Kind:
         refused=["", "x" * (size + 1), "a\0b", 1],
         read_default=_short_text(size),
         default_is=f"1 to {size} characters",
+        numbered='f"One {number}"' if size >= _ROOM_FOR_NUMBERS else "str(number)",
         sortable=True,
         searchable=True,
     )
@@ -127,6 +134,7 @@ def _integer(name: str, bits: int, column: str | None) -> Callable[..., Kind]:
             refused=[2 ** (bits - 1), "one", 1.5],
             read_default=read,
             default_is=f"a whole number of {bits} bits",
+            numbered="number",
             sortable=True,
         )
 
@@ -141,10 +149,16 @@ def _float(arguments: Sequence[str]) -> Kind:
         accepted="Annotated[float, Field(ge=-1e100, le=1e100)]",
         examples=(1.5, 2.5),
         refused=["one", 1e200],
-        read_default=float,
+        read_default=_finite,
         default_is="a number",
         sortable=True,
     )
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(number := float(text)):
+        raise ValueError
+    return number
 
 
 def _decimal(arguments: Sequence[str]) -> Kind:
@@ -165,7 +179,7 @@ def _decimal(arguments: Sequence[str]) -> Kind:
         python="Decimal",
         column=f"ExactDecimal({digits})",
         migrated=f"ExactDecimal({digits})",
-        accepted=f"Annotated[Decimal, decimal_of({digits})]",
+        accepted=f"Annotated[Decimal, Digits({digits})]",
         examples=(f"{Decimal(1).scaleb(-scale):f}", f"{Decimal(2).scaleb(-scale):f}"),
         refused=["one", str(most + 1), f"{Decimal(1).scaleb(-scale - 1):f}"],
         read_default=read,
@@ -196,6 +210,7 @@ def _date(arguments: Sequence[str]) -> Kind:
         refused=["2026-02-30", "soon"],
         read_default=lambda text: date.fromisoformat(text).isoformat(),
         default_is="a date as 2026-01-31",
+        numbered="str(date.fromordinal(number))",
         sortable=True,
     )
 
@@ -205,9 +220,10 @@ def _instant(arguments: Sequence[str]) -> Kind:
     return Kind(
         python="datetime",
         migrated="UTCDateTime()",
-        accepted="AwareDatetime",
+        accepted="Instant",
         examples=("2026-01-31T10:00:00Z", "2026-02-28T10:00:00Z"),
         refused=["2026-01-31T10:00:00", "soon"],
+        numbered='f"2026-01-01T00:00:00.{number:06d}Z"',
         sortable=True,
     )
 
@@ -222,6 +238,7 @@ def _uuid(arguments: Sequence[str]) -> Kind:
             "01999999-9999-7999-8999-99999999999a",
         ),
         refused=["one"],
+        numbered="str(uuid4())",
         filtered=True,
     )
 
@@ -265,6 +282,7 @@ def _reference(arguments: Sequence[str]) -> Kind:
         migrated="sa.Uuid()",
         examples=(None, None),  # the factory makes the rows
         refused=["one"],
+        numbered="",  # a row of its own each time
         filtered=True,
     )
 
