@@ -236,6 +236,11 @@ class Settings(BaseSettings):
     roles: Annotated[tuple[RoleName, ...], NoDecode, CommaSeparated] = Field(
         (USER, ADMIN), description="The roles that an account may have."
     )
+    role_permissions: dict[str, tuple[str, ...]] = Field(
+        {},
+        description='What roles may do besides, as JSON: `{"editor": '
+        '["posts:write_any"]}`. `admin` may do all of it.',
+    )
     access_token_minutes: int = Field(
         15, ge=1, le=1440, description="How long an access token is good for."
     )
@@ -346,6 +351,9 @@ class Settings(BaseSettings):
         for role in (USER, ADMIN):
             if role not in self.roles:
                 raise ValueError(f"{PREFIX}ROLES must hold {USER} and {ADMIN}")
+        if unknown := self.role_permissions.keys() - set(self.roles):
+            named = ", ".join(sorted(unknown))
+            raise ValueError(f"{PREFIX}ROLE_PERMISSIONS has no role of ours: {named}")
         if self.environment == "production" and self.secret_key is None:
             raise ValueError(f"{PREFIX}SECRET_KEY is required in production")
         return self

@@ -3,12 +3,13 @@
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
-from fastapi import Depends, Request
+from fastapi import Depends, Header, Request
 from fastapi.security import OAuth2PasswordBearer
 
 from bedplate.config import Settings
 from bedplate.core.errors import NotAuthenticated, PermissionDenied
-from bedplate.core.permissions import ADMIN, Caller
+from bedplate.core.permissions import ADMIN, Caller, Permission
+from bedplate.core.preconditions import IfMatch
 from bedplate.database import Session
 from bedplate.runtime import Runtime
 
@@ -37,6 +38,19 @@ async def get_session(request: Request) -> AsyncIterator[Session]:
         yield session
 
 
+async def get_if_match(
+    if_match: Annotated[
+        str | None,
+        Header(
+            max_length=1000,
+            description="Write only if the resource still has this `ETag`.",
+        ),
+    ] = None,
+) -> IfMatch | None:
+    return None if if_match is None else IfMatch(if_match)
+
+
+IfMatchDep = Annotated[IfMatch | None, Depends(get_if_match)]
 RuntimeDep = Annotated[Runtime, Depends(get_runtime)]
 SettingsDep = Annotated[Settings, Depends(get_settings)]
 # Function scope commits before the response leaves. FastAPI's default commits after it:
@@ -47,18 +61,25 @@ SessionDep = Annotated[Session, Depends(get_session, scope="function")]
 class BearerCaller(OAuth2PasswordBearer):
     """The OAuth2 scheme and the caller in one dependency, which costs one statement.
 
-    With `roles` the caller must have one of them; with `optional` a request without
-    credentials has no caller, while bad credentials are refused all the same.
+    With `roles` the caller must have one of them, with `permission` that right; with
+    `optional` a request without credentials has no caller, while bad credentials are
+    refused all the same.
 
     Raises:
         NotAuthenticated: no token, or one that is not good any more.
-        PermissionDenied: the caller's role is none of `roles`.
+        PermissionDenied: the caller's role is none of `roles`, or lacks `permission`.
     """
 
-    def __init__(self, *roles: str, optional: bool = False) -> None:
+    def __init__(
+        self,
+        *roles: str,
+        permission: Permission | None = None,
+        optional: bool = False,
+    ) -> None:
         name = OPTIONAL_SCHEME if optional else SCHEME
         super().__init__(tokenUrl=TOKEN_URL, scheme_name=name)
         self.roles = frozenset(roles)
+        self.permission = permission
         self.optional = optional
 
     async def __call__(self, request: Request) -> Any:  # type: ignore[override]  # HTTP
@@ -68,9 +89,15 @@ class BearerCaller(OAuth2PasswordBearer):
         if authenticate is None:
             raise NotAuthenticated
         caller = await authenticate(request)
+        request.scope["caller"] = caller  # for who looks at a refusal: `idempotency`
+        self._check(caller)
+        return caller
+
+    def _check(self, caller: Caller) -> None:
         if self.roles and caller.role not in self.roles:
             raise PermissionDenied
-        return caller
+        if self.permission is not None and not caller.may(self.permission):
+            raise PermissionDenied
 
 
 def require_role(*roles: str) -> Any:
@@ -79,6 +106,14 @@ def require_role(*roles: str) -> Any:
     Editor = Annotated[Caller, require_role("editor", "admin")]
     """
     return Depends(BearerCaller(*roles))
+
+
+def require_permission(permission: Permission) -> Any:
+    """A dependency: the caller, whose role must have this permission.
+
+    Moderator = Annotated[Caller, require_permission(WRITE_ANY)]
+    """
+    return Depends(BearerCaller(permission=permission))
 
 
 CurrentUser = Annotated[Caller, Depends(BearerCaller())]

@@ -13,6 +13,7 @@ from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bedplate.config import Settings
+from bedplate.idempotency import keep_refusal
 from bedplate.log import configure_logging
 from bedplate.middleware.edge import Edge
 from bedplate.middleware.errors import install_error_handlers
@@ -27,6 +28,9 @@ from bedplate.runtime import Runtime
 from bedplate.worker import Worker
 
 API_PREFIX = "/api/v1"
+
+
+_EXPOSED = ["ETag", "Idempotent-Replayed", "Location", "Retry-After", "X-Request-ID"]
 
 
 class Application(FastAPI):
@@ -110,7 +114,7 @@ def create_app(
 
 
 def _install(app: Application, runtime: Runtime) -> None:
-    install_error_handlers(app)
+    install_error_handlers(app, keep_refusal)
     app.include_router(operations_router)
     for module in runtime.modules:
         if module.router is not None:
@@ -125,7 +129,7 @@ def _install(app: Application, runtime: Runtime) -> None:
             allow_origins=list(runtime.settings.cors_origins),
             allow_methods=["*"],
             allow_headers=["*"],
-            expose_headers=["ETag", "Location", "Retry-After", "X-Request-ID"],
+            expose_headers=_EXPOSED,
         )
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bedplate.core.permissions import Caller
+from bedplate.core.permissions import Caller, Permission
 from bedplate.database import Base
 from bedplate.jobs import Job, Queue
 from bedplate.jobs.rows import ENGINE_TABLES
@@ -43,6 +44,10 @@ class Module:
     """Jobs to start for each new account, with its `email`."""
     on_start: Callable[[Runtime], Awaitable[None]] | None = None
     """Called when an application or a command begins its work."""
+    permissions: Sequence[Permission] = ()
+    """What its rules ask for, besides being signed in."""
+    mail_templates: Path | None = None
+    """A folder of mail templates, one folder a language in it."""
     requires: Sequence[str] = ()
     """The modules that must come before this one."""
     authenticate: Authenticate | None = None

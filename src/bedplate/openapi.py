@@ -6,10 +6,17 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import iter_route_contexts
 
-from bedplate.core.errors import APIError
+from bedplate.core.errors import (
+    APIError,
+    IdempotencyInProgress,
+    IdempotencyKeyReused,
+)
 from bedplate.dependencies import OPTIONAL_SCHEME, SCHEME
+from bedplate.idempotency import REPLAYED
 from bedplate.middleware.errors import ErrorResponse
+from bedplate.routing import Route
 
 Responses = dict[int | str, dict[str, Any]]
 Operation = dict[str, Any]
@@ -45,10 +52,76 @@ def openapi_document(app: FastAPI) -> dict[str, Any]:
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
     document["components"].get("securitySchemes", {}).pop(OPTIONAL_SCHEME, None)
-    for operation in _operations(document):
+    routes = _routes(app)
+    for key, operation in _operations(document):
         _declare_optional_caller(operation)
+        if key in routes:
+            _declare_etag(operation, routes[key], method=key[0])
+            _declare_idempotency(operation, routes[key])
         _declare_errors(operation)
     return document
+
+
+_Key = tuple[str, str]  # method and path
+
+
+def _routes(app: FastAPI) -> dict[_Key, Route]:
+    """Our own routes, which can more than FastAPI's."""
+    return {
+        (method, context.path_format or ""): context.original_route
+        for context in iter_route_contexts(app.router.routes)
+        if isinstance(context.original_route, Route)
+        for method in context.methods or ()
+    }
+
+
+def _declare_etag(operation: Operation, route: Route, *, method: str) -> None:
+    """What a resource's representations carry, and what asks for them."""
+    if not route.is_resource:
+        return
+    told = _header("Changes when anything in the body does (RFC 9110, 8.8.3).")
+    for status, response in operation["responses"].items():
+        if status.startswith("2"):
+            response.setdefault("headers", {})["ETag"] = told
+    if method == "GET":
+        sent = "Answer 304 if the resource still has this `ETag`."
+        _add_header_parameter(operation, "If-None-Match", sent, maxLength=1000)
+        operation["responses"]["304"] = {
+            "description": "It has not changed.",
+            "headers": {"ETag": told},
+        }
+
+
+def _declare_idempotency(operation: Operation, route: Route) -> None:
+    if not route.is_idempotent:
+        return
+    sent = "A repeat with the same key within 24 hours gets the first answer again."
+    bounds = {"minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"}
+    _add_header_parameter(operation, "Idempotency-Key", sent, **bounds)
+    told = _header("`true` for the answer to an earlier request.")
+    operation["responses"]["201"].setdefault("headers", {})[REPLAYED] = told
+    for status, declared in errors(IdempotencyInProgress, IdempotencyKeyReused).items():
+        known = operation["responses"].setdefault(str(status), {})
+        lines = filter(None, [known.get("description"), declared["description"]])
+        known["description"] = "\n\n".join(lines)
+
+
+def _header(description: str) -> dict[str, Any]:
+    return {"schema": {"type": "string"}, "description": description}
+
+
+def _add_header_parameter(
+    operation: Operation, name: str, description: str, **bounds: Any
+) -> None:
+    operation.setdefault("parameters", []).append(
+        {
+            "name": name,
+            "in": "header",
+            "required": False,
+            "description": description,
+            "schema": {"type": "string", **bounds},
+        }
+    )
 
 
 def _error_schemas() -> dict[str, Any]:
@@ -59,11 +132,11 @@ def _error_schemas() -> dict[str, Any]:
     return {**parts, "ErrorResponse": schema}
 
 
-def _operations(document: dict[str, Any]) -> Iterator[Operation]:
-    for path in document.get("paths", {}).values():
-        for method, operation in path.items():
+def _operations(document: dict[str, Any]) -> Iterator[tuple[_Key, Operation]]:
+    for path, item in document.get("paths", {}).items():
+        for method, operation in item.items():
             if method in {"get", "post", "put", "patch", "delete"}:
-                yield operation
+                yield (method.upper(), path), operation
 
 
 def _declare_optional_caller(operation: Operation) -> None:
@@ -93,6 +166,8 @@ def _possible_statuses(operation: Operation) -> set[int]:
         possible.add(422)
     if "requestBody" in operation:
         possible.add(415)
+    if any(p["name"] == "if-match" for p in operation.get("parameters", ())):
+        possible.add(412)
     return possible
 
 

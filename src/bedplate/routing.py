@@ -25,6 +25,8 @@ from contextlib import (
     AsyncExitStack,
     asynccontextmanager,
 )
+from functools import cached_property
+from http import HTTPStatus
 from typing import Any, NamedTuple, cast
 from urllib.parse import parse_qsl
 
@@ -46,6 +48,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bedplate.core.errors import UnsupportedMediaType
+from bedplate.core.preconditions import etag_of, is_known
+from bedplate.idempotency import once
 from bedplate.schemas import ListParams, ResponseSchema
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -59,6 +63,10 @@ _SUSPECT_ESCAPE = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
 
 class JSONRequest(Request):
     """A request whose JSON is parsed strictly: no NaN, no bad UTF-8, no NUL."""
+
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        super().__init__(scope, receive)
+        scope["request"] = self  # it holds the body, which can't be read twice
 
     async def json(self) -> Any:
         """The body.
@@ -113,10 +121,28 @@ def _is_unicode(text: str) -> bool:
 
 
 class Route(APIRoute):
-    """A route that answers 415 for a foreign media type and turns structs into bytes.
+    """A route of ours: 415 for foreign media types, ETags, POSTs that are done once.
 
-    On FastAPI's own handler it stays a normal route; `RouteTable` runs its plan.
+    A response model that is a struct becomes bytes without a second validation. On
+    FastAPI's own handler it stays a normal route; `RouteTable` runs its plan.
     """
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        creates = options.get("status_code") == HTTPStatus.CREATED
+        done_once = endpoint
+        if creates and inspect.iscoroutinefunction(endpoint):
+            done_once = once(endpoint, self.respond)
+        self.is_idempotent = done_once is not endpoint
+        super().__init__(path, done_once, **options)
+
+    @cached_property
+    def struct(self) -> type[ResponseSchema] | None:
+        return _struct(self.response_model)
+
+    @cached_property
+    def is_resource(self) -> bool:
+        """Whether it answers with one resource, which then carries an `ETag`."""
+        return self.struct is not None and "id" in self.struct.__struct_fields__
 
     def get_route_handler(self) -> Handler:
         handler = super().get_route_handler()
@@ -127,9 +153,63 @@ class Route(APIRoute):
             check_media_type(request, accepted)
             if accepted is _JSON and await request.body():
                 await request.json()  # kept; FastAPI would make a 400 of our refusal
-            return await handler(request)
+            response = await handler(request)
+            return _with_etag(request, response) if self.is_resource else response
 
         return handle
+
+    def respond(
+        self, request: Request, answer: Any, draft: Response | None
+    ) -> Response:
+        """The response that an endpoint's answer, and the headers it set, make."""
+        if isinstance(answer, Response):
+            return answer
+        response = Response(
+            self._encode(answer),
+            (draft and draft.status_code) or self.status_code or HTTPStatus.OK,
+            media_type="application/json" if self.response_field else None,
+        )
+        if draft is not None:
+            response.raw_headers.extend(draft.raw_headers)
+        return _with_etag(request, response) if self.is_resource else response
+
+    def _encode(self, answer: Any) -> bytes:
+        field, struct = self.response_field, self.struct
+        if field is None:
+            return b""
+        if struct is not None:
+            return _encoder.encode(
+                answer if type(answer) is struct else struct.of(answer)
+            )
+        value, errors = field.validate(answer, {}, loc=("response",))
+        if errors:
+            wrong = [error["loc"] for error in errors]  # no values: this is logged
+            raise TypeError(f"the endpoint's answer doesn't fit its response: {wrong}")
+        return bytes(field.serialize_json(value))
+
+
+_encoder = msgspec.json.Encoder()
+
+
+def _struct(response_model: Any) -> type[ResponseSchema] | None:
+    is_struct = inspect.isclass(response_model) and issubclass(
+        response_model, ResponseSchema
+    )
+    return response_model if is_struct else None
+
+
+def _with_etag(request: Request, response: Response) -> Response:
+    """The resource with its `ETag`, or 304 for whoever has it already."""
+    if b"etag" in (name for name, _ in response.raw_headers):
+        return response  # a replay, or 304
+    etag = etag_of(bytes(response.body))
+    known = request.headers.get("if-none-match")
+    if request.method == "GET" and known is not None and is_known(known, etag):
+        response = Response(status_code=HTTPStatus.NOT_MODIFIED)
+    # May be kept, but not used without asking: who may see it can change.
+    headers = [(b"etag", etag.encode()), (b"cache-control", b"no-cache")]
+    response.raw_headers.extend(headers)
+    return response
 
 
 class Router(APIRouter):
@@ -302,9 +382,7 @@ class Plan:
         self._is_form = _is_form(route.body_field)
         self._embed = route._embed_body_fields  # noqa: SLF001, tests/test_routing.py
         self._accepted = _accepted_media_type(route)
-        self._response_field = route.response_field
-        self._response_model = _struct(route.response_model)
-        self._status_code: int = route.status_code or 200
+        self._route: Route = route.original_route
         self._opens = any(step.opens for step in self._steps)
         everything = (route.dependant, *steps)
         self._sets_headers = any(d.response_param_name for d in everything)
@@ -341,7 +419,7 @@ class Plan:
         if errors:
             raise RequestValidationError(errors)
         answer = await self._endpoint.call(**values)
-        return self._respond(answer, draft)
+        return self._route.respond(request, answer, draft)
 
     async def _read_body(self, request: Request) -> Any:
         if self._body_field is None:
@@ -358,40 +436,6 @@ class Plan:
         )
         errors += found
         return values
-
-    def _respond(self, answer: Any, draft: Response | None) -> Response:
-        if isinstance(answer, Response):
-            return answer
-        response = Response(
-            self._encode(answer),
-            (draft and draft.status_code) or self._status_code,
-            media_type="application/json" if self._response_field else None,
-        )
-        if draft is not None:
-            response.raw_headers.extend(draft.raw_headers)
-        return response
-
-    def _encode(self, answer: Any) -> bytes:
-        field = self._response_field
-        if field is None:
-            return b""
-        if type(answer) is self._response_model:
-            return _encoder.encode(answer)  # nothing but what was declared
-        value, errors = field.validate(answer, {}, loc=("response",))
-        if errors:
-            wrong = [error["loc"] for error in errors]  # no values: this is logged
-            raise TypeError(f"the endpoint's answer doesn't fit its response: {wrong}")
-        return bytes(field.serialize_json(value))
-
-
-_encoder = msgspec.json.Encoder()
-
-
-def _struct(response_model: Any) -> type[ResponseSchema] | None:
-    is_struct = inspect.isclass(response_model) and issubclass(
-        response_model, ResponseSchema
-    )
-    return response_model if is_struct else None
 
 
 def _draft_response() -> Response:

@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from bedplate.config import Settings
+from bedplate.config import PREFIX, Settings, SettingsError
+from bedplate.core.permissions import ENTER_ADMIN, Permissions, UnknownPermission
 from bedplate.core.security import AccessTokens, TokenKey
 from bedplate.database import Database
 from bedplate.jobs import Promises
@@ -20,6 +22,7 @@ class Runtime:
     modules: Sequence[Module]
     database: Database
     tokens: AccessTokens
+    permissions: Permissions
     limits: Limits
     mailer: Mailer
     jobs: Promises
@@ -29,7 +32,8 @@ class Runtime:
         """Opens nothing yet.
 
         Raises:
-            SettingsError: the secret key can't be had.
+            SettingsError: the secret key can't be had, or a role is granted what no
+                module declares.
         """
         database = make_database(settings)
         return cls(
@@ -37,6 +41,7 @@ class Runtime:
             modules=modules,
             database=database,
             tokens=make_tokens(settings),
+            permissions=make_permissions(settings, modules),
             limits=make_rate_limits(settings, database),
             mailer=make_mailer(settings),
             jobs=Promises(database, [job for m in modules for job in m.jobs]),
@@ -52,6 +57,11 @@ class Runtime:
         """Let go of all connections."""
         await self.mailer.close()
         await self.database.close()
+
+    @property
+    def mail_folders(self) -> list[Path]:
+        """Where modules keep mail templates, the last listed module's first."""
+        return [m.mail_templates for m in reversed(self.modules) if m.mail_templates]
 
     @property
     def migrations(self) -> Sequence[str]:
@@ -72,6 +82,14 @@ def make_database(settings: Settings) -> Database:
         pool_timeout=settings.pool_timeout,
         transaction_pooler=settings.transaction_pooler,
     )
+
+
+def make_permissions(settings: Settings, modules: Sequence[Module]) -> Permissions:
+    declared = [ENTER_ADMIN, *(p for module in modules for p in module.permissions)]
+    try:
+        return Permissions(declared, settings.role_permissions)
+    except UnknownPermission as error:
+        raise SettingsError(f"{PREFIX}ROLE_PERMISSIONS: {error}") from None
 
 
 def make_tokens(settings: Settings) -> AccessTokens:

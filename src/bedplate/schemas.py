@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cache
-from typing import Annotated, Any, Generic, TypeVar, get_type_hints
+from typing import Annotated, Any, Generic, Self, TypeVar, get_type_hints
 
 import msgspec
 from annotated_types import GroupedMetadata
@@ -115,6 +115,18 @@ class PatchSchema(Schema):
 
 class ResponseSchema(msgspec.Struct, frozen=True):
     """A response, or a part of one. No defaults: every field is there."""
+
+    @classmethod
+    def of(cls, source: object) -> Self:
+        """From an object that has the fields as attributes.
+
+        Raises:
+            TypeError: one is missing or of another type; its value isn't told.
+        """
+        try:
+            return msgspec.convert(source, cls, from_attributes=True)
+        except msgspec.ValidationError as error:
+            raise TypeError(f"it doesn't fit {cls.__name__}: {error}") from None
 
     @classmethod
     def __get_pydantic_core_schema__(

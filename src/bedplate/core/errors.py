@@ -7,6 +7,7 @@ APIError
 ├── NotFound               404
 ├── MethodNotAllowed       405
 ├── Conflict               409  one subclass a named database constraint
+├── PreconditionFailed     412
 ├── PayloadTooLarge        413
 ├── UnsupportedMediaType   415
 ├── ValidationFailed       422
@@ -121,6 +122,17 @@ class Conflict(APIError):
             Conflict.by_constraint[constraint] = cls
 
 
+class IdempotencyInProgress(Conflict):
+    code = "IDEMPOTENCY_IN_PROGRESS"
+    message = "The first request with that Idempotency-Key is still under way"
+
+
+class PreconditionFailed(APIError):
+    status_code = 412
+    code = "PRECONDITION_FAILED"
+    message = "It has changed since you read it; read it again"
+
+
 class PayloadTooLarge(APIError):
     status_code = 413
     code = "PAYLOAD_TOO_LARGE"
@@ -137,6 +149,12 @@ class ValidationFailed(APIError):
     status_code = 422
     code = "VALIDATION_ERROR"
     message = "Validation failed"
+
+
+class IdempotencyKeyReused(APIError):
+    status_code = 422
+    code = "IDEMPOTENCY_KEY_REUSED"
+    message = "That Idempotency-Key was used with another request"
 
 
 class RateLimited(APIError):

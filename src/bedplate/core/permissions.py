@@ -1,6 +1,8 @@
 """Who is calling, and what a role may do."""
 
+from collections.abc import Iterable, Mapping
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -9,8 +11,23 @@ ADMIN = "admin"
 USER = "user"
 
 
-class Caller(msgspec.Struct, frozen=True):
-    """The signed-in user of one request, as the database had it a moment ago."""
+class Permission(NamedTuple):
+    """A right that a role can have; the role `admin` has every one.
+
+    WRITE_ANY = Permission("posts:write_any", "Change and delete anybody's posts.")
+    """
+
+    name: str
+    description: str
+    roles: frozenset[str] = frozenset()
+    """Who has it unless the settings say more."""
+
+
+ENTER_ADMIN = Permission("admin:enter", "Use the admin site.")
+
+
+class SignedIn(msgspec.Struct, frozen=True):
+    """A session and its user, as the database had them a moment ago."""
 
     id: UUID
     email: str
@@ -22,6 +39,50 @@ class Caller(msgspec.Struct, frozen=True):
     updated_at: datetime
     session_id: UUID
 
+
+class Caller(SignedIn, frozen=True):
+    """The signed-in user of one request, and what their role may do."""
+
+    granted: frozenset[str]
+
     @property
     def is_admin(self) -> bool:
         return self.role == ADMIN
+
+    def may(self, permission: Permission) -> bool:
+        return self.role == ADMIN or permission.name in self.granted
+
+
+class UnknownPermission(ValueError):
+    """A role is granted what no module declares; the text names it."""
+
+
+class Permissions:
+    """The one table of roles and rights, which every framework reads.
+
+    `grants` add to what the declarations give to roles by themselves.
+
+    Raises:
+        UnknownPermission
+    """
+
+    def __init__(
+        self, declared: Iterable[Permission], grants: Mapping[str, Iterable[str]]
+    ) -> None:
+        self.declared = {permission.name: permission for permission in declared}
+        self._granted: dict[str, frozenset[str]] = {}
+        for permission in self.declared.values():
+            for role in permission.roles:
+                self._grant(role, [permission.name])
+        for role, names in grants.items():
+            self._grant(role, names)
+
+    def _grant(self, role: str, names: Iterable[str]) -> None:
+        for name in names:
+            if name not in self.declared:
+                raise UnknownPermission(f"no module declares {name!r}, for {role!r}")
+        self._granted[role] = self.of(role).union(names)
+
+    def of(self, role: str) -> frozenset[str]:
+        """The names of what is granted to a role; `admin` needs none of them."""
+        return self._granted.get(role, frozenset())

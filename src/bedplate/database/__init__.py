@@ -7,13 +7,14 @@ from bedplate.database.base import (
     TimestampMixin,
     UTCDateTime,
 )
-from bedplate.database.lists import ListQuery
+from bedplate.database.lists import Choices, ListQuery, Scope
 from bedplate.database.query import Query
 from bedplate.database.work import Database, Repository, Session
 from bedplate.schemas import ListParams, Page
 
 __all__ = [
     "Base",
+    "Choices",
     "Database",
     "ExactDecimal",
     "Json",
@@ -22,6 +23,7 @@ __all__ = [
     "Page",
     "Query",
     "Repository",
+    "Scope",
     "Session",
     "TimestampMixin",
     "UTCDateTime",

@@ -15,6 +15,13 @@ class DatabaseUnreachable(ServiceUnavailable):
     """No connection could be made; the cause says why."""
 
 
+class BrokenReference(Conflict):
+    """A foreign key for which no error was declared."""
+
+    message = "It refers to what isn't there, or something still refers to it"
+
+
+_REFUSED: Final = (sqlite3.IntegrityError, asyncpg.IntegrityConstraintViolationError)
 _GONE: Final = (
     TimeoutError,  # of a statement
     ConnectionError,
@@ -38,8 +45,10 @@ def translate(error: BaseException, metadata: sa.MetaData) -> APIError | None:
     A named constraint becomes the `Conflict` that was declared for it; a database that
     can't be had becomes `ServiceUnavailable`.
     """
-    if isinstance(error, exc.IntegrityError):
-        named = Conflict.by_constraint.get(constraint_name(error, metadata) or "")
+    refusal = _driver_error(error)
+    if isinstance(refusal, _REFUSED):
+        name = constraint_name(refusal, metadata) or ""
+        named = Conflict.by_constraint.get(name, _unnamed(refusal))
         return named() if named else None
     return ServiceUnavailable() if is_unavailable(error) else None
 
@@ -55,13 +64,24 @@ def is_unavailable(error: BaseException | None) -> bool:
     return isinstance(error, _GONE)
 
 
-def constraint_name(error: exc.IntegrityError, metadata: sa.MetaData) -> str | None:
+def _unnamed(refusal: BaseException) -> type[Conflict] | None:
+    """SQLite doesn't tell which foreign key it was."""
+    code = getattr(refusal, "sqlite_errorcode", None)
+    of_references = (asyncpg.ForeignKeyViolationError, asyncpg.RestrictViolationError)
+    if (
+        isinstance(refusal, of_references)
+        or code == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY
+    ):
+        return BrokenReference
+    return None
+
+
+def constraint_name(refusal: BaseException, metadata: sa.MetaData) -> str | None:
     """The violated constraint. PostgreSQL tells its name, SQLite the columns."""
-    driver_error = _driver_error(error)
-    name = getattr(driver_error, "constraint_name", None)
+    name = getattr(refusal, "constraint_name", None)
     if isinstance(name, str):
         return name
-    text = str(driver_error)
+    text = str(refusal)
     if match := re.fullmatch(r"CHECK constraint failed: (\w+)", text):
         return match[1]
     if match := re.fullmatch(r"UNIQUE constraint failed: (.+)", text):
@@ -69,8 +89,10 @@ def constraint_name(error: exc.IntegrityError, metadata: sa.MetaData) -> str | N
     return None
 
 
-def _driver_error(error: exc.DBAPIError) -> BaseException | None:
+def _driver_error(error: BaseException) -> BaseException | None:
     """The driver's own exception, under SQLAlchemy's and its adapter's."""
+    if not isinstance(error, exc.DBAPIError):
+        return error
     return error.orig.__cause__ or error.orig if error.orig is not None else None
 
 

@@ -35,13 +35,30 @@ def _lower(element: unicode_lower, compiler: Any, **options: Any) -> str:
     return f"lower(({compiler.process(element.clauses, **options)}){collation})"
 
 
+class Scope(NamedTuple):
+    """Which rows a caller may know of, beneath every filter, search and count."""
+
+    condition: sa.ColumnElement[bool]
+    """With parameters such as `bindparam("caller_id")`, if need be."""
+    never_null: Sequence[Column] = ()
+    """Nullable columns that are not null in it."""
+
+
+class Choices(NamedTuple):
+    """A filter whose every value is a condition of its own."""
+
+    key: str
+    conditions: Mapping[str, sa.ColumnElement[bool]]
+
+
 class _Shape(NamedTuple):
     """What of a list's SQL depends on the request: one compiled statement each."""
 
-    filters: tuple[str, ...]
+    scope: str | None
+    filters: tuple[tuple[str, str | None], ...]  # with the value, if it is a choice
     searched: bool
     sort: str
-    mode: Literal["page", "start", "after"]
+    mode: Literal["page", "start", "after", "after_null"]
 
 
 class ListQuery(Generic[R]):
@@ -56,8 +73,10 @@ class ListQuery(Generic[R]):
         search=(User.email, User.name),
     )
 
-    The id breaks ties, so an unchanged table shows each row once. Each combination of
-    filters, order and mode is compiled once.
+    The id breaks ties, so an unchanged table shows each row once; rows without a value
+    to sort by count as the largest. `scopes` are what callers may see at all, one of
+    which `prepare` is told. Each combination of scope, filters, order and mode is
+    compiled once.
 
     Raises:
         TypeError: the parameters, the columns and the row don't fit together.
@@ -70,14 +89,16 @@ class ListQuery(Generic[R]):
         params: type[ListParams],
         *,
         sort: Sequence[Column],
-        filters: Sequence[Column] = (),
+        filters: Sequence[Column | Choices] = (),
         search: Sequence[Column] = (),
+        scopes: Mapping[str, Scope] | None = None,
     ) -> None:
         self.select = select
         self.page = page
         self.sort: Mapping[str, Column] = {column.key: column for column in sort}
-        self.filters: Mapping[str, Column] = {column.key: column for column in filters}
+        self.filters: Mapping[str, Column | Choices] = {f.key: f for f in filters}
         self.search = search
+        self.scopes = scopes or {}
         self.id = sort[0].class_.id
         self._columns = [column.key for column in select.selected_columns]
         self.build = row_builder(_item_type(page), self._columns)
@@ -96,7 +117,7 @@ class ListQuery(Generic[R]):
             raise TypeError(f"the list must select {missing} to sort by it")
 
     def prepare(
-        self, params: ListParams, cursors: Cursors
+        self, params: ListParams, cursors: Cursors, scope: str | None = None
     ) -> tuple[Statement, dict[str, Any]]:
         """The statement for a request, and its values.
 
@@ -104,26 +125,31 @@ class ListQuery(Generic[R]):
             InvalidCursor: the cursor is not of this list in this order.
         """
         asked = vars(params)
-        values = {n: asked[n] for n in self.filters if asked[n] is not None}
-        filters = tuple(values)
-        values["rows"] = params.limit
+        sent = {n: asked[n] for n in self.filters if asked[n] is not None}
+        filters = tuple((n, self._choice(n, value)) for n, value in sent.items())
+        values = {**sent, "rows": params.limit}
         if asked.get("q"):
             values["pattern"] = _like(asked["q"])
         if params.cursor is None:
-            mode: Literal["page", "start", "after"] = "page"
+            mode: Literal["page", "start", "after", "after_null"] = "page"
             values["skipped"] = (params.page - 1) * params.limit
         else:
             values["rows"] += 1  # one more tells whether there is a next page
-            mode = "after" if params.cursor else "start"
+            mode = "start"
         if params.cursor:
             position = self._position(asked["sort"], params.cursor, cursors)
+            mode = "after_null" if position.value is None else "after"
             values |= {"after_value": position.value, "after_id": position.id}
-        shape = _Shape(filters, "pattern" in values, asked["sort"], mode)
+        shape = _Shape(scope, filters, "pattern" in values, asked["sort"], mode)
         return self._statement(shape), values
+
+    def _choice(self, name: str, value: Any) -> str | None:
+        return value if isinstance(self.filters[name], Choices) else None
 
     def _position(self, sort: str, cursor: str, cursors: Cursors) -> Position:
         column = self.sort[sort.removeprefix("-")]
-        return cursors.read(sort, cursor, column.type.python_type)
+        kind = column.type.python_type
+        return cursors.read(sort, cursor, kind | None if _is_nullable(column) else kind)
 
     def _statement(self, shape: _Shape) -> Statement:
         statement = self._statements.get(shape)
@@ -138,10 +164,9 @@ class ListQuery(Generic[R]):
         return self._ordered(matching, shape).limit(sa.bindparam("rows", type_=_INT))
 
     def _conditions(self, shape: _Shape) -> list[sa.ColumnElement[bool]]:
-        conditions = [
-            self.filters[name] == sa.bindparam(name, type_=self.filters[name].type)
-            for name in shape.filters
-        ]
+        conditions = [self._filter(*chosen) for chosen in shape.filters]
+        if shape.scope is not None:
+            conditions.append(self.scopes[shape.scope].condition)
         if shape.searched:
             # Lowered by the database too: Python's rules are not quite PostgreSQL's.
             pattern = unicode_lower(sa.bindparam("pattern", type_=sa.String()))
@@ -151,18 +176,43 @@ class ListQuery(Generic[R]):
                 )
             )
         if shape.mode == "after":
-            conditions.append(self._after(shape.sort))
+            conditions.append(self._after(shape))
+        if shape.mode == "after_null":
+            conditions.append(self._after_null(shape))
         return conditions
 
-    def _after(self, sort: str) -> sa.ColumnElement[bool]:
+    def _filter(self, name: str, choice: str | None) -> sa.ColumnElement[bool]:
+        chosen = self.filters[name]
+        if isinstance(chosen, Choices):
+            return chosen.conditions[choice or ""]
+        return chosen == sa.bindparam(name, type_=chosen.type)
+
+    def _after(self, shape: _Shape) -> sa.ColumnElement[bool]:
         """A row comparison, which an index on (column, id) answers at any depth."""
-        column = self.sort[sort.removeprefix("-")]
+        column = self.sort[shape.sort.removeprefix("-")]
         here = sa.tuple_(column, self.id)
-        last = sa.tuple_(
-            sa.bindparam("after_value", type_=column.type),
-            sa.bindparam("after_id", type_=self.id.type),
-        )
-        return here < last if sort.startswith("-") else here > last
+        last = sa.tuple_(sa.bindparam("after_value", type_=column.type), self._last_id)
+        if shape.sort.startswith("-"):
+            return here < last
+        if self._has_nulls(column, shape.scope):
+            return sa.or_(here > last, column.is_(None))
+        return here > last
+
+    def _after_null(self, shape: _Shape) -> sa.ColumnElement[bool]:
+        """After a row without a value: those come last, or first when descending."""
+        column = self.sort[shape.sort.removeprefix("-")]
+        if not shape.sort.startswith("-"):
+            return sa.and_(column.is_(None), self.id > self._last_id)
+        rest = sa.and_(column.is_(None), self.id < self._last_id)
+        return sa.or_(rest, column.is_not(None))
+
+    def _has_nulls(self, column: Column, scope: str | None) -> bool:
+        never = self.scopes[scope].never_null if scope is not None else ()
+        return _is_nullable(column) and not any(column is other for other in never)
+
+    @property
+    def _last_id(self) -> sa.BindParameter[Any]:
+        return sa.bindparam("after_id", type_=self.id.type)
 
     def _ordered(
         self, select: sa.Select[*tuple[Any, ...]], shape: _Shape
@@ -230,7 +280,18 @@ def _item_type(page: type[Page[R]]) -> type[R]:
 
 
 def _directed(sort: str, *columns: Any) -> list[sa.UnaryExpression[Any]]:
-    return [sa.desc(c) if sort.startswith("-") else sa.asc(c) for c in columns]
+    return [_directed_one(sort.startswith("-"), column) for column in columns]
+
+
+def _directed_one(descending: bool, column: Any) -> sa.UnaryExpression[Any]:
+    ordered: sa.UnaryExpression[Any] = sa.desc(column) if descending else sa.asc(column)
+    if _is_nullable(column):  # PostgreSQL's way, said so that SQLite follows
+        ordered = sa.nulls_first(ordered) if descending else sa.nulls_last(ordered)
+    return ordered
+
+
+def _is_nullable(column: Any) -> bool:
+    return bool(getattr(column.expression, "nullable", False))
 
 
 def _like(text: str) -> str:

@@ -55,9 +55,9 @@ def _bind(name: str, value: Any, process: Processor | None) -> Any:
 
 
 class Statement:
-    """A SELECT that is compiled once for each dialect that it meets."""
+    """A SELECT or INSERT that is compiled once for each dialect that it meets."""
 
-    def __init__(self, statement: sa.Select[*tuple[Any, ...]]) -> None:
+    def __init__(self, statement: sa.Select[*tuple[Any, ...]] | sa.Insert) -> None:
         self.statement = statement
         self._compiled: dict[str, CompiledQuery] = {}
 
@@ -140,7 +140,7 @@ def _build_nested(
 
 
 def _compile(
-    statement: sa.Select[*tuple[Any, ...]], dialect: sa.Dialect
+    statement: sa.Select[*tuple[Any, ...]] | sa.Insert, dialect: sa.Dialect
 ) -> CompiledQuery:
     compiled = statement.compile(dialect=dialect)
     binds = compiled.binds
@@ -154,6 +154,12 @@ def _compile(
     )
     columns = tuple(
         column.type.dialect_impl(dialect).result_processor(dialect, _OID)
-        for column in statement.selected_columns
+        for column in _selected(statement)
     )
     return CompiledQuery(str(compiled), parameters, columns if any(columns) else None)
+
+
+def _selected(
+    statement: sa.Select[*tuple[Any, ...]] | sa.Insert,
+) -> Sequence[sa.ColumnElement[Any]]:
+    return list(statement.selected_columns) if isinstance(statement, sa.Select) else []

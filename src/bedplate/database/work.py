@@ -6,12 +6,15 @@ from contextlib import asynccontextmanager
 from typing import Any, Generic, TypeVar
 
 import sqlalchemy as sa
+from sqlalchemy import event, orm
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.util import greenlet_spawn
 
 from bedplate.core.pagination import Cursors
 from bedplate.database.base import Base
 from bedplate.database.engines import make_engine
 from bedplate.database.errors import translate
+from bedplate.database.inserts import Insert, insert_of
 from bedplate.database.lists import ListQuery
 from bedplate.database.query import Query, R, Statement
 from bedplate.database.reads import Rows, make_reads
@@ -21,6 +24,22 @@ P = TypeVar("P", bound=ResponseSchema)
 M = TypeVar("M", bound=Base)
 
 
+class _OrmSession(orm.Session):
+    """What works under `Session`, in SQLAlchemy's greenlet."""
+
+    pending: Insert | None = None
+    """A row that is written when the transaction begins or, if none does, alone."""
+
+
+@event.listens_for(_OrmSession, "after_begin")
+def _write_pending(
+    session: _OrmSession, _transaction: object, connection: sa.Connection
+) -> None:
+    if session.pending is not None:
+        row, session.pending = session.pending, None
+        connection.execute(row.statement.statement, row.values)
+
+
 class Session(AsyncSession):
     """SQLAlchemy's session, with the read path beside it.
 
@@ -28,11 +47,47 @@ class Session(AsyncSession):
     has begun its transaction: from then on they read inside it and see its writes.
     """
 
+    sync_session_class = _OrmSession
+    sync_session: _OrmSession
+
     def __init__(self, database: "Database") -> None:
         super().__init__(
             database.engine, expire_on_commit=False, info=database.session_info
         )
         self._database = database
+
+    @property
+    def pending(self) -> Insert | None:
+        """A row that waits for the transaction to begin, or the unit of work to end."""
+        return self.sync_session.pending
+
+    async def insert(self, entity: Base) -> None:
+        """Write a new row, faster than `add`, and don't follow its changes.
+
+        As the only write of a unit of work it goes out when that ends, as one statement
+        that is its own transaction. So what a constraint refuses may be raised there.
+
+        Raises:
+            TypeError: a column has neither a value nor a default of Python's.
+        """
+        row = insert_of(entity)
+        if self.pending or self.in_transaction():
+            connection = await self.connection()
+            await connection.execute(row.statement.statement, row.values)
+        else:
+            self.sync_session.pending = row
+
+    async def try_lock(self, number: int) -> bool:
+        """Take a lock by its number until the transaction ends; False if it is taken.
+
+        SQLite's writers follow one another, so there it is to be had when it's one's
+        turn.
+        """
+        connection = await self.connection()
+        if self._database.is_sqlite:
+            return True
+        locked = sa.select(sa.func.pg_try_advisory_xact_lock(number))
+        return bool(await connection.scalar(locked))
 
     async def fetch_one(self, query: Query[R], **values: Any) -> R | None:
         """The first row, or None."""
@@ -42,18 +97,25 @@ class Session(AsyncSession):
     async def fetch_all(self, query: Query[R], **values: Any) -> list[R]:
         return [query.build(row) for row in await self._fetch(query, values)]
 
-    async def fetch_page(self, query: ListQuery[P], params: ListParams) -> Page[P]:
-        """One page.
+    async def fetch_page(
+        self,
+        query: ListQuery[P],
+        params: ListParams,
+        scope: str | None = None,
+        **values: Any,
+    ) -> Page[P]:
+        """One page of what a scope shows; `values` are the scope's parameters.
 
         Raises:
             InvalidCursor: the cursor is not of this list in this order.
         """
         cursors = self._database.cursors
-        statement, values = query.prepare(params, cursors)
+        statement, asked = query.prepare(params, cursors, scope)
+        values |= asked
         return query.read(await self._fetch(statement, values), params, cursors)
 
     async def _fetch(self, statement: Statement, values: dict[str, Any]) -> Rows:
-        if not self.in_transaction():
+        if self.pending is None and not self.in_transaction():
             return await self._database.fetch(statement, values)
         await self.flush()
         compiled = statement.compiled_for(self._database.dialect)
@@ -110,6 +172,8 @@ class Database:
             yield session
             if session.in_transaction():
                 await session.commit()
+            elif session.pending is not None:
+                await self._insert_alone(session.pending)
         except Exception as error:
             if (meant := translate(error, Base.metadata)) is None:
                 raise
@@ -117,6 +181,21 @@ class Database:
         finally:
             if session.in_transaction():
                 await asyncio.shield(session.close())
+
+    async def _insert_alone(self, row: Insert) -> None:
+        """Without BEGIN and COMMIT, which would be two more round trips."""
+        compiled = row.statement.compiled_for(self.dialect)
+        lease = await self.engine.raw_connection()
+        try:
+            driver: Any = lease.driver_connection
+            if self.is_sqlite:
+                await driver.execute_fetchall(
+                    compiled.sql, compiled.arguments(row.values)
+                )
+            else:
+                await driver.fetch(compiled.sql, *compiled.arguments(row.values))
+        finally:
+            await greenlet_spawn(lease.close)  # the pool's reset waits for the driver
 
     async def fetch(self, statement: Statement, values: dict[str, Any]) -> Rows:
         """Run a compiled read on its own, outside any transaction.
@@ -177,6 +256,11 @@ class Repository(Generic[M]):
     async def add(self, entity: M) -> M:
         self.session.add(entity)
         return await self.save(entity)
+
+    async def insert(self, entity: M) -> M:
+        """Add what won't be changed in this session: see `Session.insert`."""
+        await self.session.insert(entity)
+        return entity
 
     async def save(self, entity: M) -> M:
         await self.session.flush()

@@ -153,16 +153,16 @@ class JobStore:
 
     async def discard(self, id_: UUID) -> bool:
         """Delete a job that isn't running; False if it is, or isn't there."""
-        job = self.job
-        held = (
-            sa.select(job.id)
-            .where(job.id == id_, job.status != "running")
-            .with_for_update()
-        )
-        found = (await self.session.execute(held)).first()
-        if found is not None:
+        is_idle = await self.hold(id_, self.job.status != "running")
+        if is_idle:
             await self._delete([id_])
-        return found is not None
+        return is_idle
+
+    async def hold(self, id_: UUID, *conditions: Any) -> bool:
+        """Lock a job's row until the transaction ends; False if there is none."""
+        job = self.job
+        held = sa.select(job.id).where(job.id == id_, *conditions).with_for_update()
+        return (await self.session.execute(held)).first() is not None
 
     async def purge(self, older_than: timedelta) -> int:
         """Delete what ended well that long ago; returns how many."""

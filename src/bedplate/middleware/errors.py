@@ -1,6 +1,6 @@
 """Every error, from every layer, in the one envelope."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -51,6 +51,10 @@ _LONGEST_NAME = 100
 _MOST_DETAILS = 50  # or a body of unknown names is answered with six times its size
 
 
+Handler = Callable[[Request, Exception], Awaitable[Response]]
+Keep = Callable[[Request, Exception, Response], Awaitable[Response]]
+
+
 class ErrorDetail(BaseModel):
     """What is wrong with one field."""
 
@@ -95,12 +99,26 @@ def _details(details: Iterable[Detail] | None) -> list[dict[str, str]] | None:
     return None if details is None else [detail._asdict() for detail in details]
 
 
-def install_error_handlers(app: FastAPI) -> None:
-    """Let the application answer every error with the envelope."""
-    app.add_exception_handler(APIError, _handle_api_error)
-    app.add_exception_handler(RequestValidationError, _handle_invalid_request)
-    app.add_exception_handler(HTTPException, _handle_http_error)
+def install_error_handlers(app: FastAPI, keep: Keep) -> None:
+    """Let the application answer every error with the envelope.
+
+    `keep` sees each error with its answer, and may give another.
+    """
+    handlers: dict[type[Exception], Handler] = {
+        APIError: _handle_api_error,
+        RequestValidationError: _handle_invalid_request,
+        HTTPException: _handle_http_error,
+    }
+    for kind, handle in handlers.items():
+        app.add_exception_handler(kind, _kept(handle, keep))
     app.add_exception_handler(Exception, _handle_bug)
+
+
+def _kept(handle: Handler, keep: Keep) -> Handler:
+    async def answer(request: Request, error: Exception) -> Response:
+        return await keep(request, error, await handle(request, error))
+
+    return answer
 
 
 async def _handle_api_error(_request: Request, error: Exception) -> Response:

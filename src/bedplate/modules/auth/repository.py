@@ -8,13 +8,14 @@ from sqlalchemy import bindparam, select
 
 from bedplate.config import Settings
 from bedplate.core.clock import utc_now
-from bedplate.core.permissions import Caller
+from bedplate.core.permissions import SignedIn
 from bedplate.core.security import hash_token, new_token
 from bedplate.database import Base, Query, Repository, Session, UTCDateTime
 from bedplate.limits import RateLimit
 from bedplate.modules.audit.models import AuditEvent
 from bedplate.modules.auth.models import OneTimeToken, RefreshToken, SigningKey
 from bedplate.modules.users.models import User, UserSession
+from bedplate.outcomes import IdempotencyKey
 
 # One statement a request: the session lives, its user is active, and who that is.
 FIND_CALLER = Query(
@@ -36,7 +37,7 @@ FIND_CALLER = Query(
         UserSession.expires_at > bindparam("now", type_=UTCDateTime()),
         User.is_active,
     ),
-    Caller,
+    SignedIn,
 )
 
 
@@ -207,6 +208,7 @@ async def delete_expired(
         (RefreshToken, RefreshToken.spent_at <= now - idle),
         (OneTimeToken, OneTimeToken.expires_at <= now),
         (RateLimit, RateLimit.expires_at <= now),
+        (IdempotencyKey, IdempotencyKey.expires_at <= now),
         (AuditEvent, AuditEvent.created_at <= now - kept),
         (SigningKey, SigningKey.retires_at <= now),
     )

@@ -2,6 +2,8 @@ from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
+from msgspec.structs import asdict
+
 from bedplate.core.clock import utc_now
 from bedplate.core.errors import (
     InvalidCredentials,
@@ -307,12 +309,13 @@ class Authenticator:
             claims = self._runtime.tokens.verify(token)
         if claims is None:
             raise NotAuthenticated
-        caller = await self._runtime.database.fetch_one(
+        found = await self._runtime.database.fetch_one(
             FIND_CALLER,
             session_id=claims.session_id,
             user_id=claims.user_id,
             now=utc_now(),
         )
-        if caller is None:
+        if found is None:
             raise NotAuthenticated
-        return caller
+        granted = self._runtime.permissions.of(found.role)
+        return Caller(**asdict(found), granted=granted)

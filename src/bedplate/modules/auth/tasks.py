@@ -88,8 +88,15 @@ async def send_new_sign_in(
 
 
 async def _send(run: JobRun, template: str, to: str, **context: Any) -> None:
-    settings = run.runtime.settings
-    mail = render(settings, template, to=to, message_id=run.id, **context)
+    runtime = run.runtime
+    mail = render(
+        runtime.settings,
+        template,
+        to=to,
+        message_id=run.id,
+        folders=runtime.mail_folders,
+        **context,
+    )
     await run.runtime.mailer.send(mail)
 
 

@@ -4,6 +4,7 @@ A mail is two files in a folder a language: `welcome.html`, and `welcome.txt`, w
 first line is the subject.
 """
 
+from collections.abc import Sequence
 from email.utils import parseaddr
 from functools import cache, partial
 from pathlib import Path
@@ -32,11 +33,13 @@ def render(
     to: str,
     message_id: str,
     language: str = DEFAULT_LANGUAGE,
+    folders: Sequence[Path] = (),
     **context: Any,
 ) -> Mail:
     """A mail in a language, or in English where the template isn't translated.
 
-    `message_id` is the job's id: the header is made of it, the same each time.
+    `message_id` is the job's id: the header is made of it, the same each time. A
+    template is looked for in the setting's folder, in those of modules, in ours.
 
     Raises:
         jinja2.TemplateNotFound: there is no such template.
@@ -49,7 +52,8 @@ def render(
         "language": language,
         **context,
     }
-    find = partial(_find, settings.mail_templates, language)
+    chosen = [settings.mail_templates] if settings.mail_templates else []
+    find = partial(_find, (*chosen, *folders), language)
     subject, text = _split(find(f"{template}.txt").render(values))
     return Mail(
         to=to,
@@ -67,18 +71,18 @@ def _split(rendered: str) -> tuple[str, str]:
     return subject.strip(), text.strip() + "\n"
 
 
-def _find(overrides: Path | None, language: str, name: str) -> Template:
-    folders = dict.fromkeys((language, DEFAULT_LANGUAGE))
-    environment = _environment(overrides)
-    return environment.select_template([f"{folder}/{name}" for folder in folders])
+def _find(folders: tuple[Path, ...], language: str, name: str) -> Template:
+    languages = dict.fromkeys((language, DEFAULT_LANGUAGE))
+    environment = _environment(folders)
+    return environment.select_template([f"{folder}/{name}" for folder in languages])
 
 
 @cache
-def _environment(overrides: Path | None) -> Environment:
+def _environment(folders: tuple[Path, ...]) -> Environment:
     """A project's own templates before ours; its layout replaces ours as well."""
     ours = PackageLoader("bedplate.modules.emails")
     return Environment(
-        loader=ChoiceLoader([FileSystemLoader(overrides), ours]) if overrides else ours,
+        loader=ChoiceLoader([FileSystemLoader(folders), ours]),
         autoescape=select_autoescape(["html"]),
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -16,6 +16,7 @@ async def send_email(
         to=to,
         message_id=run.id,
         language=language,
+        folders=run.runtime.mail_folders,
         **context,
     )
     await run.runtime.mailer.send(mail)

@@ -5,7 +5,7 @@ from fastapi import Depends, Query, status
 
 from bedplate.core.errors import InvalidCursor, PermissionDenied
 from bedplate.database import Page
-from bedplate.dependencies import AdminUser, SessionDep
+from bedplate.dependencies import AdminUser, IfMatchDep, SessionDep
 from bedplate.modules.jobs.errors import JobNotDead, JobNotFound, JobRunning
 from bedplate.modules.jobs.schemas import JobListParams, JobListResponse, JobResponse
 from bedplate.modules.jobs.service import JobService
@@ -49,9 +49,11 @@ async def get_job(jobs: JobServiceDep, admin: AdminUser, job_id: UUID) -> JobRes
     response_model=JobResponse,
     responses=errors(PermissionDenied, JobNotFound, JobNotDead),
 )
-async def retry_job(jobs: JobServiceDep, admin: AdminUser, job_id: UUID) -> JobResponse:
+async def retry_job(
+    jobs: JobServiceDep, admin: AdminUser, job_id: UUID, if_match: IfMatchDep
+) -> JobResponse:
     """Give a dead letter all its attempts again."""
-    return await jobs.retry(job_id)
+    return await jobs.retry(job_id, if_match)
 
 
 @router.delete(
@@ -59,6 +61,8 @@ async def retry_job(jobs: JobServiceDep, admin: AdminUser, job_id: UUID) -> JobR
     status_code=status.HTTP_204_NO_CONTENT,
     responses=errors(PermissionDenied, JobNotFound, JobRunning),
 )
-async def discard_job(jobs: JobServiceDep, admin: AdminUser, job_id: UUID) -> None:
+async def discard_job(
+    jobs: JobServiceDep, admin: AdminUser, job_id: UUID, if_match: IfMatchDep
+) -> None:
     """Drop a job; it won't run any more."""
-    await jobs.discard(job_id)
+    await jobs.discard(job_id, if_match)

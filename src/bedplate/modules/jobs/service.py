@@ -1,5 +1,6 @@
 from uuid import UUID
 
+from bedplate.core.preconditions import IfMatch
 from bedplate.database import Page, Session
 from bedplate.jobs.store import JobStore
 from bedplate.modules.jobs.errors import JobNotDead, JobNotFound, JobRunning
@@ -44,23 +45,30 @@ class JobService:
             raise JobNotFound
         return detail
 
-    async def retry(self, job_id: UUID) -> JobResponse:
+    async def retry(self, job_id: UUID, if_match: IfMatch | None = None) -> JobResponse:
         """Give a dead letter all its attempts again.
 
         Raises:
-            JobNotFound, JobNotDead
+            JobNotFound, JobNotDead, PreconditionFailed
         """
+        await self._check(job_id, if_match)
         if not await self.store.revive(job_id):
             await self.get(job_id)
             raise JobNotDead
         return await self.get(job_id)
 
-    async def discard(self, job_id: UUID) -> None:
+    async def discard(self, job_id: UUID, if_match: IfMatch | None = None) -> None:
         """Drop a job, done or not; it won't run any more.
 
         Raises:
-            JobNotFound, JobRunning
+            JobNotFound, JobRunning, PreconditionFailed
         """
+        await self._check(job_id, if_match)
         if not await self.store.discard(job_id):
             await self.get(job_id)
             raise JobRunning
+
+    async def _check(self, job_id: UUID, if_match: IfMatch | None) -> None:
+        if if_match is not None:
+            await self.store.hold(job_id)
+            if_match.check(await self.get(job_id))

@@ -9,6 +9,7 @@ from bedplate.database import Page
 from bedplate.dependencies import (
     AdminUser,
     CurrentUser,
+    IfMatchDep,
     OptionalUser,
     RuntimeDep,
     SessionDep,
@@ -79,17 +80,21 @@ async def get_me(caller: CurrentUser) -> Caller:
 
 
 @router.patch("/me", response_model=UserResponse)
-async def update_me(users: UserServiceDep, caller: CurrentUser, data: MeUpdate) -> User:
+async def update_me(
+    users: UserServiceDep, caller: CurrentUser, data: MeUpdate, if_match: IfMatchDep
+) -> User:
     """Change one's own name."""
-    return await users.change(caller.id, data.changes(), caller.id)
+    return await users.change(caller.id, data.changes(), caller.id, if_match)
 
 
 @router.delete(
     "/me", status_code=status.HTTP_204_NO_CONTENT, responses=errors(LastAdmin)
 )
-async def delete_me(users: UserServiceDep, caller: CurrentUser) -> None:
+async def delete_me(
+    users: UserServiceDep, caller: CurrentUser, if_match: IfMatchDep
+) -> None:
     """Leave, and take everything along."""
-    await users.delete(caller.id, caller)
+    await users.delete(caller.id, caller, if_match)
 
 
 @router.get("/{user_id}", response_model=UserResponse, responses=errors(UserNotFound))
@@ -106,10 +111,14 @@ async def get_user(
     responses=errors(PermissionDenied, UserNotFound, EmailTaken, LastAdmin),
 )
 async def update_user(
-    users: UserServiceDep, caller: CurrentUser, user_id: UUID, data: UserUpdate
+    users: UserServiceDep,
+    caller: CurrentUser,
+    user_id: UUID,
+    data: UserUpdate,
+    if_match: IfMatchDep,
 ) -> User:
     """Change an account: admins all of it, oneself the name."""
-    return await users.update(user_id, data, caller)
+    return await users.update(user_id, data, caller, if_match)
 
 
 @router.delete(
@@ -118,10 +127,10 @@ async def update_user(
     responses=errors(UserNotFound, LastAdmin),
 )
 async def delete_user(
-    users: UserServiceDep, caller: CurrentUser, user_id: UUID
+    users: UserServiceDep, caller: CurrentUser, user_id: UUID, if_match: IfMatchDep
 ) -> None:
     """Remove an account and all that is its own."""
-    await users.delete(user_id, caller)
+    await users.delete(user_id, caller, if_match)
 
 
 @router.post(
@@ -130,10 +139,10 @@ async def delete_user(
     responses=errors(PermissionDenied, UserNotFound),
 )
 async def activate_user(
-    users: UserServiceDep, admin: AdminUser, user_id: UUID
+    users: UserServiceDep, admin: AdminUser, user_id: UUID, if_match: IfMatchDep
 ) -> ActivatedResponse:
     """Let an account in again."""
-    await users.activate(user_id, admin.id)
+    await users.activate(user_id, admin.id, if_match)
     return ActivatedResponse("activated")
 
 
@@ -143,10 +152,10 @@ async def activate_user(
     responses=errors(PermissionDenied, UserNotFound, LastAdmin),
 )
 async def deactivate_user(
-    users: UserServiceDep, admin: AdminUser, user_id: UUID
+    users: UserServiceDep, admin: AdminUser, user_id: UUID, if_match: IfMatchDep
 ) -> DeactivatedResponse:
     """Shut an account out, from its next request on."""
-    await users.deactivate(user_id, admin.id)
+    await users.deactivate(user_id, admin.id, if_match)
     return DeactivatedResponse("deactivated")
 
 

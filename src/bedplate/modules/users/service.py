@@ -6,6 +6,7 @@ from bedplate.core.errors import Detail, PermissionDenied, ValidationFailed
 from bedplate.core.origin import client_block
 from bedplate.core.password_policy import broken_rules
 from bedplate.core.permissions import ADMIN, USER, Caller
+from bedplate.core.preconditions import IfMatch
 from bedplate.core.security import hash_password
 from bedplate.database import Page, Session
 from bedplate.jobs import enqueue
@@ -122,35 +123,42 @@ class UserService:
             self._check_role(params.role, "query.role")
         return await self.users.list_page(params)
 
-    async def update(self, user_id: UUID, data: UserUpdate, caller: Caller) -> User:
+    async def update(
+        self,
+        user_id: UUID,
+        data: UserUpdate,
+        caller: Caller,
+        if_match: IfMatch | None = None,
+    ) -> User:
         """Change an account: an admin all of it, oneself the name.
 
         Raises:
             UserNotFound: another's too.
             PermissionDenied: one's own email or role, without being an admin.
             ValidationFailed: the role is not configured.
-            EmailTaken, LastAdmin
+            EmailTaken, LastAdmin, PreconditionFailed
         """
         self._check_visible(user_id, caller)
         changes = data.changes()
         if not caller.is_admin and not changes.keys() <= {"name"}:
             raise PermissionDenied("Only an admin changes an email or a role")
-        return await self.change(user_id, changes, caller.id)
+        return await self.change(user_id, changes, caller.id, if_match)
 
     async def change(
         self,
         user_id: UUID,
         changes: Mapping[str, Any],
         actor_id: UUID | None = None,
+        if_match: IfMatch | None = None,
     ) -> User:
         """Set these attributes of an account, whoever asks.
 
         Raises:
-            UserNotFound, ValidationFailed, EmailTaken, LastAdmin
+            UserNotFound, ValidationFailed, EmailTaken, LastAdmin, PreconditionFailed
         """
         if "role" in changes:
             self._check_role(changes["role"], "body.role")
-        user = await self._get_locked(user_id)
+        user = await self._get_locked(user_id, if_match)
         changed = {n: v for n, v in changes.items() if getattr(user, n) != v}
         if changed.get("role", ADMIN) != ADMIN:
             await self._keep_an_admin(user)
@@ -170,25 +178,35 @@ class UserService:
         if fields := sorted(changed.keys() - {"role"}):
             await self._record(Action.USER_UPDATED, user, actor_id, fields=fields)
 
-    async def activate(self, user_id: UUID, actor_id: UUID | None = None) -> User:
+    async def activate(
+        self,
+        user_id: UUID,
+        actor_id: UUID | None = None,
+        if_match: IfMatch | None = None,
+    ) -> User:
         """Let an account in again; twice changes nothing.
 
         Raises:
-            UserNotFound
+            UserNotFound, PreconditionFailed
         """
-        user = await self._get_locked(user_id)
+        user = await self._get_locked(user_id, if_match)
         if not user.is_active:
             user.is_active = True
             await self._record(Action.USER_ACTIVATED, user, actor_id)
         return await self.users.save(user)
 
-    async def deactivate(self, user_id: UUID, actor_id: UUID | None = None) -> User:
+    async def deactivate(
+        self,
+        user_id: UUID,
+        actor_id: UUID | None = None,
+        if_match: IfMatch | None = None,
+    ) -> User:
         """Shut an account out, from its next request on; twice changes nothing.
 
         Raises:
-            UserNotFound, LastAdmin
+            UserNotFound, LastAdmin, PreconditionFailed
         """
-        user = await self._get_locked(user_id)
+        user = await self._get_locked(user_id, if_match)
         await self._keep_an_admin(user)
         if user.is_active:
             user.is_active = False
@@ -213,15 +231,17 @@ class UserService:
         await self._record(Action.PASSWORD_CHANGED, user, actor_id)
         return await self.users.save(user)
 
-    async def delete(self, user_id: UUID, caller: Caller) -> None:
+    async def delete(
+        self, user_id: UUID, caller: Caller, if_match: IfMatch | None = None
+    ) -> None:
         """Remove an account and, in the database, all that is its own.
 
         Raises:
             UserNotFound: another's too, for anyone but an admin.
-            LastAdmin
+            LastAdmin, PreconditionFailed
         """
         self._check_visible(user_id, caller)
-        user = await self._get_locked(user_id)
+        user = await self._get_locked(user_id, if_match)
         await self._keep_an_admin(user)
         await self._record(Action.USER_DELETED, user, caller.id)
         await self.users.delete(user)
@@ -257,10 +277,12 @@ class UserService:
             raise UserNotFound
         return user
 
-    async def _get_locked(self, user_id: UUID) -> User:
+    async def _get_locked(self, user_id: UUID, if_match: IfMatch | None = None) -> User:
         user = await self.users.get(user_id, lock=True)
         if user is None:
             raise UserNotFound
+        if if_match is not None:
+            if_match.check(UserResponse.of(user))
         return user
 
     async def _keep_an_admin(self, user: User) -> None:

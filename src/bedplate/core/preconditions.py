@@ -1,0 +1,50 @@
+"""ETags, and what a request may ask of them (RFC 9110, sections 8.8.3 and 13.1)."""
+
+import re
+from hashlib import blake2b
+
+import msgspec
+
+from bedplate.core.errors import PreconditionFailed
+
+_TAG = re.compile(r'\s*(W/)?("[\x21\x23-\x7e\x80-\xff]*")\s*(?:,|$)')
+_encode = msgspec.json.Encoder().encode
+
+
+def etag_of(representation: bytes) -> str:
+    """A strong validator: it changes when anything in the body does."""
+    return f'"{blake2b(representation, digest_size=12).hexdigest()}"'
+
+
+def is_known(if_none_match: str, etag: str) -> bool:
+    """Whether whoever sent `If-None-Match` has this representation already."""
+    return if_none_match.strip() == "*" or etag in {
+        tag for _, tag in _tags(if_none_match)
+    }
+
+
+def _tags(header: str) -> list[tuple[str, str]]:
+    return _TAG.findall(header)
+
+
+class IfMatch:
+    """What the writer of a change takes the resource to be.
+
+    A header that names no tag matches nothing: better a refusal than a lost update.
+    """
+
+    def __init__(self, header: str) -> None:
+        self._any = header.strip() == "*"
+        # Compared strongly: a weak tag says too little to write by.
+        self._tags = {tag for weak, tag in _tags(header) if not weak}
+
+    def check(self, current: msgspec.Struct | None) -> None:
+        """Compare with the resource as it is now, its row locked.
+
+        Raises:
+            PreconditionFailed: it has changed since, or is gone.
+        """
+        if current is None or not (
+            self._any or etag_of(_encode(current)) in self._tags
+        ):
+            raise PreconditionFailed

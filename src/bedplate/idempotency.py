@@ -1,0 +1,164 @@
+"""`Idempotency-Key`: a creating POST that is sent twice is done once.
+
+The outcome is kept for 24 hours by caller, method, path and key, and commits with the
+write itself: after a crash between the write and the answer the repeat gets the
+answer. After the IETF's draft-ietf-httpapi-idempotency-key-header.
+"""
+
+import inspect
+import re
+from collections.abc import Callable
+from functools import wraps
+from http import HTTPStatus
+from typing import Any, NamedTuple
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from bedplate.core.errors import (
+    APIError,
+    Detail,
+    IdempotencyInProgress,
+    IdempotencyKeyReused,
+    ValidationFailed,
+)
+from bedplate.core.permissions import Caller
+from bedplate.database import Session
+from bedplate.dependencies import BearerCaller, SessionDep, runtime_of
+from bedplate.middleware.errors import render
+from bedplate.outcomes import Attempt, Outcome
+
+HEADER = "Idempotency-Key"
+REPLAYED = "Idempotent-Replayed"
+_VALID_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+# What says nothing about the request itself, and may be otherwise the next time.
+_PASSING = {HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_REQUESTS}
+
+Respond = Callable[[Request, Any, Response | None], Response]
+
+
+def once(endpoint: Callable[..., Any], respond: Respond) -> Callable[..., Any]:
+    """The endpoint, done once for each key, if it knows a caller; else as it is."""
+    signature = inspect.signature(endpoint, eval_str=True)
+    caller_name = _caller_name(signature)
+    if caller_name is None:
+        return endpoint
+    names = _names(signature)
+    added = {names.request, names.session} - signature.parameters.keys()
+
+    @wraps(endpoint)
+    async def run(**values: Any) -> Any:
+        request, session = values[names.request], values[names.session]
+        own = {name: value for name, value in values.items() if name not in added}
+        attempt = await _attempt(request, values[caller_name])
+        if attempt is None:
+            return await endpoint(**own)
+        if kept := await attempt.begin(session):
+            return _replay(kept)
+        answer = await endpoint(**own)
+        response = respond(request, answer, values.get(names.response or ""))
+        await _keep(attempt, session, response)
+        return response
+
+    signature = _with_parameters(signature, names)
+    run.__signature__ = signature  # type: ignore[attr-defined]  # FastAPI reads it
+    return run
+
+
+def _caller_name(signature: inspect.Signature) -> str | None:
+    for name, parameter in signature.parameters.items():
+        for metadata in getattr(parameter.annotation, "__metadata__", ()):
+            if isinstance(getattr(metadata, "dependency", None), BearerCaller):
+                return name
+    return None
+
+
+class _Names(NamedTuple):
+    """What an endpoint calls its request, its session and its response."""
+
+    request: str
+    session: str
+    response: str | None
+
+
+def _names(signature: inspect.Signature) -> _Names:
+    by_type = {p.annotation: name for name, p in signature.parameters.items()}
+    return _Names(
+        by_type.get(Request, "idempotent_request"),
+        by_type.get(SessionDep, "idempotent_session"),
+        by_type.get(Response),
+    )
+
+
+def _with_parameters(signature: inspect.Signature, names: _Names) -> inspect.Signature:
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    parameters = [p.replace(kind=keyword) for p in signature.parameters.values()]
+    parameters += [
+        inspect.Parameter(name, keyword, annotation=annotation)
+        for name, annotation in ((names.request, Request), (names.session, SessionDep))
+        if name not in signature.parameters
+    ]
+    return signature.replace(parameters=parameters)
+
+
+async def _attempt(request: Request, caller: Caller | None) -> Attempt | None:
+    """None without a key, or for a stranger, who would share it with everybody.
+
+    Raises:
+        ValidationFailed: the key is no key.
+    """
+    key = request.headers.get(HEADER)
+    if key is None or caller is None:
+        return None
+    if not _VALID_KEY.fullmatch(key):
+        told = "A key is 1 to 255 visible ASCII characters"
+        raise ValidationFailed(details=[Detail(f"header.{HEADER}", told)])
+    sent = request.url.query.encode() + b"\0" + await request.body()
+    return Attempt.of(caller.id, request.method, request.url.path, key, sent)
+
+
+def _replay(kept: Outcome) -> Response:
+    return Response(kept.body, kept.status, headers={**kept.headers, REPLAYED: "true"})
+
+
+async def _keep(attempt: Attempt, session: Session, response: Response) -> None:
+    headers = {k: v for k, v in response.headers.items() if k != "content-length"}
+    body = bytes(response.body)
+    await attempt.keep(session, response.status_code, headers, body)
+
+
+async def keep_refusal(
+    request: Request, error: Exception, refusal: Response
+) -> Response:
+    """A refusal is an outcome too: kept for the repeat, after its rollback.
+
+    Nothing is kept of what may pass (401, 429) or is ours to mend (500 and above).
+    """
+    caller: Caller | None = request.scope.get("caller")
+    route = request.scope.get("route")
+    if caller is None or not getattr(route, "is_idempotent", False):
+        return refusal
+    if not _is_outcome(error, refusal):
+        return refusal
+    try:
+        return await _settle(request.scope["request"], caller, refusal)
+    except APIError as other:
+        return render(other)
+
+
+def _is_outcome(error: Exception, refusal: Response) -> bool:
+    if isinstance(error, IdempotencyInProgress | IdempotencyKeyReused):
+        return False
+    status = refusal.status_code
+    return status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _PASSING
+
+
+async def _settle(request: Request, caller: Caller, refusal: Response) -> Response:
+    attempt = await _attempt(request, caller)
+    if attempt is None:
+        return refusal
+    async with runtime_of(request).database.unit_of_work() as session:
+        if kept := await attempt.begin(session):
+            return _replay(kept)
+        await _keep(attempt, session, refusal)
+    return refusal

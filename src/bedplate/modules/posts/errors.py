@@ -1,0 +1,5 @@
+from bedplate.core.errors import NotFound
+
+
+class PostNotFound(NotFound):
+    message = "There is no such post"

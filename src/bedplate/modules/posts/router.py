@@ -1,0 +1,101 @@
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Depends, Query, Response, status
+
+from bedplate.core.errors import InvalidCursor, PermissionDenied
+from bedplate.database import Page
+from bedplate.dependencies import (
+    CurrentUser,
+    IfMatchDep,
+    OptionalUser,
+    RuntimeDep,
+    SessionDep,
+)
+from bedplate.modules.posts.errors import PostNotFound
+from bedplate.modules.posts.schemas import (
+    PostCreate,
+    PostListParams,
+    PostListResponse,
+    PostResponse,
+    PostUpdate,
+)
+from bedplate.modules.posts.service import PostService
+from bedplate.openapi import errors
+from bedplate.routing import Router
+
+router = Router(prefix="/posts", tags=["posts"])
+
+
+async def get_post_service(session: SessionDep, runtime: RuntimeDep) -> PostService:
+    return PostService(session, runtime)
+
+
+PostServiceDep = Annotated[PostService, Depends(get_post_service)]
+
+
+@router.get("", response_model=PostListResponse, responses=errors(InvalidCursor))
+async def list_posts(
+    posts: PostServiceDep,
+    caller: OptionalUser,
+    params: Annotated[PostListParams, Query()],
+) -> Page[PostResponse]:
+    """What the caller may read, a page at a time."""
+    return await posts.list_page(params, caller)
+
+
+@router.post("", response_model=PostResponse, status_code=status.HTTP_201_CREATED)
+async def create_post(
+    posts: PostServiceDep, caller: CurrentUser, data: PostCreate, response: Response
+) -> PostResponse:
+    """Write a post."""
+    post = await posts.create(data, caller)
+    response.headers["Location"] = f"/api/v1/posts/{post.id}"
+    return post
+
+
+@router.get("/{post_id}", response_model=PostResponse, responses=errors(PostNotFound))
+async def get_post(
+    posts: PostServiceDep, caller: OptionalUser, post_id: UUID
+) -> PostResponse:
+    """A post; a draft for its author and admins."""
+    return await posts.get(post_id, caller)
+
+
+CHANGE = errors(PermissionDenied, PostNotFound)
+
+
+@router.patch("/{post_id}", response_model=PostResponse, responses=CHANGE)
+async def update_post(
+    posts: PostServiceDep,
+    caller: CurrentUser,
+    post_id: UUID,
+    data: PostUpdate,
+    if_match: IfMatchDep,
+) -> PostResponse:
+    """Change a post."""
+    return await posts.update(post_id, data, caller, if_match)
+
+
+@router.delete("/{post_id}", status_code=status.HTTP_204_NO_CONTENT, responses=CHANGE)
+async def delete_post(
+    posts: PostServiceDep, caller: CurrentUser, post_id: UUID, if_match: IfMatchDep
+) -> None:
+    """Remove a post."""
+    await posts.delete(post_id, caller, if_match)
+
+
+@router.post("/{post_id}/publish", response_model=PostResponse, responses=CHANGE)
+async def publish_post(
+    posts: PostServiceDep, caller: CurrentUser, post_id: UUID, if_match: IfMatchDep
+) -> PostResponse:
+    """Show a post to everybody."""
+    return await posts.publish(post_id, caller, if_match)
+
+
+@router.post("/{post_id}/unpublish", response_model=PostResponse, responses=CHANGE)
+async def unpublish_post(
+    posts: PostServiceDep, caller: CurrentUser, post_id: UUID, if_match: IfMatchDep
+) -> PostResponse:
+    """Make a post a draft again."""
+    return await posts.unpublish(post_id, caller, if_match)

@@ -1,0 +1,144 @@
+from uuid import UUID
+
+from bedplate.core.clock import utc_now
+from bedplate.core.errors import PermissionDenied
+from bedplate.core.permissions import Caller
+from bedplate.core.preconditions import IfMatch
+from bedplate.database import Page, Session
+from bedplate.modules.posts.errors import PostNotFound
+from bedplate.modules.posts.models import Post
+from bedplate.modules.posts.permissions import READ_ANY, WRITE_ANY
+from bedplate.modules.posts.repository import PostRepository, Readable
+from bedplate.modules.posts.schemas import (
+    AuthorResponse,
+    PostCreate,
+    PostListParams,
+    PostResponse,
+    PostUpdate,
+)
+from bedplate.runtime import Runtime
+
+
+class PostService:
+    """Every rule about posts. A `caller` of None is a stranger."""
+
+    def __init__(self, session: Session, runtime: Runtime) -> None:
+        self.posts = PostRepository(session)
+
+    async def list_page(
+        self, params: PostListParams, caller: Caller | None
+    ) -> Page[PostResponse]:
+        """A page of what the caller may read.
+
+        Raises:
+            InvalidCursor: the cursor is of another list or order.
+        """
+        return await self.posts.list_page(params, *_reading(caller))
+
+    async def get(self, post_id: UUID, caller: Caller | None) -> PostResponse:
+        """A post.
+
+        Raises:
+            PostNotFound: another's draft too.
+        """
+        post = await self.posts.find(post_id, *_reading(caller))
+        if post is None:
+            raise PostNotFound
+        return post
+
+    async def create(self, data: PostCreate, caller: Caller) -> PostResponse:
+        """Write a post, published or not."""
+        post = await self.posts.insert(
+            Post(
+                author_id=caller.id,
+                title=data.title,
+                content=data.content,
+                published_at=utc_now() if data.publish else None,
+            )
+        )
+        return PostResponse(
+            post.id,
+            post.title,
+            post.content,
+            AuthorResponse(caller.id, caller.name),
+            post.published_at,
+            post.created_at,
+            post.updated_at,
+        )
+
+    async def update(
+        self,
+        post_id: UUID,
+        data: PostUpdate,
+        caller: Caller,
+        if_match: IfMatch | None = None,
+    ) -> PostResponse:
+        """Change a post of one's own, or any with the permission.
+
+        Raises:
+            PostNotFound, PermissionDenied, PreconditionFailed
+        """
+        post = await self._get_own(post_id, caller, if_match)
+        for name, value in data.changes().items():
+            setattr(post, name, value)
+        return await self._save(post, caller)
+
+    async def publish(
+        self, post_id: UUID, caller: Caller, if_match: IfMatch | None = None
+    ) -> PostResponse:
+        """Show a post to everybody; twice keeps the first moment.
+
+        Raises:
+            PostNotFound, PermissionDenied, PreconditionFailed
+        """
+        post = await self._get_own(post_id, caller, if_match)
+        post.published_at = post.published_at or utc_now()
+        return await self._save(post, caller)
+
+    async def unpublish(
+        self, post_id: UUID, caller: Caller, if_match: IfMatch | None = None
+    ) -> PostResponse:
+        """Make a post a draft again.
+
+        Raises:
+            PostNotFound, PermissionDenied, PreconditionFailed
+        """
+        post = await self._get_own(post_id, caller, if_match)
+        post.published_at = None
+        return await self._save(post, caller)
+
+    async def delete(
+        self, post_id: UUID, caller: Caller, if_match: IfMatch | None = None
+    ) -> None:
+        """Remove a post of one's own, or any with the permission.
+
+        Raises:
+            PostNotFound, PermissionDenied, PreconditionFailed
+        """
+        post = await self._get_own(post_id, caller, if_match)
+        await self.posts.delete(post)
+
+    async def _get_own(
+        self, post_id: UUID, caller: Caller, if_match: IfMatch | None
+    ) -> Post:
+        """The post, locked, if the caller may change it."""
+        post = await self.posts.get(post_id, lock=True)
+        current = await self.get(post_id, caller)
+        if post is None:
+            raise PostNotFound
+        if post.author_id != caller.id and not caller.may(WRITE_ANY):
+            raise PermissionDenied("Only its author changes a post")
+        if if_match is not None:
+            if_match.check(current)
+        return post
+
+    async def _save(self, post: Post, caller: Caller) -> PostResponse:
+        await self.posts.save(post)
+        return await self.get(post.id, caller)
+
+
+def _reading(caller: Caller | None) -> tuple[Readable, UUID | None]:
+    """What a caller may read: the one rule, for single posts and for lists."""
+    if caller is None:
+        return "published", None
+    return "all" if caller.may(READ_ANY) else "own", caller.id
