@@ -27,6 +27,7 @@ app = typer.Typer(
 def register_commands() -> None:
     """Put every command in its place, once."""
     from bedplate.cli import (
+        add,
         inspect,
         jobs,
         keys,
@@ -40,6 +41,7 @@ def register_commands() -> None:
 
     for commands in (new, serve, worker, migrate, outbox, inspect):
         commands.register(app)
+    app.add_typer(add.app, name="add")
     app.add_typer(users.app, name="users")
     app.add_typer(jobs.app, name="jobs")
     app.add_typer(keys.app, name="keys")

@@ -32,13 +32,13 @@ class Kind:
     """The annotation of the body; None where `python` is enough."""
     examples: tuple[Any, Any]
     """Two different values, as JSON."""
-    refused: Sequence[Any]
-    """Values that are not accepted, as JSON."""
+    refused: Sequence[str]
+    """Values that are not accepted, as Python writes them."""
     read_default: Callable[[str], Any] | None = None
     """From the text after `=` to the default, as JSON; raises ValueError."""
     default_is: str = ""
     numbered: str | None = None
-    """Another value for each `number`, as a factory writes it; None: can't be unique."""
+    """Another value for each `number`, as a factory writes it; None: never unique."""
     sortable: bool = False
     searchable: bool = False
     filtered: bool = False
@@ -77,7 +77,7 @@ def _string(arguments: Sequence[str]) -> Kind:
         migrated=f"sa.String({size})",
         accepted=accepted,
         examples=("One"[:size], "Two"[:size]),
-        refused=["", "x" * (size + 1), "a\0b", 1],
+        refused=['""', f'"x" * {size + 1}', r'"a\tb"', "1"],
         read_default=_short_text(size),
         default_is=f"1 to {size} characters",
         numbered='f"One {number}"' if size >= _ROOM_FOR_NUMBERS else "str(number)",
@@ -94,7 +94,7 @@ def _long_text(arguments: Sequence[str]) -> Kind:
         migrated="sa.Text()",
         accepted=_text(100_000, "NO_NUL"),
         examples=("Some text", "Another text"),
-        refused=["", "a\0b", 1],
+        refused=['""', "1"],
         searchable=True,
     )
 
@@ -131,7 +131,7 @@ def _integer(name: str, bits: int, column: str | None) -> Callable[..., Kind]:
             migrated=f"sa.{column or 'Integer'}()",
             accepted=f"Annotated[int, Field(ge=-2**{bits - 1}, le=2**{bits - 1} - 1)]",
             examples=(1, 2),
-            refused=[2 ** (bits - 1), "one", 1.5],
+            refused=[f"2**{bits - 1}", '"one"', "1.5"],
             read_default=read,
             default_is=f"a whole number of {bits} bits",
             numbered="number",
@@ -148,7 +148,7 @@ def _float(arguments: Sequence[str]) -> Kind:
         migrated="sa.Float()",
         accepted="Annotated[float, Field(ge=-1e100, le=1e100)]",
         examples=(1.5, 2.5),
-        refused=["one", 1e200],
+        refused=['"one"', "1e200"],
         read_default=_finite,
         default_is="a number",
         sortable=True,
@@ -181,7 +181,7 @@ def _decimal(arguments: Sequence[str]) -> Kind:
         migrated=f"ExactDecimal({digits})",
         accepted=f"Annotated[Decimal, Digits({digits})]",
         examples=(f"{Decimal(1).scaleb(-scale):f}", f"{Decimal(2).scaleb(-scale):f}"),
-        refused=["one", str(most + 1), f"{Decimal(1).scaleb(-scale - 1):f}"],
+        refused=['"one"', f'"{most + 1}"', f'"{Decimal(1).scaleb(-scale - 1):f}"'],
         read_default=read,
         default_is=f"a number up to {most}",
         sortable=True,
@@ -194,7 +194,7 @@ def _boolean(arguments: Sequence[str]) -> Kind:
         python="bool",
         migrated="sa.Boolean()",
         examples=(False, True),
-        refused=["maybe"],
+        refused=['"maybe"'],
         read_default={"true": True, "false": False}.__getitem__,
         default_is="true or false",
         filtered=True,
@@ -207,7 +207,7 @@ def _date(arguments: Sequence[str]) -> Kind:
         python="date",
         migrated="sa.Date()",
         examples=("2026-01-31", "2026-02-28"),
-        refused=["2026-02-30", "soon"],
+        refused=['"2026-02-30"', '"soon"'],
         read_default=lambda text: date.fromisoformat(text).isoformat(),
         default_is="a date as 2026-01-31",
         numbered="str(date.fromordinal(number))",
@@ -222,7 +222,7 @@ def _instant(arguments: Sequence[str]) -> Kind:
         migrated="UTCDateTime()",
         accepted="Instant",
         examples=("2026-01-31T10:00:00Z", "2026-02-28T10:00:00Z"),
-        refused=["2026-01-31T10:00:00", "soon"],
+        refused=['"2026-01-31T10:00:00"', '"soon"'],
         numbered='f"2026-01-01T00:00:00.{number:06d}Z"',
         sortable=True,
     )
@@ -237,7 +237,7 @@ def _uuid(arguments: Sequence[str]) -> Kind:
             "01999999-9999-7999-8999-999999999999",
             "01999999-9999-7999-8999-99999999999a",
         ),
-        refused=["one"],
+        refused=['"one"'],
         numbered="str(uuid4())",
         filtered=True,
     )
@@ -250,7 +250,7 @@ def _json(arguments: Sequence[str]) -> Kind:
         migrated="Json",
         accepted="JsonObject",
         examples=({"a": 1}, {"b": [2]}),
-        refused=["one", [1], {"a": "b\0"}],
+        refused=['"one"', "[1]"],
     )
 
 
@@ -266,7 +266,7 @@ def _enum(arguments: Sequence[str]) -> Kind:
         migrated=f"sa.String({size})",
         accepted=f"Literal[{', '.join(map(json.dumps, names))}]",
         examples=(names[0], names[1]),
-        refused=["another", ""],
+        refused=['"another"', '""'],
         read_default=lambda text: names[names.index(text)],
         default_is=f"one of {', '.join(names)}",
         filtered=True,
@@ -281,7 +281,7 @@ def _reference(arguments: Sequence[str]) -> Kind:
         python="UUID",
         migrated="sa.Uuid()",
         examples=(None, None),  # the factory makes the rows
-        refused=["one"],
+        refused=['"one"'],
         numbered="",  # a row of its own each time
         filtered=True,
     )

@@ -14,6 +14,30 @@ from bedplate.scaffold.plan import ScaffoldError
 # With it every name of a constraint stays within PostgreSQL's 63 bytes, and a revision
 # within Alembic's 32.
 MOST_LETTERS = 24
+# What Django and others call their apps and tables, whichever of them is installed.
+TAKEN_MODULES = frozenset(
+    ("admin", "contenttypes", "messages", "permissions", "groups", "staticfiles")
+)
+_FOREIGN = ("alembic_", "auth_", "bedplate_", "dbos_", "django_", "pg_", "sqlite_")
+# Every row has them, or a base class or a list's query does.
+TAKEN_FIELDS = frozenset(
+    (
+        *(
+            "id",
+            "owner",
+            "owner_id",
+            "created_at",
+            "updated_at",
+            "metadata",
+            "registry",
+        ),
+        *("page", "limit", "cursor", "sort", "q"),
+        *("create", "update", "response", "list_response", "list_params"),
+        *("pk", "objects", "save", "delete", "clean", "full_clean", "check"),
+        *("changes", "of", "copy", "json", "schema", "validate", "construct"),
+        *("date", "datetime"),  # they would hide the type in the class's body
+    )
+)
 _SNAKE = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 
 
@@ -30,20 +54,21 @@ def check_project(name: str) -> str:
     return package
 
 
-def check_module(name: str, taken: Iterable[str]) -> None:
+def check_module(name: str, singular: str, taken: Iterable[str]) -> None:
     """A module is a folder, a table and a path of the API: a plural, as `invoices`.
 
     Raises:
         ScaffoldError: it can't be one.
     """
     _check(name, "a module's name")
-    if name in set(taken):
+    _check(singular, "what one is called")
+    if name in set(taken) or name.startswith(_FOREIGN):
         raise ScaffoldError(f"{name!r} is a table, a module or a Django app already")
-    plural = inflection.pluralize(inflection.singularize(name))
-    if plural != name:
-        raise ScaffoldError(f"a module's name is a plural: {plural!r}, not {name!r}?")
-    if inflection.singularize(name) == name:
+    if singular == name:
         raise ScaffoldError(f"{name!r} is one and many: give --singular as well")
+    plural = inflection.pluralize(singular)
+    if inflection.singularize(name) == singular and plural != name:
+        raise ScaffoldError(f"a module's name is a plural: {plural!r}, not {name!r}?")
 
 
 def check_field(name: str, taken: Iterable[str]) -> None:
@@ -53,7 +78,7 @@ def check_field(name: str, taken: Iterable[str]) -> None:
         ScaffoldError: it can't be one.
     """
     _check(name, "a field's name")
-    if name in set(taken):
+    if name in set(taken) or name.startswith("model_"):
         raise ScaffoldError(
             f"{name!r} is a name that every row has, or Django gives it"
         )

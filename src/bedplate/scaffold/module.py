@@ -1,0 +1,336 @@
+"""A new module: its files rendered from the fields, formatted, and listed."""
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import inflection
+
+from bedplate.database import Base
+from bedplate.jobs.rows import ENGINE_TABLES
+from bedplate.module import Module
+from bedplate.scaffold.existing import MODULES_FILE, ExistingProject
+from bedplate.scaffold.fields import FieldSpec, parse_fields
+from bedplate.scaffold.names import (
+    TAKEN_FIELDS,
+    TAKEN_MODULES,
+    check_field,
+    check_module,
+)
+from bedplate.scaffold.plan import Plan, ScaffoldError
+from bedplate.scaffold.render import render_folder
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModuleSpec:
+    """What `bedplate add module` asks for."""
+
+    name: str
+    fields: Sequence[str]
+    singular: str | None = None
+    jobs: bool = False
+
+
+class ModuleField:
+    """A field as the templates write it."""
+
+    def __init__(self, spec: FieldSpec, entity: str) -> None:
+        self.name = spec.name
+        self.column_name = spec.column_name
+        self.kind = spec.kind
+        self.refers_to = spec.refers_to
+        self.is_optional = spec.is_optional
+        self.is_required = spec.is_required
+        self.is_unique = spec.is_unique
+        self.is_sortable = spec.is_sortable
+        self.has_index = "index" in spec.flags
+        self.has_default = spec.has_default
+        self.python = spec.python
+        self.title = spec.name.replace("_", " ")
+        self.alias = f"{entity}{inflection.camelize(spec.name)}"
+        self.taken_error = f"{inflection.camelize(spec.name)}Taken"
+        self.default = spec.default
+
+    @property
+    def accepted(self) -> str:
+        accepted = self.alias if self.kind.accepted else self.kind.python
+        return f"{accepted} | None" if self.is_optional else accepted
+
+    @property
+    def initial(self) -> str:
+        """What follows the field's type where it may be left out."""
+        if self.has_default:
+            return f" = {self.kind.literal(self.default)}"
+        return " = None" if self.is_optional else ""
+
+    @property
+    def filter(self) -> str:
+        return self.alias if self.kind.choices else self.kind.python
+
+    @property
+    def on_delete(self) -> str:
+        return "SET NULL" if self.is_optional else "RESTRICT"
+
+    @property
+    def check(self) -> str:
+        choices = ", ".join(f"'{choice}'" for choice in self.kind.choices)
+        return f"{self.name} IN ({choices})"
+
+    @property
+    def column_arguments(self) -> str:
+        """What `mapped_column` is told."""
+        arguments = [self.kind.column] if self.kind.column else []
+        if self.refers_to:
+            target = f'"{self.refers_to}.id", ondelete="{self.on_delete}"'
+            arguments.append(f"ForeignKey({target})")
+        if self.has_default:
+            arguments.append(f"default={self.kind.literal(self.default)}")
+            server_default = self.kind.server_default(self.default)
+            arguments.append(f"server_default={server_default}")
+        return ", ".join(arguments)
+
+    @property
+    def migrated_default(self) -> str:
+        default = self.kind.server_default(self.default)
+        return f"sa.{default}" if default.endswith(")") else default
+
+    @property
+    def literals(self) -> tuple[str, str]:
+        first, second = self.kind.examples
+        return repr(first), repr(second)
+
+    @property
+    def made(self) -> str:
+        """A value in the factory."""
+        if self.refers_to == "users":
+            return f"await {'another_users' if self.is_unique else 'my'}_id(client)"
+        if self.refers_to:
+            make = f"make_{inflection.singularize(self.refers_to)}"
+            return f'(await {make}(client))["id"]'
+        if self.is_unique:
+            return str(self.kind.numbered)
+        return self.literals[0]
+
+    @property
+    def change(self) -> str:
+        """A change that is one, whatever the value was made with."""
+        first, second = self.kind.examples
+        value = first if self.default == second else second
+        return f'{{"{self.name}": {value!r}}}'
+
+
+def plan_module(
+    project: ExistingProject, modules: Sequence[Module], spec: ModuleSpec
+) -> Plan:
+    """All the files of a new module, formatted.
+
+    Raises:
+        ScaffoldError: a name or a field is wrong, or a file is in the way.
+    """
+    tables = {model.__tablename__ for module in modules for model in module.models}
+    singular = _check_names(spec, modules)
+    entity = inflection.camelize(singular)
+    fields = [ModuleField(field, entity) for field in parse_fields(spec.fields)]
+    _check_fields(project, fields, tables)
+    values = _values(project, modules, spec, singular, fields)
+    new = render_folder("module", values)
+    if not spec.jobs:
+        del new[f"src/{project.package}/modules/{spec.name}/tasks.py"]
+    if not values["admin"]:
+        del new[f"src/{project.package}/modules/{spec.name}/admin.py"]
+    new = {_placed(project, path): text for path, text in new.items()}
+    listing = f"{project.source}/{MODULES_FILE}"
+    changed = {listing: project.registered(spec.name)}
+    plan = Plan(project.folder, new, changed)
+    plan.check()
+    return _formatted(plan)
+
+
+def _check_names(spec: ModuleSpec, modules: Sequence[Module]) -> str:
+    """The name of one of what the module is of."""
+    taken = {module.name for module in modules} | Base.metadata.tables.keys()
+    singular = spec.singular or inflection.singularize(spec.name)
+    check_module(spec.name, singular, taken | ENGINE_TABLES | TAKEN_MODULES)
+    return singular
+
+
+def _check_fields(
+    project: ExistingProject, fields: Sequence[ModuleField], tables: set[str]
+) -> None:
+    if all(field.refers_to for field in fields):
+        raise ScaffoldError("expected at least one field besides references")
+    for field in fields:
+        check_field(field.name, TAKEN_FIELDS)
+        if field.refers_to and field.refers_to not in tables:
+            known = ", ".join(sorted(tables))
+            raise ScaffoldError(f"no table {field.refers_to!r}; there are {known}")
+        if field.refers_to not in {None, "users"}:
+            _check_factory(project, str(field.refers_to))
+
+
+def _check_factory(project: ExistingProject, table: str) -> None:
+    path = f"tests/factories/{table}.py"
+    if not (project.folder / path).exists():
+        make = f"make_{inflection.singularize(table)}"
+        raise ScaffoldError(f"tests of references need `{make}(client)` in {path}")
+
+
+def _placed(project: ExistingProject, path: str) -> str:
+    return path.replace(f"src/{project.package}", project.source, 1)
+
+
+def _values(
+    project: ExistingProject,
+    modules: Sequence[Module],
+    spec: ModuleSpec,
+    singular: str,
+    fields: Sequence[ModuleField],
+) -> dict[str, Any]:
+    """What the templates are given."""
+    revision = project.next_revision(list(modules), f"create_{spec.name}")
+    unique = [field for field in fields if field.is_unique]
+    return {
+        "package": project.package,
+        "admin": find_spec("bedplate.admin") is not None,
+        "jobs": spec.jobs,
+        "job": f"announce_{singular}",
+        "fields": fields,
+        "unique_fields": unique,
+        "create_errors": [field.taken_error for field in unique],
+        "has_json": any(field.kind.python.startswith("dict") for field in fields),
+        "revision": revision.id,
+        "down_revision": revision.down,
+        "revision_file": revision.file,
+        **_names(spec.name, singular),
+        **_lists(fields),
+        **_references(fields),
+        **_test_values(fields),
+    }
+
+
+def _names(module: str, singular: str) -> dict[str, str]:
+    """What one and many are called, in each place."""
+    words = module.replace("_", " ")
+    title = singular.replace("_", " ")
+    return {
+        "module": module,
+        "path": module.replace("_", "-"),
+        "singular": singular,
+        "entity": inflection.camelize(singular),
+        "singular_title": title,
+        "singular_upper": singular.upper(),
+        "plural_words": words,
+        "plural_title": words.capitalize(),
+        "plural_upper": module.upper(),
+        "article": _article(title),
+    }
+
+
+def _article(word: str) -> str:
+    silent = ("hour", "honest", "honour", "heir")
+    spoken = ("uni", "use", "usu", "eu", "one")
+    vowel = word.startswith(tuple("aeiou")) and not word.startswith(spoken)
+    return "an" if vowel or word.startswith(silent) else "a"
+
+
+def _lists(fields: Sequence[ModuleField]) -> dict[str, Any]:
+    """Orders, filters and search of the list, and the indexes that serve them."""
+    ordered = [field for field in fields if field.is_sortable]
+    filtered = [field for field in fields if field.kind.filtered]
+    searched = [field for field in fields if field.kind.searchable]
+    orders = [["created_at", "id"]]
+    orders += [[field.name, "id"] for field in ordered if not field.is_unique]
+    others = [["owner_id", "created_at", "id"]]
+    others += [
+        [field.column_name]
+        for field in fields
+        if not field.is_unique and not field.is_sortable
+        if field.refers_to or field.has_index
+    ]
+    names = ["created_at", *(field.name for field in ordered)]
+    return {
+        "sorted_fields": ordered,
+        "filtered_fields": filtered,
+        "searched_fields": searched,
+        "orders": [_quoted(columns) for columns in orders],
+        "other_indexes": [_quoted(columns) for columns in others],
+        "sorts": _quoted([f"{sign}{name}" for name in names for sign in ("", "-")]),
+        "search_help": f"Part of {' or '.join(field.title for field in searched)}.",
+        "shown": _quoted([field.column_name for field in fields[:5]]),
+        "filters_shown": _quoted(
+            [field.name for field in filtered if not field.refers_to]
+        ),
+    }
+
+
+def _quoted(names: Sequence[str]) -> str:
+    return ", ".join(f'"{name}"' for name in names)
+
+
+def _references(fields: Sequence[ModuleField]) -> dict[str, Any]:
+    """What the module and its factory take from other modules."""
+    tables = sorted({f.refers_to for f in fields if f.refers_to} - {"users"})
+    to_users = [field.made for field in fields if field.is_required]
+    return {
+        "requires": _quoted(["auth", *tables]),
+        "referenced_modules": [
+            {"plural": table, "singular": inflection.singularize(table)}
+            for table in tables
+        ],
+        "needs_me": any("my_id" in made for made in to_users),
+        "needs_others": any("another_users_id" in made for made in to_users),
+    }
+
+
+def _test_values(fields: Sequence[ModuleField]) -> dict[str, Any]:
+    refused = [
+        (field.column_name, value)
+        for field in fields
+        for value in [*field.kind.refused, *([] if field.is_optional else ["None"])]
+    ]
+    defaults = {f.column_name: f.default for f in fields if not f.is_required}
+    own = next(field for field in fields if not field.refers_to)
+    return {
+        "refused": refused,
+        "change": own.change,
+        "defaults": repr(defaults) if defaults else "",
+        "article_of": {field.name: _article(field.title) for field in fields},
+    }
+
+
+def _formatted(plan: Plan) -> Plan:
+    """The plan as the project's ruff writes it, made in a folder of its own.
+
+    Raises:
+        ScaffoldError: ruff isn't installed, or refuses a file.
+    """
+    with tempfile.TemporaryDirectory(prefix="bedplate-") as name:
+        staged = Plan(Path(name), new=dict(plan.files))
+        staged.new["pyproject.toml"] = (plan.folder / "pyproject.toml").read_text()
+        staged.write()
+        _ruff(staged.folder, "check", "--fix", "--select", "I,F401")
+        _ruff(staged.folder, "format")
+        return Plan(plan.folder, _read(staged, plan.new), _read(staged, plan.changed))
+
+
+def _read(staged: Plan, files: Mapping[str, str]) -> dict[str, str]:
+    return {path: (staged.folder / path).read_text() for path in files}
+
+
+def _ruff(folder: Path, *arguments: str) -> None:
+    if find_spec("ruff") is None:
+        raise ScaffoldError("ruff is needed, which `bedplate[dev]` brings: `uv sync`")
+    done = subprocess.run(
+        [sys.executable, "-m", "ruff", *arguments, "--no-cache", "--quiet", "."],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise ScaffoldError(f"ruff refuses what would be written: {done.stdout}")
