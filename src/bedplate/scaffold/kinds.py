@@ -145,7 +145,7 @@ def _float(arguments: Sequence[str]) -> Kind:
     _no_arguments("float", arguments)
     return Kind(
         python="float",
-        migrated="sa.Float()",
+        migrated="sa.Double()",
         accepted="Annotated[float, Field(ge=-1e100, le=1e100)]",
         examples=(1.5, 2.5),
         refused=['"one"', "1e200"],

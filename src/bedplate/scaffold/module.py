@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import tempfile
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -78,8 +79,10 @@ class ModuleField:
 
     @property
     def check(self) -> str:
+        """The constraint's text, in pieces that the formatter joins as they fit."""
         choices = ", ".join(f"'{choice}'" for choice in self.kind.choices)
-        return f"{self.name} IN ({choices})"
+        pieces = textwrap.wrap(f"{self.name} IN ({choices})", 60)
+        return " ".join(f'"{piece} "' for piece in pieces[:-1]) + f'"{pieces[-1]}"'
 
     @property
     def column_arguments(self) -> str:
@@ -148,7 +151,7 @@ def plan_module(
     changed = {listing: project.registered(spec.name)}
     plan = Plan(project.folder, new, changed)
     plan.check()
-    return _formatted(plan)
+    return _formatted(plan, project.package)
 
 
 def _check_names(spec: ModuleSpec, modules: Sequence[Module]) -> str:
@@ -282,6 +285,7 @@ def _references(fields: Sequence[ModuleField]) -> dict[str, Any]:
             {"plural": table, "singular": inflection.singularize(table)}
             for table in tables
         ],
+        "needs_number": any("number" in made for made in to_users),
         "needs_me": any("my_id" in made for made in to_users),
         "needs_others": any("another_users_id" in made for made in to_users),
     }
@@ -303,7 +307,7 @@ def _test_values(fields: Sequence[ModuleField]) -> dict[str, Any]:
     }
 
 
-def _formatted(plan: Plan) -> Plan:
+def _formatted(plan: Plan, package: str) -> Plan:
     """The plan as the project's ruff writes it, made in a folder of its own.
 
     Raises:
@@ -313,7 +317,8 @@ def _formatted(plan: Plan) -> Plan:
         staged = Plan(Path(name), new=dict(plan.files))
         staged.new["pyproject.toml"] = (plan.folder / "pyproject.toml").read_text()
         staged.write()
-        _ruff(staged.folder, "check", "--fix", "--select", "I,F401")
+        ours = f"lint.isort.known-first-party = ['{package}', 'factories']"
+        _ruff(staged.folder, "check", "--fix", "--select", "I,F401", "--config", ours)
         _ruff(staged.folder, "format")
         return Plan(plan.folder, _read(staged, plan.new), _read(staged, plan.changed))
 
