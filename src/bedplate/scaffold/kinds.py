@@ -70,7 +70,7 @@ def make_kind(name: str, arguments: Sequence[str]) -> Kind:
 
 def _string(arguments: Sequence[str]) -> Kind:
     size = _number("str(255)", arguments or ["255"], least=1, most=MOST_CHARACTERS)
-    accepted = _text(size, "NO_CONTROLS")
+    accepted = _text(str(size), "NO_CONTROLS")
     return Kind(
         python="str",
         column=f"String({size})",
@@ -92,14 +92,14 @@ def _long_text(arguments: Sequence[str]) -> Kind:
         python="str",
         column="Text",
         migrated="sa.Text()",
-        accepted=_text(100_000, "NO_NUL"),
+        accepted=_text("100_000", "NO_NUL"),
         examples=("Some text", "Another text"),
         refused=['""', "1"],
         searchable=True,
     )
 
 
-def _text(size: int, pattern: str) -> str:
+def _text(size: str, pattern: str) -> str:
     return (
         "Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, "
         f"max_length={size}, pattern={pattern})]"

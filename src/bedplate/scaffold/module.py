@@ -74,6 +74,20 @@ class ModuleField:
         return self.alias if self.kind.choices else self.kind.python
 
     @property
+    def is_checked(self) -> bool:
+        """Whether it refers to what not everybody may read."""
+        return self.refers_to not in {None, "users"}
+
+    @property
+    def refers_to_one(self) -> str:
+        return inflection.singularize(self.refers_to or "")
+
+    @property
+    def target(self) -> str:
+        """The class that it refers to."""
+        return inflection.camelize(self.refers_to_one)
+
+    @property
     def on_delete(self) -> str:
         return "SET NULL" if self.is_optional else "RESTRICT"
 
@@ -205,6 +219,11 @@ def _values(
         "fields": fields,
         "unique_fields": unique,
         "create_errors": [field.taken_error for field in unique],
+        "create_raises": [
+            *(["ValidationFailed"] if any(f.is_checked for f in fields) else []),
+            *(field.taken_error for field in unique),
+        ],
+        "checked_fields": [field for field in fields if field.is_checked],
         "has_json": any(field.kind.python.startswith("dict") for field in fields),
         "revision": revision.id,
         "down_revision": revision.down,
@@ -282,8 +301,9 @@ def _references(fields: Sequence[ModuleField]) -> dict[str, Any]:
     return {
         "requires": _quoted(["auth", *tables]),
         "referenced_modules": [
-            {"plural": table, "singular": inflection.singularize(table)}
+            {"plural": table, "singular": one, "entity": inflection.camelize(one)}
             for table in tables
+            if (one := inflection.singularize(table))
         ],
         "needs_number": any("number" in made for made in to_users),
         "needs_me": any("my_id" in made for made in to_users),
