@@ -123,6 +123,38 @@ async def check(database: Database, folders: Sequence[str] = ()) -> None:
     await _run(database, folders, command.check)
 
 
+class NothingChanged(SchemaError):
+    """The models are what the migrations made."""
+
+
+async def write_revision(
+    database: Database, folders: Sequence[str], **options: Any
+) -> None:
+    """Write the revision from this schema to the models, as `alembic revision` does.
+
+    Raises:
+        NothingChanged
+    """
+
+    def refuse_empty(_context: Any, _revision: Any, directives: list[Any]) -> None:
+        if directives[0].upgrade_ops.is_empty():
+            raise NothingChanged("the models are what the migrations made already")
+
+    def write(config: Config) -> None:
+        config.set_main_option("file_template", _FILE_TEMPLATE)
+        command.revision(
+            config,
+            autogenerate=True,
+            process_revision_directives=refuse_empty,
+            **options,
+        )
+
+    await _run(database, folders, write)
+
+
+_FILE_TEMPLATE = "%%(year)d_%%(month).2d_%%(day).2d_%%(slug)s"
+
+
 async def _run(
     database: Database, folders: Sequence[str], act: Any, *arguments: str
 ) -> None:

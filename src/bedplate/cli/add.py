@@ -12,6 +12,20 @@ app = typer.Typer(help="Add to the project of this folder.", no_args_is_help=Tru
 
 
 @app.command()
+def migration(
+    message: Annotated[str, typer.Argument(help='As "add a currency to invoices".')],
+) -> None:
+    """Write the revision from what the migrations make to what the models say."""
+    from bedplate.project import load_app
+    from bedplate.scaffold.existing import ExistingProject
+    from bedplate.scaffold.migration import add_migration
+
+    project = ExistingProject.find(Path())
+    path = add_migration(project, load_app().state.runtime.modules, message)
+    print(f"Wrote {path}: read it, then `bedplate migrate`.")
+
+
+@app.command()
 def module(
     name: Annotated[str, typer.Argument(help="A plural, as `invoices`.")],
     fields: Annotated[

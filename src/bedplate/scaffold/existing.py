@@ -1,6 +1,7 @@
 """The project that a module or a migration is added to."""
 
 import ast
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -74,7 +75,7 @@ class ExistingProject:
         listed = f"{text[:end].rstrip().rstrip(',')}, {module}{text[end:]}"
         return _after_imports(listed, line)
 
-    def next_revision(self, modules: list[Module], slug: str) -> Revision:
+    def next_revision(self, modules: Sequence[Module], slug: str) -> Revision:
         """What follows the head of its own branch.
 
         Raises:

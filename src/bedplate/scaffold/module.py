@@ -1,13 +1,8 @@
 """A new module: its files rendered from the fields, formatted, and listed."""
 
-import subprocess
-import sys
-import tempfile
-import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import inflection
@@ -16,7 +11,8 @@ from bedplate.database import Base
 from bedplate.jobs.rows import ENGINE_TABLES
 from bedplate.module import Module
 from bedplate.scaffold.existing import MODULES_FILE, ExistingProject
-from bedplate.scaffold.fields import FieldSpec, parse_fields
+from bedplate.scaffold.fields import parse_fields
+from bedplate.scaffold.format import formatted
 from bedplate.scaffold.names import (
     TAKEN_FIELDS,
     TAKEN_MODULES,
@@ -25,6 +21,7 @@ from bedplate.scaffold.names import (
 )
 from bedplate.scaffold.plan import Plan, ScaffoldError
 from bedplate.scaffold.render import render_folder
+from bedplate.scaffold.views import ModuleField
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,110 +32,6 @@ class ModuleSpec:
     fields: Sequence[str]
     singular: str | None = None
     jobs: bool = False
-
-
-class ModuleField:
-    """A field as the templates write it."""
-
-    def __init__(self, spec: FieldSpec, entity: str) -> None:
-        self.name = spec.name
-        self.column_name = spec.column_name
-        self.kind = spec.kind
-        self.refers_to = spec.refers_to
-        self.is_optional = spec.is_optional
-        self.is_required = spec.is_required
-        self.is_unique = spec.is_unique
-        self.is_sortable = spec.is_sortable
-        self.has_index = "index" in spec.flags
-        self.has_default = spec.has_default
-        self.python = spec.python
-        self.title = spec.name.replace("_", " ")
-        self.alias = f"{entity}{inflection.camelize(spec.name)}"
-        self.taken_error = f"{inflection.camelize(spec.name)}Taken"
-        self.default = spec.default
-
-    @property
-    def accepted(self) -> str:
-        accepted = self.alias if self.kind.accepted else self.kind.python
-        return f"{accepted} | None" if self.is_optional else accepted
-
-    @property
-    def initial(self) -> str:
-        """What follows the field's type where it may be left out."""
-        if self.has_default:
-            return f" = {self.kind.literal(self.default)}"
-        return " = None" if self.is_optional else ""
-
-    @property
-    def filter(self) -> str:
-        return self.alias if self.kind.choices else self.kind.python
-
-    @property
-    def is_checked(self) -> bool:
-        """Whether it refers to what not everybody may read."""
-        return self.refers_to not in {None, "users"}
-
-    @property
-    def refers_to_one(self) -> str:
-        return inflection.singularize(self.refers_to or "")
-
-    @property
-    def target(self) -> str:
-        """The class that it refers to."""
-        return inflection.camelize(self.refers_to_one)
-
-    @property
-    def on_delete(self) -> str:
-        return "SET NULL" if self.is_optional else "RESTRICT"
-
-    @property
-    def check(self) -> str:
-        """The constraint's text, in pieces that the formatter joins as they fit."""
-        choices = ", ".join(f"'{choice}'" for choice in self.kind.choices)
-        pieces = textwrap.wrap(f"{self.name} IN ({choices})", 60)
-        return " ".join(f'"{piece} "' for piece in pieces[:-1]) + f'"{pieces[-1]}"'
-
-    @property
-    def column_arguments(self) -> str:
-        """What `mapped_column` is told."""
-        arguments = [self.kind.column] if self.kind.column else []
-        if self.refers_to:
-            target = f'"{self.refers_to}.id", ondelete="{self.on_delete}"'
-            arguments.append(f"ForeignKey({target})")
-        if self.has_default:
-            arguments.append(f"default={self.kind.literal(self.default)}")
-            server_default = self.kind.server_default(self.default)
-            arguments.append(f"server_default={server_default}")
-        return ", ".join(arguments)
-
-    @property
-    def migrated_default(self) -> str:
-        default = self.kind.server_default(self.default)
-        return f"sa.{default}" if default.endswith(")") else default
-
-    @property
-    def literals(self) -> tuple[str, str]:
-        first, second = self.kind.examples
-        return repr(first), repr(second)
-
-    @property
-    def made(self) -> str:
-        """A value in the factory."""
-        if self.refers_to == "users":
-            return f"await {'another_users' if self.is_unique else 'my'}_id(client)"
-        if self.refers_to:
-            make = f"make_{inflection.singularize(self.refers_to)}"
-            return f'(await {make}(client))["id"]'
-        if self.is_unique:
-            return str(self.kind.numbered)
-        return self.literals[0]
-
-    @property
-    def change(self) -> str:
-        """A change that is one, whatever the value was made with."""
-        first, second = self.kind.examples
-        value = first if self.default == second else second
-        return f'{{"{self.name}": {value!r}}}'
 
 
 def plan_module(
@@ -165,7 +58,7 @@ def plan_module(
     changed = {listing: project.registered(spec.name)}
     plan = Plan(project.folder, new, changed)
     plan.check()
-    return _formatted(plan, project.package)
+    return formatted(plan, project.package)
 
 
 def _check_names(spec: ModuleSpec, modules: Sequence[Module]) -> str:
@@ -209,7 +102,7 @@ def _values(
     fields: Sequence[ModuleField],
 ) -> dict[str, Any]:
     """What the templates are given."""
-    revision = project.next_revision(list(modules), f"create_{spec.name}")
+    revision = project.next_revision(modules, f"create_{spec.name}")
     unique = [field for field in fields if field.is_unique]
     return {
         "package": project.package,
@@ -325,37 +218,3 @@ def _test_values(fields: Sequence[ModuleField]) -> dict[str, Any]:
         "defaults": repr(defaults) if defaults else "",
         "article_of": {field.name: _article(field.title) for field in fields},
     }
-
-
-def _formatted(plan: Plan, package: str) -> Plan:
-    """The plan as the project's ruff writes it, made in a folder of its own.
-
-    Raises:
-        ScaffoldError: ruff isn't installed, or refuses a file.
-    """
-    with tempfile.TemporaryDirectory(prefix="bedplate-") as name:
-        staged = Plan(Path(name), new=dict(plan.files))
-        staged.new["pyproject.toml"] = (plan.folder / "pyproject.toml").read_text()
-        staged.write()
-        ours = f"lint.isort.known-first-party = ['{package}', 'factories']"
-        _ruff(staged.folder, "check", "--fix", "--select", "I,F401", "--config", ours)
-        _ruff(staged.folder, "format")
-        return Plan(plan.folder, _read(staged, plan.new), _read(staged, plan.changed))
-
-
-def _read(staged: Plan, files: Mapping[str, str]) -> dict[str, str]:
-    return {path: (staged.folder / path).read_text() for path in files}
-
-
-def _ruff(folder: Path, *arguments: str) -> None:
-    if find_spec("ruff") is None:
-        raise ScaffoldError("ruff is needed, which `bedplate[dev]` brings: `uv sync`")
-    done = subprocess.run(
-        [sys.executable, "-m", "ruff", *arguments, "--no-cache", "--quiet", "."],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise ScaffoldError(f"ruff refuses what would be written: {done.stdout}")
