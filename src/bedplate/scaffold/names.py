@@ -49,7 +49,8 @@ def check_project(name: str) -> str:
     """
     package = name.replace("-", "_")
     _check(package, "a project's name")
-    if package in sys.stdlib_module_names | packages_distributions().keys():
+    taken = sys.stdlib_module_names | packages_distributions().keys() | {"bedplate"}
+    if package in taken:
         raise ScaffoldError(f"{name!r}: there is a Python package of that name already")
     return package
 
@@ -64,11 +65,11 @@ def check_module(name: str, singular: str, taken: Iterable[str]) -> None:
     _check(singular, "what one is called")
     if name in set(taken) or name.startswith(_FOREIGN):
         raise ScaffoldError(f"{name!r} is a table, a module or a Django app already")
+    plural = inflection.pluralize(singular)
+    if plural != name and inflection.singularize(name) == singular:
+        raise ScaffoldError(f"a module's name is a plural: {plural!r}, not {name!r}?")
     if singular == name:
         raise ScaffoldError(f"{name!r} is one and many: give --singular as well")
-    plural = inflection.pluralize(singular)
-    if inflection.singularize(name) == singular and plural != name:
-        raise ScaffoldError(f"a module's name is a plural: {plural!r}, not {name!r}?")
 
 
 def check_field(name: str, taken: Iterable[str]) -> None:
