@@ -45,6 +45,7 @@ WRONG = {
     "signup": [MARKER],
     "require_verified_email": [MARKER],
     "roles": [f"user, admin, {MARKER.upper()}", "user", f"admin, {MARKER}"],
+    "role_permissions": [MARKER, f'["{MARKER}"]', f'{{"{MARKER}": []}}'],
     "access_token_minutes": [MARKER, "0", "1441"],
     "refresh_idle_days": [MARKER, "0", "3651"],
     "session_days": [MARKER, "0", "3651"],

@@ -1,5 +1,6 @@
 """Settings: typed, from the environment (prefix `BEDPLATE_`) and `.env`."""
 
+import json
 import os
 import re
 import secrets
@@ -130,7 +131,15 @@ def _check_role(value: str) -> str:
     return value
 
 
+def _parse_json(value: object) -> object:
+    try:
+        return json.loads(value) if isinstance(value, str) else value
+    except ValueError:
+        raise ValueError("is not JSON") from None
+
+
 CommaSeparated = BeforeValidator(_split)
+AsJson = BeforeValidator(_parse_json)
 RoleName = Annotated[str, AfterValidator(_check_role)]
 
 
@@ -236,7 +245,7 @@ class Settings(BaseSettings):
     roles: Annotated[tuple[RoleName, ...], NoDecode, CommaSeparated] = Field(
         (USER, ADMIN), description="The roles that an account may have."
     )
-    role_permissions: dict[str, tuple[str, ...]] = Field(
+    role_permissions: Annotated[dict[str, tuple[str, ...]], NoDecode, AsJson] = Field(
         {},
         description='What roles may do besides, as JSON: `{"editor": '
         '["posts:write_any"]}`. `admin` may do all of it.',
@@ -351,9 +360,9 @@ class Settings(BaseSettings):
         for role in (USER, ADMIN):
             if role not in self.roles:
                 raise ValueError(f"{PREFIX}ROLES must hold {USER} and {ADMIN}")
-        if unknown := self.role_permissions.keys() - set(self.roles):
-            named = ", ".join(sorted(unknown))
-            raise ValueError(f"{PREFIX}ROLE_PERMISSIONS has no role of ours: {named}")
+        if self.role_permissions.keys() - set(self.roles):
+            told = f"{PREFIX}ROLE_PERMISSIONS names a role that is not in {PREFIX}ROLES"
+            raise ValueError(told)
         if self.environment == "production" and self.secret_key is None:
             raise ValueError(f"{PREFIX}SECRET_KEY is required in production")
         return self

@@ -9,7 +9,7 @@ from fastapi.security import OAuth2PasswordBearer
 from bedplate.config import Settings
 from bedplate.core.errors import NotAuthenticated, PermissionDenied
 from bedplate.core.permissions import ADMIN, Caller, Permission
-from bedplate.core.preconditions import IfMatch
+from bedplate.core.preconditions import MAX_TAGS_LENGTH, IfMatch
 from bedplate.database import Session
 from bedplate.runtime import Runtime
 
@@ -42,7 +42,7 @@ async def get_if_match(
     if_match: Annotated[
         str | None,
         Header(
-            max_length=1000,
+            max_length=MAX_TAGS_LENGTH,
             description="Write only if the resource still has this `ETag`.",
         ),
     ] = None,

@@ -102,17 +102,19 @@ def _with_parameters(signature: inspect.Signature, names: _Names) -> inspect.Sig
 
 
 async def _attempt(request: Request, caller: Caller | None) -> Attempt | None:
-    """None without a key, or for a stranger, who would share it with everybody.
+    """None without a key, and for a stranger, who would share it with everybody.
 
     Raises:
         ValidationFailed: the key is no key.
     """
     key = request.headers.get(HEADER)
-    if key is None or caller is None:
+    if key is None:
         return None
     if not _VALID_KEY.fullmatch(key):
         told = "A key is 1 to 255 visible ASCII characters"
         raise ValidationFailed(details=[Detail(f"header.{HEADER}", told)])
+    if caller is None:
+        return None
     sent = request.url.query.encode() + b"\0" + await request.body()
     return Attempt.of(caller.id, request.method, request.url.path, key, sent)
 

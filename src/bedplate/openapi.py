@@ -13,6 +13,7 @@ from bedplate.core.errors import (
     IdempotencyInProgress,
     IdempotencyKeyReused,
 )
+from bedplate.core.preconditions import MAX_TAGS_LENGTH
 from bedplate.dependencies import OPTIONAL_SCHEME, SCHEME
 from bedplate.idempotency import REPLAYED
 from bedplate.middleware.errors import ErrorResponse
@@ -85,7 +86,8 @@ def _declare_etag(operation: Operation, route: Route, *, method: str) -> None:
             response.setdefault("headers", {})["ETag"] = told
     if method == "GET":
         sent = "Answer 304 if the resource still has this `ETag`."
-        _add_header_parameter(operation, "If-None-Match", sent, maxLength=1000)
+        longest = {"maxLength": MAX_TAGS_LENGTH}
+        _add_header_parameter(operation, "If-None-Match", sent, **longest)
         operation["responses"]["304"] = {
             "description": "It has not changed.",
             "headers": {"ETag": told},
@@ -98,7 +100,7 @@ def _declare_idempotency(operation: Operation, route: Route) -> None:
     sent = "A repeat with the same key within 24 hours gets the first answer again."
     bounds = {"minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"}
     _add_header_parameter(operation, "Idempotency-Key", sent, **bounds)
-    told = _header("`true` for the answer to an earlier request.")
+    told = _header("`true` for an earlier request's answer.", required=False)
     operation["responses"]["201"].setdefault("headers", {})[REPLAYED] = told
     for status, declared in errors(IdempotencyInProgress, IdempotencyKeyReused).items():
         known = operation["responses"].setdefault(str(status), {})
@@ -106,8 +108,12 @@ def _declare_idempotency(operation: Operation, route: Route) -> None:
         known["description"] = "\n\n".join(lines)
 
 
-def _header(description: str) -> dict[str, Any]:
-    return {"schema": {"type": "string"}, "description": description}
+def _header(description: str, *, required: bool = True) -> dict[str, Any]:
+    return {
+        "schema": {"type": "string"},
+        "description": description,
+        "required": required,
+    }
 
 
 def _add_header_parameter(
@@ -182,5 +188,7 @@ _HEADERS = {
 def _declare_headers(operation: Operation) -> None:
     for status, response in operation["responses"].items():
         names = ["X-Request-ID", *_HEADERS.get(status, [])]
-        declared = {name: {"schema": {"type": "string"}} for name in names}
+        declared = {
+            name: {"schema": {"type": "string"}, "required": True} for name in names
+        }
         response["headers"] = {**response.get("headers", {}), **declared}

@@ -47,8 +47,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from bedplate.core.errors import UnsupportedMediaType
-from bedplate.core.preconditions import etag_of, is_known
+from bedplate.core.errors import Detail, UnsupportedMediaType, ValidationFailed
+from bedplate.core.preconditions import MAX_TAGS_LENGTH, etag_of, is_known
 from bedplate.idempotency import once
 from bedplate.schemas import ListParams, ResponseSchema
 
@@ -203,8 +203,11 @@ def _with_etag(request: Request, response: Response) -> Response:
     if b"etag" in (name for name, _ in response.raw_headers):
         return response  # a replay, or 304
     etag = etag_of(bytes(response.body))
-    known = request.headers.get("if-none-match")
-    if request.method == "GET" and known is not None and is_known(known, etag):
+    known = request.headers.get("if-none-match") if request.method == "GET" else None
+    if known is not None and len(known) > MAX_TAGS_LENGTH:
+        told = f"At most {MAX_TAGS_LENGTH} characters"
+        raise ValidationFailed(details=[Detail("header.If-None-Match", told)])
+    if known is not None and is_known(known, etag):
         response = Response(status_code=HTTPStatus.NOT_MODIFIED)
     # May be kept, but not used without asking: who may see it can change.
     headers = [(b"etag", etag.encode()), (b"cache-control", b"no-cache")]

@@ -32,6 +32,8 @@ PUBLIC = {
     "POST /api/v1/auth/email/verify/request",
     "POST /api/v1/auth/email/verify",
     "POST /api/v1/auth/email/change/confirm",
+    "GET /api/v1/posts",
+    "GET /api/v1/posts/{post_id}",
 }
 
 planted = Router(prefix="/planted")

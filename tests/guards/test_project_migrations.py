@@ -13,8 +13,11 @@ from bedplate import migrate
 from bedplate.config import Settings
 from bedplate.database import Database
 from bedplate.migrate import SchemaError
+from bedplate.module import migrations_of
+from bedplate.modules import BUILT_IN
 from bedplate.runtime import make_database
 
+OF_MODULES = migrations_of(BUILT_IN)
 REVISION = '''"""{message}."""
 
 import sqlalchemy as sa
@@ -101,7 +104,7 @@ async def columns(database: Database, table: str) -> set[str]:
 async def test_a_projects_revisions_run_after_ours(
     database: Database, project: Path
 ) -> None:
-    folders = [str(project)]
+    folders = [*OF_MODULES, str(project)]
     assert not await migrate.schema_is_at_head(database, folders)
 
     await migrate.upgrade(database, folders)
@@ -109,7 +112,7 @@ async def test_a_projects_revisions_run_after_ours(
     assert await migrate.schema_is_at_head(database, folders)
     assert "owner_id" in await columns(database, "planted_invoices")
     # The core alone doesn't know that revision: another's code would be running.
-    assert not await migrate.schema_is_at_head(database)
+    assert not await migrate.schema_is_at_head(database, OF_MODULES)
 
 
 @pytest.mark.parametrize("depends_on", ["nothing", "our first", "our head"])
@@ -120,7 +123,7 @@ async def test_an_old_project_gets_a_newer_core(
     monkeypatch: pytest.MonkeyPatch,
     depends_on: str,
 ) -> None:
-    folders = [str(project)]
+    folders = [*OF_MODULES, str(project)]
     ours = {"our first": "0001", "our head": min(migrate._heads(()))}
     write_revision(
         project,
@@ -149,11 +152,11 @@ async def test_a_new_database_takes_an_old_project_on_a_newer_core(
 ) -> None:
     install_newer_core(tmp_path, monkeypatch)
     database = make_database(settings)
-    await migrate._run(database, (), command.downgrade, "base")
+    await migrate._run(database, OF_MODULES, command.downgrade, "base")
 
-    await migrate.upgrade(database, [str(project)])
+    await migrate.upgrade(database, [*OF_MODULES, str(project)])
 
-    assert await migrate.schema_is_at_head(database, [str(project)])
+    assert await migrate.schema_is_at_head(database, [*OF_MODULES, str(project)])
     await database.close()
 
 

@@ -17,6 +17,7 @@ from bedplate.module import Module
 from bedplate.modules import BUILT_IN
 from bedplate.modules.audit.models import AuditEvent
 from bedplate.modules.jobs.tasks import purge_jobs
+from bedplate.modules.posts.models import Post
 from bedplate.modules.users.models import User
 from bedplate.modules.users.repository import UserRepository
 from bedplate.modules.users.schemas import (
@@ -48,12 +49,18 @@ def rows(
         async with app.state.runtime.database.unit_of_work() as session:
             await enqueue(session, purge_jobs)
 
+    async def add_post() -> None:
+        author = await make_user()
+        async with app.state.runtime.database.unit_of_work() as session:
+            session.add(Post(author_id=author.id, title="T", content="C"))
+
     return {
         "GET /api/v1/users": make_user,
         "GET /api/v1/jobs": add_job,
         "GET /api/v1/users/{user_id}/sessions": add_session,
         "GET /api/v1/auth/sessions": add_session,
         "GET /api/v1/audit": add_event,
+        "GET /api/v1/posts": add_post,
     }
 
 

@@ -7,6 +7,7 @@ import msgspec
 
 from bedplate.core.errors import PreconditionFailed
 
+MAX_TAGS_LENGTH = 1000
 _TAG = re.compile(r'\s*(W/)?("[\x21\x23-\x7e\x80-\xff]*")\s*(?:,|$)')
 _encode = msgspec.json.Encoder().encode
 
