@@ -1,6 +1,7 @@
 """A project with three modules, made by the commands, passes its whole check."""
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -32,7 +33,31 @@ CHECKS = [
     ("bedplate", "migrate"),
     ("pytest", "-q", "-p", "xdist", "-n", "2"),
 ]
-UPWARDS = "import planted_shop.modules.invoices.repository"
+LISTS = "    return await invoices.list_page(params, caller)"
+LISTS_BADLY = """
+    import time
+
+    from planted_shop.modules.invoices.repository import LIST_INVOICES
+
+    time.sleep(0)
+    page = await invoices.list_page(params, caller)
+    for invoice in page.items:
+        await invoices.get(invoice.id, caller)
+    return page
+"""
+# What is put in the place of what, and the tests that have to notice.
+SPOILT = {
+    "router.py": (LISTS, LISTS_BADLY),
+    "service.py": ("if_match.check(current)", "pass"),
+    "repository.py": ("Scope(OWN)", "Scope(sa.true())"),
+}
+FAILURES = {
+    "a_list_asks_no_more_for_more_rows",
+    "nothing_holds_up_the_event_loop",
+    "an_invoice_has_to_be_ones_own",
+    "another_user_does_not_know_of_it",
+    "what_has_changed_meanwhile_is_not_overwritten",
+}
 
 
 def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
@@ -63,10 +88,22 @@ def test_a_project_with_three_modules_passes_its_whole_check(tmp_path: Path) -> 
 
     listed = run(folder, "bedplate", "routes").stdout
     assert "/api/v1/order-lines/{order_line_id}" in listed
-    # Its contracts are no ornament.
-    router = folder / "src" / "planted_shop" / "modules" / "invoices" / "router.py"
-    router.write_text(f"{router.read_text()}\n{UPWARDS}\n")
-    assert "BROKEN" in run(folder, "lint-imports", "--no-logo").stdout
+    assert_spoilt_code_is_seen(folder)
+
+
+def assert_spoilt_code_is_seen(folder: Path) -> None:
+    """The project's checks are no ornament."""
+    for file, (found, put) in SPOILT.items():
+        path = folder / "src" / "planted_shop" / "modules" / "invoices" / file
+        assert found in path.read_text()
+        path.write_text(path.read_text().replace(found, put))
+
+    linted = run(folder, "lint-imports", "--no-logo")
+    tested = run(folder, "pytest", "-q", "-k", "sqlite and invoice")
+
+    assert "A router never imports a repository BROKEN" in linted.stdout
+    failed = re.findall(r"^FAILED .*::test_(\w+)\[", tested.stdout, re.MULTILINE)
+    assert set(failed) == FAILURES, tested.stdout
 
 
 def test_a_dry_run_shows_the_plan_and_writes_nothing(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ on a real PostgreSQL, on a migrated database of its own.
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -23,6 +23,7 @@ from bedplate.module import Module, migrations_of
 from bedplate.modules import BUILT_IN
 from bedplate.modules.auth.service import AuthService
 from bedplate.modules.users.models import User, UserSession
+from bedplate.testing.clock import FrozenClock, frozen
 from bedplate.testing.databases import (
     TEST_KEY,
     PostgresDatabases,
@@ -30,6 +31,7 @@ from bedplate.testing.databases import (
     local_postgres,
     refuse_unless_made_here,
 )
+from bedplate.testing.guards import recorded_statements
 from bedplate.testing.jobs import run_queued_jobs
 from bedplate.testing.mailbox import Mailbox
 
@@ -202,6 +204,22 @@ async def as_user(user: User, sign_in: SignIn) -> httpx.AsyncClient:
 @pytest_asyncio.fixture
 async def as_admin(admin: User, sign_in: SignIn) -> httpx.AsyncClient:
     return await sign_in(admin.id)
+
+
+@pytest.fixture
+def frozen_clock() -> Iterator[FrozenClock]:
+    """The clock stands during the test; `advance(timedelta(hours=1))` moves it on."""
+    with frozen() as clock:
+        yield clock
+
+
+Statements = Callable[[], AbstractContextManager[list[str]]]
+
+
+@pytest.fixture
+def statements(app: Application) -> Statements:
+    """Makes a block whose statements are recorded: `with statements() as sent: …`."""
+    return lambda: recorded_statements(app.state.runtime.database)
 
 
 RunJobs = Callable[..., Awaitable[list[str]]]

@@ -13,11 +13,11 @@ from http import HTTPStatus
 from itertools import count
 from typing import Any, ClassVar
 
-import pytest
 from httpx import AsyncClient
 
 from bedplate.testing.answers import assert_refused
-from bedplate.testing.plugin import API, PASSWORD, MakeUser, SignIn
+from bedplate.testing.guards import blocking_calls_raise
+from bedplate.testing.plugin import API, PASSWORD, MakeUser, SignIn, Statements
 
 Body = dict[str, Any]
 
@@ -146,27 +146,56 @@ class ResourceContract:
         assert changed.json().items() >= self.change.items()
         assert removed.status_code == HTTPStatus.NO_CONTENT
 
-    @pytest.mark.parametrize("mode", ["page", "cursor"])
-    async def test_pages_show_each_once_the_newest_first(
-        self, as_user: AsyncClient, mode: str
+    async def test_pages_and_cursors_show_each_once_the_newest_first(
+        self, as_user: AsyncClient
     ) -> None:
-        made = [(await self.make(as_user))["id"] for _ in range(3)]
+        made = [await self.make(as_user) for _ in range(3)]
+        newest = made[::-1]
 
-        first = await self._page(as_user, **({"page": 1} if mode == "page" else {}))
-        if mode == "cursor":
-            first = await self._page(as_user, cursor="")
-        more = {"page": 2} if mode == "page" else {"cursor": first["next_cursor"]}
-        second = await self._page(as_user, **more)
+        first = await self._page(as_user, page=1)
+        last = await self._page(as_user, page=2)
+        start = await self._page(as_user, cursor="")
+        end = await self._page(as_user, cursor=start["next_cursor"])
 
-        pages = [[item["id"] for item in page["items"]] for page in (first, second)]
-        assert pages == [made[:0:-1], made[:1]]
-        assert second["next_cursor"] is None
+        assert (first["items"], last["items"]) == (newest[:2], newest[2:])
+        assert (first["total"], first["pages"], last["next_cursor"]) == (3, 2, None)
+        assert (start["items"], end["items"]) == (newest[:2], newest[2:])
+        assert (start["total"], end["next_cursor"]) == (None, None)
 
     async def _page(self, client: AsyncClient, **params: Any) -> Body:
         answer = await client.get(self.path, params={"limit": 2, **params})
         assert answer.status_code == HTTPStatus.OK, answer.text
         page: Body = answer.json()
         return page
+
+    async def test_a_list_asks_no_more_for_more_rows(
+        self, as_user: AsyncClient, statements: Statements
+    ) -> None:
+        await self.make(as_user)
+        with statements() as few:
+            await as_user.get(self.path)
+        for _ in range(3):
+            await self.make(as_user)
+        with statements() as many:
+            await as_user.get(self.path)
+
+        assert many == few
+        assert few
+
+    async def test_nothing_holds_up_the_event_loop(self, as_user: AsyncClient) -> None:
+        body = await self.make_body(as_user)
+        made = await self.make(as_user)
+
+        with blocking_calls_raise():
+            answers = [
+                await as_user.get(self.path),
+                await as_user.post(self.path, json=body),
+                await as_user.get(self.place(made)),
+                await as_user.patch(self.place(made), json=self.change),
+                await as_user.delete(self.place(made)),
+            ]
+
+        assert [answer.status_code for answer in answers] == [200, 201, 200, 200, 204]
 
     async def test_what_has_changed_meanwhile_is_not_overwritten(
         self, as_user: AsyncClient
