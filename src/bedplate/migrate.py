@@ -1,6 +1,7 @@
 """Brings the schema to head, and tells whether it is there."""
 
 import re
+from argparse import Namespace
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import cache
@@ -40,7 +41,7 @@ def alembic_config(folders: Sequence[str] = ()) -> Config:
     for folder in folders:
         if not coerce_resource_to_filename(folder).is_dir():
             raise SchemaError(f"the folder of migrations {folder!r} is not there")
-    config = Config()
+    config = Config(cmd_opts=Namespace(quiet=True))
     config.set_main_option("script_location", "bedplate:migrations")
     config.set_main_option("path_separator", "newline")
     config.set_main_option("version_locations", "\n".join([OURS, *folders]))

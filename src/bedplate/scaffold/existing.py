@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from alembic.script import ScriptDirectory
+from alembic.util import coerce_resource_to_filename
 
 from bedplate.migrate import alembic_config
 from bedplate.module import Module, migrations_of
@@ -53,9 +54,16 @@ class ExistingProject:
         in_src = self.folder / "src" / self.package
         return f"src/{self.package}" if in_src.is_dir() else self.package
 
-    @property
-    def migrations(self) -> str:
-        return f"{self.package}:migrations"
+    def migrations(self, modules: Sequence[Module]) -> str:
+        """Where the revisions of its own tables are.
+
+        Raises:
+            ScaffoldError: in several folders.
+        """
+        own = [f for f in migrations_of(modules) if not f.startswith("bedplate:")]
+        if len(own) > 1:
+            raise ScaffoldError(f"expected one folder of migrations, not {own}")
+        return own[0] if own else f"{self.package}:migrations"
 
     def registered(self, module: str) -> str:
         """The file that lists its modules, with one more.
@@ -81,9 +89,10 @@ class ExistingProject:
         Raises:
             ScaffoldError: the branch has several heads.
         """
-        folders = {*migrations_of(modules), self.migrations}
+        own_folder = self.migrations(modules)
+        folders = {*migrations_of(modules), own_folder}
         script = ScriptDirectory.from_config(alembic_config(sorted(folders)))
-        here = (self.folder / self.source / "migrations").resolve()
+        here = coerce_resource_to_filename(own_folder).resolve()
         own = [r for r in script.walk_revisions() if Path(r.path).parent == here]
         heads = [r.revision for r in own if r.is_head]
         if len(heads) > 1:

@@ -4,7 +4,10 @@ import asyncio
 import secrets
 import tempfile
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
+
+from alembic.util import coerce_resource_to_filename
 
 from bedplate import migrate
 from bedplate.config import Settings
@@ -24,10 +27,9 @@ def add_migration(
         ScaffoldError: the branch has several heads.
     """
     revision = project.next_revision(modules, "")
-    folders = [*migrations_of(modules)]
-    if project.migrations not in folders:
-        folders.append(project.migrations)
-    here = project.folder / project.source / "migrations"
+    own = project.migrations(modules)
+    folders = list(dict.fromkeys([*migrations_of(modules), own]))
+    here = coerce_resource_to_filename(own)
     before = set(here.iterdir())
     asyncio.run(
         _write(
@@ -40,7 +42,8 @@ def add_migration(
         )
     )
     written = min(set(here.iterdir()) - before)
-    format_files(project.folder, str(written.resolve()))
+    if find_spec("ruff") is not None:
+        format_files(project.folder, str(written.resolve()))
     return written
 
 

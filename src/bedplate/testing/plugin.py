@@ -218,7 +218,11 @@ Statements = Callable[[], AbstractContextManager[list[str]]]
 
 @pytest.fixture
 def statements(app: Application) -> Statements:
-    """Makes a block whose statements are recorded: `with statements() as sent: …`."""
+    """For a block whose statements are to be seen.
+
+    with statements() as sent:
+        await as_user.get("/users/me")
+    """
     return lambda: recorded_statements(app.state.runtime.database)
 
 
