@@ -74,6 +74,7 @@ def test_a_modules_name_is_checked(
     [
         (["Number:str"], "is of a-z, 0-9 and single _"),
         (["class:str"], "is a keyword"),
+        (["order:int"], "is a word of SQL"),
         (["id:int"], "every row has"),
         (["metadata:json"], "every row has"),
         (["number:str", "owner:ref(users)"], "every row has"),

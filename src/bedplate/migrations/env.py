@@ -5,6 +5,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 from alembic import context
 from alembic.autogenerate.api import AutogenContext
+from sqlalchemy.sql.functions import now
 
 from bedplate.database import Base, ExactDecimal, UTCDateTime
 from bedplate.database.search import SEARCH_INDEX
@@ -35,7 +36,9 @@ def include_name(name: str | None, kind: str, _parents: Any) -> bool:
 
 
 def render_item(kind: str, item: Any, autogen: AutogenContext) -> str | Literal[False]:
-    """Types that both databases understand, so that one revision runs on either."""
+    """What both databases understand, so that one revision runs on either."""
+    if kind == "server_default" and isinstance(getattr(item, "arg", None), now):
+        return "sa.func.now()"
     if kind == "type" and isinstance(item, UTCDateTime):
         autogen.imports.add("from bedplate.database import UTCDateTime")
         return "UTCDateTime()"

@@ -8,6 +8,7 @@ from typing import Any
 import inflection
 
 from bedplate.database import Base
+from bedplate.database.search import SEARCH_INDEX
 from bedplate.jobs.rows import ENGINE_TABLES
 from bedplate.module import Module
 from bedplate.scaffold.existing import MODULES_FILE, ExistingProject
@@ -22,6 +23,9 @@ from bedplate.scaffold.names import (
 from bedplate.scaffold.plan import Plan, ScaffoldError
 from bedplate.scaffold.render import render_folder
 from bedplate.scaffold.views import ModuleField
+
+MOST_BYTES = 63
+"""Of a name in PostgreSQL."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +126,7 @@ def _values(
         "down_revision": revision.down,
         "revision_file": revision.file,
         **_names(spec.name, singular),
-        **_lists(fields),
+        **_lists(spec.name, fields),
         **_references(fields),
         **_test_values(fields),
     }
@@ -153,11 +157,23 @@ def _article(word: str) -> str:
     return "an" if vowel or word.startswith(silent) else "a"
 
 
-def _lists(fields: Sequence[ModuleField]) -> dict[str, Any]:
+def _searched(module: str, fields: Sequence[ModuleField]) -> list[ModuleField]:
+    """The fields of a search, as many as the name of their index has room for."""
+    found: list[ModuleField] = []
+    room = MOST_BYTES - len(f"ix_{module}{SEARCH_INDEX}")
+    for field in fields:
+        needed = len(f"_{field.name}")
+        if field.kind.searchable and needed <= room:
+            found.append(field)
+            room -= needed
+    return found
+
+
+def _lists(module: str, fields: Sequence[ModuleField]) -> dict[str, Any]:
     """Orders, filters and search of the list, and the indexes that serve them."""
     ordered = [field for field in fields if field.is_sortable]
     filtered = [field for field in fields if field.kind.filtered]
-    searched = [field for field in fields if field.kind.searchable]
+    searched = _searched(module, fields)
     orders = [["created_at", "id"]]
     orders += [[field.name, "id"] for field in ordered if not field.is_unique]
     others = [["owner_id", "created_at", "id"]]
@@ -172,11 +188,12 @@ def _lists(fields: Sequence[ModuleField]) -> dict[str, Any]:
         "sorted_fields": ordered,
         "filtered_fields": filtered,
         "searched_fields": searched,
+        "searched_columns": _quoted([field.name for field in searched]),
         "orders": [_quoted(columns) for columns in orders],
         "other_indexes": [_quoted(columns) for columns in others],
         "sorts": _quoted([f"{sign}{name}" for name in names for sign in ("", "-")]),
         "search_help": f"Part of {' or '.join(field.title for field in searched)}.",
-        "shown": _quoted([field.column_name for field in fields[:5]]),
+        "shown": _quoted([*(field.name for field in fields[:4]), "owner"]),
         "filters_shown": _quoted(
             [field.name for field in filtered if not field.refers_to]
         ),

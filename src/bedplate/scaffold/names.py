@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from importlib.metadata import packages_distributions
 
 import inflection
+from sqlalchemy.dialects.postgresql.base import RESERVED_WORDS
 
 from bedplate.scaffold.plan import ScaffoldError
 
@@ -92,5 +93,7 @@ def _check(name: str, what: str) -> None:
         raise ScaffoldError(f"{what} is of a-z, 0-9 and single _, not {name!r}")
     if len(name) > MOST_LETTERS:
         raise ScaffoldError(f"{what} has at most {MOST_LETTERS} letters: {name!r}")
+    if name in RESERVED_WORDS:
+        raise ScaffoldError(f"{name!r} is a word of SQL: choose another")
     if keyword.iskeyword(name) or keyword.issoftkeyword(name):
         raise ScaffoldError(f"{name!r} is a keyword of Python: choose another")
