@@ -63,9 +63,9 @@ def check_module(name: str, singular: str, taken: Iterable[str]) -> None:
         ScaffoldError: it can't be one.
     """
     _check(name, "a module's name")
-    _check(singular, "what one is called")
     if name in set(taken) or name.startswith(_FOREIGN):
         raise ScaffoldError(f"{name!r} is a table, a module or a Django app already")
+    _check(singular, "what one is called")
     plural = inflection.pluralize(singular)
     if plural != name and inflection.singularize(name) == singular:
         raise ScaffoldError(f"a module's name is a plural: {plural!r}, not {name!r}?")
