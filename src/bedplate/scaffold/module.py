@@ -111,6 +111,7 @@ def _values(
     return {
         "package": project.package,
         "admin": find_spec("bedplate.admin") is not None,
+        "browser": find_spec("django") and find_spec("bedplate.admin"),
         "jobs": spec.jobs,
         "job": f"announce_{singular}",
         "fields": fields,
@@ -229,9 +230,11 @@ def _test_values(fields: Sequence[ModuleField]) -> dict[str, Any]:
     ]
     defaults = {f.column_name: f.default for f in fields if not f.is_required}
     own = next(field for field in fields if not field.refers_to)
+    in_a_form = own.kind.python in {"str", "int", "bool", "Decimal"}
     return {
         "refused": refused,
         "change": own.change,
+        "admin_change": f"**{own.change}" if in_a_form else "",
         "defaults": repr(defaults) if defaults else "",
         "article_of": {field.name: _article(field.title) for field in fields},
     }
