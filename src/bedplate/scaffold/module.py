@@ -234,7 +234,7 @@ def _test_values(fields: Sequence[ModuleField]) -> dict[str, Any]:
     return {
         "refused": refused,
         "change": own.change,
-        "admin_change": f"**{own.change}" if in_a_form else "",
+        "admin_change": f"{own.name}={own.changed_to}" if in_a_form else "",
         "defaults": repr(defaults) if defaults else "",
         "article_of": {field.name: _article(field.title) for field in fields},
     }

@@ -104,8 +104,12 @@ class ModuleField:
         return self.literals[0]
 
     @property
-    def change(self) -> str:
-        """A change that is one, whatever the value was made with."""
+    def changed_to(self) -> str:
+        """Another value than the one it was made with."""
         first, second = self.kind.examples
-        value = first if self.default == second else second
-        return f'{{"{self.name}": {value!r}}}'
+        return repr(first if self.default == second else second)
+
+    @property
+    def change(self) -> str:
+        """A body of PATCH that changes something."""
+        return f'{{"{self.name}": {self.changed_to}}}'

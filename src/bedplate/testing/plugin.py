@@ -19,7 +19,7 @@ from bedplate.config import Settings
 from bedplate.core.permissions import ADMIN, USER
 from bedplate.core.security import hash_password
 from bedplate.main import Application, create_app
-from bedplate.module import Module, migrations_of
+from bedplate.module import Module
 from bedplate.modules import BUILT_IN
 from bedplate.modules.auth.service import AuthService
 from bedplate.modules.users.models import User, UserSession
@@ -50,7 +50,7 @@ def sqlite_databases(
     tmp_path_factory: pytest.TempPathFactory, modules: Sequence[Module]
 ) -> SqliteDatabases:
     folder = tmp_path_factory.mktemp("sqlite")
-    return SqliteDatabases(folder, migrations_of(modules))
+    return SqliteDatabases(folder, modules)
 
 
 @pytest.fixture(scope="session")
@@ -59,7 +59,7 @@ def postgres_databases(
 ) -> Iterator[PostgresDatabases]:
     with local_postgres() as url:
         folder = tmp_path_factory.mktemp("postgres")
-        yield PostgresDatabases(url, folder, migrations_of(modules))
+        yield PostgresDatabases(url, folder, modules)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
