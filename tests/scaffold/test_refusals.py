@@ -37,6 +37,21 @@ def test_a_projects_name_is_checked(tmp_path: Path, name: str, told: str) -> Non
         plan_project(ProjectSpec(name=name, title="Shop", folder=tmp_path / "shop"))
 
 
+def test_a_ci_that_is_not_known_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ScaffoldError, match="one of github, none, not 'jenkins'"):
+        plan_project(
+            ProjectSpec(name="shop", title="Shop", folder=tmp_path, ci="jenkins")
+        )
+
+
+def test_a_source_that_is_no_repository_is_refused(tmp_path: Path) -> None:
+    spec = ProjectSpec(
+        name="shop", title="Shop", folder=tmp_path / "shop", source=tmp_path
+    )
+    with pytest.raises(ScaffoldError, match="is no copy of bedplate's repository"):
+        plan_project(spec)
+
+
 @pytest.mark.parametrize("title", ["", 'a"b', "a\nb", "{{ 1 }}", "x" * 51])
 def test_a_projects_title_is_checked(tmp_path: Path, title: str) -> None:
     with pytest.raises(ScaffoldError, match="a title is"):

@@ -10,7 +10,7 @@ from bedplate.config import Settings
 from bedplate.core.clock import clock, utc_now
 from bedplate.testing.clock import FrozenClock, frozen
 from bedplate.testing.databases import NotATestDatabase, refuse_unless_made_here
-from bedplate.testing.plugin import Statements
+from bedplate.testing.plugin import AsRole, Statements
 
 MINE = "postgresql://me@localhost/shop_development"
 
@@ -78,6 +78,14 @@ def test_the_clock_runs_again() -> None:
 
     assert clock.held is None
     assert utc_now() > datetime(2026, 1, 1, tzinfo=UTC)
+
+
+async def test_a_client_has_the_role_that_is_asked_for(as_role: AsRole) -> None:
+    as_admin = await as_role("admin")
+
+    assert (await as_admin.get("/users/me")).json()["role"] == "admin"
+    assert (await as_admin.get("/users")).status_code == 200
+    assert (await (await as_role("user")).get("/users")).status_code == 403
 
 
 async def test_statements_are_those_of_the_block(

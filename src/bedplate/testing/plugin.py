@@ -186,6 +186,22 @@ async def _issue_token(app: Application, user_id: UUID) -> str:
     return str(runtime.tokens.issue(user_id, opened.id))
 
 
+AsRole = Callable[[str], Awaitable[httpx.AsyncClient]]
+
+
+@pytest.fixture
+def as_role(make_user: MakeUser, sign_in: SignIn) -> AsRole:
+    """For a signed-in client of a new account with a role.
+
+    as_editor = await as_role("editor")
+    """
+
+    async def make(role: str) -> httpx.AsyncClient:
+        return await sign_in((await make_user(role=role)).id)
+
+    return make
+
+
 @pytest_asyncio.fixture
 async def user(make_user: MakeUser) -> User:
     return await make_user(email="user@example.com", name="A User", role=USER)
