@@ -26,7 +26,7 @@ import bedplate.modules
 from bedplate.cli import main as bedplate_main
 from bedplate.config import Settings
 from bedplate.jobs import JobRun, enqueue, job
-from bedplate.module import Module, migrations_of
+from bedplate.module import Module
 from bedplate.modules import BUILT_IN
 from bedplate.modules.emails.tasks import send_email
 from bedplate.runtime import Runtime
@@ -233,7 +233,7 @@ def _places() -> Iterator[dict[str, Place]]:
         for kind, url in urls.items():
             own = Path(folder) / kind
             own.mkdir()
-            migrate_url(url, own, migrations_of(MODULES))
+            migrate_url(url, own, MODULES)
             places[kind] = Place(url, own)
         yield places
 

@@ -27,6 +27,7 @@ app = typer.Typer(
 def register_commands() -> None:
     """Put every command in its place, once."""
     from bedplate.cli import (
+        add,
         check,
         inspect,
         jobs,
@@ -44,6 +45,7 @@ def register_commands() -> None:
     alone = (new, serve, worker, migrate, upgrade, manage, outbox, inspect, check)
     for commands in alone:
         commands.register(app)
+    app.add_typer(add.app, name="add")
     app.add_typer(users.app, name="users")
     app.add_typer(jobs.app, name="jobs")
     app.add_typer(keys.app, name="keys")

@@ -96,7 +96,8 @@ def _is_bounded(schema: Json) -> bool:
         case "array":
             return "maxItems" in schema
         case "object":
-            return schema.get("additionalProperties") is False
+            closed = schema.get("additionalProperties") is False
+            return closed or "maxProperties" in schema
         case kind:
             return kind in ("boolean", "null")
 
