@@ -91,6 +91,14 @@ class SqliteDatabases:
             file.unlink()
 
 
+# A database that somebody is connected to can't be cloned, and what migrated it may be
+# slow to leave.
+_HANG_UP = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+    " WHERE datname = 'bedplate_template'"
+)
+
+
 class PostgresDatabases:
     """Clones of one migrated database on a server of our own."""
 
@@ -101,6 +109,7 @@ class PostgresDatabases:
         self._base = server_url.rpartition("/")[0]
         self._execute("CREATE DATABASE bedplate_template")
         migrate_url(f"{self._base}/bedplate_template", directory, modules)
+        self._execute(_HANG_UP)
 
     @contextmanager
     def fresh(self) -> Iterator[str]:
