@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from html import unescape
 from typing import Any
 from uuid import UUID
 
@@ -42,6 +43,23 @@ async def test_every_model_has_a_list_and_pages(
         assert page.status_code == 200, address
         for row in re.findall(rf'href="({address}[^"?]+/change/)', page.text)[:1]:
             assert (await admin_browser.open(row)).status_code == 200, row
+
+
+async def test_every_figure_leads_to_the_rows_it_counts(
+    app: Application, admin_browser: Browser
+) -> None:
+    await promise(app, "waiting@example.com")
+    front = await admin_browser.open("/admin/")
+    tiles = re.findall(
+        r'<a href="([^"]+)"><strong>(\d+)</strong> ([\w ]+)</a>', front.text
+    )
+
+    assert ("1", "Jobs waiting") in [(count, label) for _, count, label in tiles]
+    for url, count, label in tiles:
+        listed = await admin_browser.open(unescape(url))
+        assert "e=1" not in str(listed.url), label
+        rows = listed.text.count('class="action-select"')
+        assert rows == int(count), label
 
 
 async def test_ending_a_session_signs_it_out(
