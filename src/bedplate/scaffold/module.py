@@ -1,5 +1,6 @@
 """A new module: its files rendered from the fields, formatted, and listed."""
 
+import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -24,6 +25,7 @@ from bedplate.scaffold.plan import Plan, ScaffoldError
 from bedplate.scaffold.render import render_folder
 from bedplate.scaffold.views import ModuleField, Target
 
+_PARTS = {part.name for part in dataclasses.fields(Module)}
 MOST_BYTES = 63
 """Of a name in PostgreSQL."""
 
@@ -60,8 +62,9 @@ def plan_module(
     new = render_folder("module", values)
     if not spec.jobs:
         del new[f"src/{project.package}/modules/{spec.name}/tasks.py"]
-    if not values["admin"]:
-        del new[f"src/{project.package}/modules/{spec.name}/admin.py"]
+    for name, file in (("admin", "admin.py"), ("rest", "viewsets.py")):
+        if not values[name]:
+            del new[f"src/{project.package}/modules/{spec.name}/{file}"]
     new = {_placed(project, path): text for path, text in new.items()}
     listing = f"{project.source}/{MODULES_FILE}"
     changed = {listing: project.registered(spec.name)}
@@ -122,12 +125,14 @@ def _values(
     fields: Sequence[ModuleField],
 ) -> dict[str, Any]:
     """What the templates are given."""
+    has_django = find_spec("django") is not None
     revision = project.next_revision(modules, f"create_{spec.name}")
     unique = [field for field in fields if field.is_unique]
     return {
         "package": project.package,
-        "admin": find_spec("bedplate.admin") is not None,
-        "browser": find_spec("django") and find_spec("bedplate.admin"),
+        "admin": "admin" in _PARTS,
+        "rest": "rest" in _PARTS and has_django,
+        "browser": "admin" in _PARTS and has_django,
         "jobs": spec.jobs,
         "job": f"announce_{singular}",
         "fields": fields,
