@@ -4,6 +4,7 @@ import ast
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
@@ -97,9 +98,11 @@ class ExistingProject:
         heads = [r.revision for r in own if r.is_head]
         if len(heads) > 1:
             raise ScaffoldError(f"{here} has several heads: {', '.join(heads)}")
-        number = f"{self.package}_{len(own) + 1:04d}"
+        taken = {revision.revision for revision in own}
+        numbers = (f"{self.package}_{number:04d}" for number in count(len(own) + 1))
+        free = next(number for number in numbers if number not in taken)
         day = datetime.now(UTC).date().isoformat().replace("-", "_")
-        return Revision(number, heads[0] if heads else None, f"{day}_{slug}")
+        return Revision(free, heads[0] if heads else None, f"{day}_{slug}")
 
 
 def _end_of_modules(text: str) -> int | None:

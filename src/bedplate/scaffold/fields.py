@@ -18,7 +18,7 @@ FLAGS = ("unique", "index")
 UNINDEXED = ("text", "json")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FieldSpec:
     """One field, as it was asked for."""
 
@@ -94,8 +94,14 @@ def parse_field(text: str) -> FieldSpec:
         raise ScaffoldError(f"{text!r}: this can't be unique")
     if flags and kind_name in UNINDEXED:
         raise ScaffoldError(f"{text!r}: a {kind_name} has no index")
-    refers_to = arguments[0] if kind_name == "ref" else None
-    return FieldSpec(name, kind, refers_to, is_optional, frozenset(flags), default)
+    return FieldSpec(
+        name=name,
+        kind=kind,
+        refers_to=arguments[0] if kind_name == "ref" else None,
+        is_optional=is_optional,
+        flags=frozenset(flags),
+        default=default,
+    )
 
 
 def _read_kind(reader: "_Reader") -> tuple[str, list[str], Kind]:

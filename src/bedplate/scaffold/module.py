@@ -1,6 +1,7 @@
 """A new module: its files rendered from the fields, formatted, and listed."""
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
@@ -22,8 +23,9 @@ from bedplate.scaffold.names import (
 )
 from bedplate.scaffold.plan import Plan, ScaffoldError
 from bedplate.scaffold.render import render_folder
-from bedplate.scaffold.views import ModuleField
+from bedplate.scaffold.views import ModuleField, Target
 
+_PARTS = {part.name for part in dataclasses.fields(Module)}
 MOST_BYTES = 63
 """Of a name in PostgreSQL."""
 
@@ -46,17 +48,23 @@ def plan_module(
     Raises:
         ScaffoldError: a name or a field is wrong, or a file is in the way.
     """
-    tables = {model.__tablename__ for module in modules for model in module.models}
     singular = _check_names(spec, modules)
     entity = inflection.camelize(singular)
-    fields = [ModuleField(field, entity) for field in parse_fields(spec.fields)]
-    _check_fields(project, fields, tables)
+    targets = _targets(modules)
+    fields = [
+        ModuleField(
+            **vars(field), entity=entity, target=targets.get(field.refers_to or "")
+        )
+        for field in parse_fields(spec.fields)
+    ]
+    _check_fields(project, fields, targets)
     values = _values(project, modules, spec, singular, fields)
     new = render_folder("module", values)
     if not spec.jobs:
         del new[f"src/{project.package}/modules/{spec.name}/tasks.py"]
-    if not values["admin"]:
-        del new[f"src/{project.package}/modules/{spec.name}/admin.py"]
+    for name, file in (("admin", "admin.py"), ("rest", "viewsets.py")):
+        if not values[name]:
+            del new[f"src/{project.package}/modules/{spec.name}/{file}"]
     new = {_placed(project, path): text for path, text in new.items()}
     listing = f"{project.source}/{MODULES_FILE}"
     changed = {listing: project.registered(spec.name)}
@@ -73,24 +81,35 @@ def _check_names(spec: ModuleSpec, modules: Sequence[Module]) -> str:
     return singular
 
 
+def _targets(modules: Sequence[Module]) -> dict[str, Target]:
+    """What a field may refer to, by table."""
+    return {
+        model.__tablename__: Target(
+            table=model.__tablename__, module=module.name, entity=model.__name__
+        )
+        for module in modules
+        for model in module.models
+    }
+
+
 def _check_fields(
-    project: ExistingProject, fields: Sequence[ModuleField], tables: set[str]
+    project: ExistingProject, fields: Sequence[ModuleField], tables: Iterable[str]
 ) -> None:
     if all(field.refers_to for field in fields):
         raise ScaffoldError("expected at least one field besides references")
     for field in fields:
         check_field(field.name, TAKEN_FIELDS)
-        if field.refers_to and field.refers_to not in tables:
+        if field.refers_to and field.target is None:
             known = ", ".join(sorted(tables))
             raise ScaffoldError(f"no table {field.refers_to!r}; there are {known}")
-        if field.refers_to not in {None, "users"}:
-            _check_factory(project, str(field.refers_to))
+        if field.is_checked and field.target is not None:
+            _check_factory(project, field.target)
 
 
-def _check_factory(project: ExistingProject, table: str) -> None:
-    path = f"tests/factories/{table}.py"
+def _check_factory(project: ExistingProject, target: Target) -> None:
+    path = f"tests/factories/{target.module}.py"
     if not (project.folder / path).exists():
-        make = f"make_{inflection.singularize(table)}"
+        make = f"make_{target.singular}"
         raise ScaffoldError(f"tests of references need `{make}(client)` in {path}")
 
 
@@ -106,12 +125,14 @@ def _values(
     fields: Sequence[ModuleField],
 ) -> dict[str, Any]:
     """What the templates are given."""
+    has_django = find_spec("django") is not None
     revision = project.next_revision(modules, f"create_{spec.name}")
     unique = [field for field in fields if field.is_unique]
     return {
         "package": project.package,
-        "admin": find_spec("bedplate.admin") is not None,
-        "browser": find_spec("django") and find_spec("bedplate.admin"),
+        "admin": "admin" in _PARTS,
+        "rest": "rest" in _PARTS and has_django,
+        "browser": "admin" in _PARTS and has_django,
         "jobs": spec.jobs,
         "job": f"announce_{singular}",
         "fields": fields,
@@ -207,18 +228,14 @@ def _quoted(names: Sequence[str]) -> str:
 
 def _references(fields: Sequence[ModuleField]) -> dict[str, Any]:
     """What the module and its factory take from other modules."""
-    tables = sorted({f.refers_to for f in fields if f.refers_to} - {"users"})
-    to_users = [field.made for field in fields if field.is_required]
+    targets = {f.target.table: f.target for f in fields if f.is_checked and f.target}
+    made = [field.made for field in fields if field.is_required]
     return {
-        "requires": _quoted(["auth", *tables]),
-        "referenced_modules": [
-            {"plural": table, "singular": one, "entity": inflection.camelize(one)}
-            for table in tables
-            if (one := inflection.singularize(table))
-        ],
-        "needs_number": any("number" in made for made in to_users),
-        "needs_me": any("my_id" in made for made in to_users),
-        "needs_others": any("another_users_id" in made for made in to_users),
+        "requires": _quoted(["auth", *(target.module for target in targets.values())]),
+        "targets": targets.values(),
+        "needs_number": any("number" in value for value in made),
+        "needs_me": any("my_id" in value for value in made),
+        "needs_others": any("another_users_id" in value for value in made),
     }
 
 

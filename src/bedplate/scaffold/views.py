@@ -1,31 +1,50 @@
 """The fields of a module as its templates write them."""
 
 import textwrap
+from dataclasses import dataclass
 
 import inflection
 
 from bedplate.scaffold.fields import FieldSpec
 
 
-class ModuleField:
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """What a field refers to."""
+
+    table: str
+    module: str
+    entity: str
+
+    @property
+    def singular(self) -> str:
+        return inflection.underscore(self.entity)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModuleField(FieldSpec):
     """A field as the templates write it."""
 
-    def __init__(self, spec: FieldSpec, entity: str) -> None:
-        self.name = spec.name
-        self.column_name = spec.column_name
-        self.kind = spec.kind
-        self.refers_to = spec.refers_to
-        self.is_optional = spec.is_optional
-        self.is_required = spec.is_required
-        self.is_unique = spec.is_unique
-        self.is_sortable = spec.is_sortable
-        self.has_index = "index" in spec.flags
-        self.has_default = spec.has_default
-        self.python = spec.python
-        self.title = spec.name.replace("_", " ")
-        self.alias = f"{entity}{inflection.camelize(spec.name)}"
-        self.taken_error = f"{inflection.camelize(spec.name)}Taken"
-        self.default = spec.default
+    entity: str
+    """The class that it is a field of."""
+    target: Target | None = None
+
+    @property
+    def title(self) -> str:
+        return self.name.replace("_", " ")
+
+    @property
+    def alias(self) -> str:
+        """The name of what a body may hold."""
+        return f"{self.entity}{inflection.camelize(self.name)}"
+
+    @property
+    def taken_error(self) -> str:
+        return f"{inflection.camelize(self.name)}Taken"
+
+    @property
+    def has_index(self) -> bool:
+        return "index" in self.flags
 
     @property
     def accepted(self) -> str:
@@ -47,15 +66,6 @@ class ModuleField:
     def is_checked(self) -> bool:
         """Whether it refers to what not everybody may read."""
         return self.refers_to not in {None, "users"}
-
-    @property
-    def refers_to_one(self) -> str:
-        return inflection.singularize(self.refers_to or "")
-
-    @property
-    def target(self) -> str:
-        """The class that it refers to."""
-        return inflection.camelize(self.refers_to_one)
 
     @property
     def on_delete(self) -> str:
@@ -96,9 +106,8 @@ class ModuleField:
         """A value in the factory."""
         if self.refers_to == "users":
             return f"await {'another_users' if self.is_unique else 'my'}_id(client)"
-        if self.refers_to:
-            make = f"make_{inflection.singularize(self.refers_to)}"
-            return f'(await {make}(client))["id"]'
+        if self.target:
+            return f'(await make_{self.target.singular}(client))["id"]'
         if self.is_unique:
             return str(self.kind.numbered)
         return self.literals[0]
