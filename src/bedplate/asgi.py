@@ -2,6 +2,7 @@
 
 import gc
 
+from bedplate.dispatcher import with_django
 from bedplate.project import load_app
 
 
@@ -16,6 +17,7 @@ def _settle_garbage_collector() -> None:
     gc.set_threshold(10_000, 20, 20)
 
 
-app = load_app()
-app.openapi()  # made now, not while the first reader waits
+api = load_app()
+api.openapi()  # made now, not while the first reader waits
+app = with_django(api)
 _settle_garbage_collector()

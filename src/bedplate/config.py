@@ -143,6 +143,9 @@ AsJson = BeforeValidator(_parse_json)
 RoleName = Annotated[str, AfterValidator(_check_role)]
 
 
+HostName = Annotated[str, Field(pattern=r"^\.?[\w.-]+$|^\[[\da-fA-F:]+\]$")]
+
+
 def _check_redis_url(value: SecretStr) -> SecretStr:
     if not value.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
         raise ValueError("must start with redis://, rediss:// or unix://")
@@ -221,6 +224,11 @@ class Settings(BaseSettings):
     mail_templates: Path | None = Field(
         None,
         description="A folder whose `en/welcome.html` and the like replace ours.",
+    )
+    mail_language: str = Field(
+        "en",
+        pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$",
+        description="Of the mails, as `de` or `pt-BR`; English where one is missing.",
     )
     embedded_worker: bool | None = Field(
         None,
@@ -329,6 +337,14 @@ class Settings(BaseSettings):
     trusted_proxies: Annotated[
         tuple[IPv4Network | IPv6Network, ...], NoDecode, CommaSeparated
     ] = Field((), description="CIDRs whose `X-Forwarded-For` is believed.")
+    allowed_hosts: Annotated[tuple[HostName, ...], NoDecode, CommaSeparated] = Field(
+        (),
+        description="Names that the admin site answers to, `.example.com` with all "
+        "below it. Default: the public URL's and, in development, this machine's.",
+    )
+    admin_session_hours: int = Field(
+        12, ge=1, le=720, description="How long a sign-in to the admin site lasts."
+    )
     cors_origins: Annotated[tuple[str, ...], NoDecode, CommaSeparated] = Field(
         (), description="Origins whose pages may call the API from a browser."
     )

@@ -24,7 +24,7 @@ from bedplate.core.errors import (
 )
 from bedplate.core.permissions import Caller
 from bedplate.database import Session
-from bedplate.dependencies import BearerCaller, SessionDep, runtime_of
+from bedplate.dependencies import SessionDep, runtime_of
 from bedplate.middleware.errors import render
 from bedplate.outcomes import Attempt, Outcome
 
@@ -38,25 +38,22 @@ Respond = Callable[[Request, Any, Response | None], Response]
 
 
 def once(endpoint: Callable[..., Any], respond: Respond) -> Callable[..., Any]:
-    """The endpoint, done once for each key, if it knows a caller; else as it is."""
+    """The endpoint, done once for each key of a caller, however it comes by one."""
     signature = inspect.signature(endpoint, eval_str=True)
-    caller_name = _caller_name(signature)
-    if caller_name is None:
-        return endpoint
     names = _names(signature)
-    added = {names.request, names.session} - signature.parameters.keys()
+    added = set(names) - signature.parameters.keys()
 
     @wraps(endpoint)
     async def run(**values: Any) -> Any:
-        request, session = values[names.request], values[names.session]
+        request, session, draft = (values[name] for name in names)
         own = {name: value for name, value in values.items() if name not in added}
-        attempt = await _attempt(request, values[caller_name])
+        attempt = await _attempt(request)
         if attempt is None:
             return await endpoint(**own)
         if kept := await attempt.begin(session):
             return _replay(kept)
         answer = await endpoint(**own)
-        response = respond(request, answer, values.get(names.response or ""))
+        response = respond(request, answer, draft)
         await _keep(attempt, session, response)
         return response
 
@@ -65,28 +62,26 @@ def once(endpoint: Callable[..., Any], respond: Respond) -> Callable[..., Any]:
     return run
 
 
-def _caller_name(signature: inspect.Signature) -> str | None:
-    for name, parameter in signature.parameters.items():
-        for metadata in getattr(parameter.annotation, "__metadata__", ()):
-            if isinstance(getattr(metadata, "dependency", None), BearerCaller):
-                return name
-    return None
-
-
 class _Names(NamedTuple):
-    """What an endpoint calls its request, its session and its response."""
+    """What an endpoint calls its request, its session and its response.
+
+    The last collects headers that its dependencies set, too.
+    """
 
     request: str
     session: str
-    response: str | None
+    response: str
 
 
 def _names(signature: inspect.Signature) -> _Names:
-    by_type = {p.annotation: name for name, p in signature.parameters.items()}
+    def find(kind: Any, otherwise: str) -> str:
+        parameters = signature.parameters.items()
+        return next((n for n, p in parameters if p.annotation == kind), otherwise)
+
     return _Names(
-        by_type.get(Request, "idempotent_request"),
-        by_type.get(SessionDep, "idempotent_session"),
-        by_type.get(Response),
+        request=find(Request, "idempotent_request"),
+        session=find(SessionDep, "idempotent_session"),
+        response=find(Response, "idempotent_response"),
     )
 
 
@@ -95,13 +90,13 @@ def _with_parameters(signature: inspect.Signature, names: _Names) -> inspect.Sig
     parameters = [p.replace(kind=keyword) for p in signature.parameters.values()]
     parameters += [
         inspect.Parameter(name, keyword, annotation=annotation)
-        for name, annotation in ((names.request, Request), (names.session, SessionDep))
+        for name, annotation in zip(names, (Request, SessionDep, Response), strict=True)
         if name not in signature.parameters
     ]
     return signature.replace(parameters=parameters)
 
 
-async def _attempt(request: Request, caller: Caller | None) -> Attempt | None:
+async def _attempt(request: Request) -> Attempt | None:
     """None without a key, and for a stranger, who would share it with everybody.
 
     Raises:
@@ -113,6 +108,7 @@ async def _attempt(request: Request, caller: Caller | None) -> Attempt | None:
     if not _VALID_KEY.fullmatch(key):
         told = "A key is 1 to 255 visible ASCII characters"
         raise ValidationFailed(details=[Detail(f"header.{HEADER}", told)])
+    caller: Caller | None = request.scope.get("caller")
     if caller is None:
         return None
     sent = request.url.query.encode() + b"\0" + await request.body()
@@ -136,14 +132,13 @@ async def keep_refusal(
 
     Nothing is kept of what may pass (401, 429) or is ours to mend (500 and above).
     """
-    caller: Caller | None = request.scope.get("caller")
     route = request.scope.get("route")
-    if caller is None or not getattr(route, "is_idempotent", False):
+    if "caller" not in request.scope or not getattr(route, "is_idempotent", False):
         return refusal
     if not _is_outcome(error, refusal):
         return refusal
     try:
-        return await _settle(request.scope["request"], caller, refusal)
+        return await _settle(request.scope["request"], refusal)
     except APIError as other:
         return render(other)
 
@@ -155,8 +150,8 @@ def _is_outcome(error: Exception, refusal: Response) -> bool:
     return status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _PASSING
 
 
-async def _settle(request: Request, caller: Caller, refusal: Response) -> Response:
-    attempt = await _attempt(request, caller)
+async def _settle(request: Request, refusal: Response) -> Response:
+    attempt = await _attempt(request)
     if attempt is None:
         return refusal
     async with runtime_of(request).database.unit_of_work() as session:

@@ -1,7 +1,7 @@
 """`create_app`: engine, middleware, error handlers and routers. No rules live here."""
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager
 from functools import cache, partial
 from importlib.metadata import version
 from typing import Any
@@ -17,7 +17,6 @@ from bedplate.idempotency import keep_refusal
 from bedplate.log import configure_logging
 from bedplate.middleware.edge import Edge
 from bedplate.middleware.errors import install_error_handlers
-from bedplate.migrate import ensure_schema
 from bedplate.module import Module, check_modules
 from bedplate.modules import BUILT_IN
 from bedplate.openapi import openapi_document
@@ -25,7 +24,7 @@ from bedplate.operations import install_docs
 from bedplate.operations import router as operations_router
 from bedplate.routing import RouteTable, TableRouter
 from bedplate.runtime import Runtime
-from bedplate.worker import Worker
+from bedplate.worker import running
 
 API_PREFIX = "/api/v1"
 
@@ -172,11 +171,5 @@ def _edge_options(settings: Settings) -> dict[str, Any]:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    runtime: Runtime = app.state.runtime
-    await ensure_schema(runtime.database, runtime.migrations)
-    await runtime.start()
-    try:
-        async with Worker(runtime) if runtime.settings.runs_worker else nullcontext():
-            yield
-    finally:
-        await runtime.close()
+    async with running(app.state.runtime):
+        yield

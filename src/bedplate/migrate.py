@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from alembic.util import coerce_resource_to_filename
+from alembic.util import CommandError, coerce_resource_to_filename, to_tuple
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bedplate.core.errors import APIError, ServiceUnavailable
@@ -68,7 +68,7 @@ async def schema_is_at_head(database: Database, folders: Sequence[str] = ()) -> 
         ServiceUnavailable: the database can't be asked.
     """
     try:
-        rows = await database.fetch(_CURRENT, {})
+        current = await _current(database)
         engine_is_ready = await engine_is_at_head(database)
     except APIError:
         raise
@@ -76,11 +76,53 @@ async def schema_is_at_head(database: Database, folders: Sequence[str] = ()) -> 
         if _has_no_version_table(error):
             return False
         raise
-    return engine_is_ready and {row[0] for row in rows} == _heads(tuple(folders))
+    return engine_is_ready and {*current} == _heads(tuple(folders))
 
 
 def _has_no_version_table(error: Exception) -> bool:
     return re.search(r"alembic_version|dbos_migrations", str(error)) is not None
+
+
+async def missing_migrations(
+    database: Database, folders: Sequence[str] = ()
+) -> list[str]:
+    """The migrations that weren't run yet, in the order in which they would be.
+
+    Raises:
+        SchemaError: the database has one that this code doesn't know.
+        ServiceUnavailable: the database can't be had.
+    """
+    script = ScriptDirectory.from_config(alembic_config(folders))
+    try:
+        done = _ancestors(script, await _current(database))
+    except CommandError as error:
+        raise SchemaError("the schema is newer than this code") from error
+    revisions = reversed(list(script.walk_revisions()))
+    return [f"{r.revision} ({r.doc})" for r in revisions if r.revision not in done]
+
+
+async def _current(database: Database) -> tuple[str, ...]:
+    try:
+        return tuple(row[0] for row in await database.fetch(_CURRENT, {}))
+    except APIError:
+        raise
+    except Exception as error:
+        if _has_no_version_table(error):
+            return ()
+        raise
+
+
+def _ancestors(script: ScriptDirectory, current: tuple[str, ...]) -> set[str]:
+    """These revisions, and all that came before them or that they depend on."""
+    found: set[str] = set()
+    waiting = list(current)
+    while waiting:
+        for revision in script.get_revisions(waiting.pop()):
+            if revision.revision not in found:
+                found.add(revision.revision)
+                waiting += to_tuple(revision.down_revision, default=())
+                waiting += to_tuple(revision.dependencies, default=())
+    return found
 
 
 async def ensure_schema(database: Database, folders: Sequence[str] = ()) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bedplate.admin import Admin
 from bedplate.core.permissions import Caller, Permission
 from bedplate.database import Base
 from bedplate.jobs import Job, Queue
@@ -48,6 +49,8 @@ class Module:
     """What its rules ask for, besides being signed in."""
     mail_templates: Path | None = None
     """A folder of mail templates, one folder a language in it."""
+    admin: Sequence[Admin] = ()
+    """Its models' places in the admin site; those without are there to be looked at."""
     requires: Sequence[str] = ()
     """The modules that must come before this one."""
     authenticate: Authenticate | None = None

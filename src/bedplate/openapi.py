@@ -95,8 +95,8 @@ def _declare_etag(operation: Operation, route: Route, *, method: str) -> None:
 
 
 def _declare_idempotency(operation: Operation, route: Route) -> None:
-    if not route.is_idempotent:
-        return
+    if not (route.is_idempotent and operation.get("security")):
+        return  # a stranger's key would be everybody's
     sent = "A repeat with the same key within 24 hours gets the first answer again."
     bounds = {"minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"}
     _add_header_parameter(operation, "Idempotency-Key", sent, **bounds)

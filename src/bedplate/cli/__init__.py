@@ -28,18 +28,22 @@ def register_commands() -> None:
     """Put every command in its place, once."""
     from bedplate.cli import (
         add,
+        check,
         inspect,
         jobs,
         keys,
+        manage,
         migrate,
         new,
         outbox,
         serve,
+        upgrade,
         users,
         worker,
     )
 
-    for commands in (new, serve, worker, migrate, outbox, inspect):
+    alone = (new, serve, worker, migrate, upgrade, manage, outbox, inspect, check)
+    for commands in alone:
         commands.register(app)
     app.add_typer(add.app, name="add")
     app.add_typer(users.app, name="users")

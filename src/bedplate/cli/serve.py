@@ -27,12 +27,19 @@ def serve(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 picks one.")] = 8000,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
     reload: Annotated[bool, typer.Option(help="Restart when code changes.")] = False,
+    django_only: Annotated[
+        bool, typer.Option("--django-only", help="Django without the API.")
+    ] = False,
 ) -> None:
-    """Serve the API. On SQLite the schema is migrated first."""
+    """Serve the API and the admin site. On SQLite the schema is migrated first."""
+    from bedplate.dispatcher import require_django
+
+    if django_only:
+        require_django()
     settings = run(_prepare)
     listener = _listen(host, port)
-    _greet(settings, host, listener.getsockname()[1])
-    _serve(listener, workers=workers, reload=reload)
+    _greet(settings, host, listener.getsockname()[1], django_only=django_only)
+    _serve(listener, workers=workers, reload=reload, django_only=django_only)
 
 
 async def _prepare(runtime: "Runtime") -> "Settings":
@@ -59,12 +66,15 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _serve(listener: socket.socket, *, workers: int, reload: bool) -> None:
+def _serve(
+    listener: socket.socket, *, workers: int, reload: bool, django_only: bool
+) -> None:
     import uvicorn
     from uvicorn.supervisors import ChangeReload, Multiprocess
 
     config = uvicorn.Config(
-        "bedplate.asgi:app",
+        "bedplate.dispatcher:django_only" if django_only else "bedplate.asgi:app",
+        factory=django_only,
         workers=workers,
         reload=reload,
         log_config=None,
@@ -89,15 +99,19 @@ def _serve(listener: socket.socket, *, workers: int, reload: bool) -> None:
             raise typer.Exit(3)
 
 
-def _greet(settings: "Settings", host: str, port: int) -> None:
+def _greet(settings: "Settings", host: str, port: int, *, django_only: bool) -> None:
     from rich.console import Console
     from rich.markup import escape
 
+    from bedplate.dispatcher import django_is_installed
+
     shown = f"[{host}]" if ":" in host else host
     base = settings.public_url or f"http://{shown}:{port}"
-    lines = {"API": f"{base}/api/v1"}
-    if settings.docs:
+    lines = {} if django_only else {"API": f"{base}/api/v1"}
+    if settings.docs and not django_only:
         lines["Docs"] = f"{base}/docs"
+    if django_is_installed():
+        lines["Admin"] = f"{base}/admin/"
     lines["Data"] = str(settings.data_dir.absolute())
     if settings.resolved_database_url.drivername == "postgresql":
         lines["Database"] = settings.shown_database_url

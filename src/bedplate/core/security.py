@@ -49,15 +49,21 @@ class PasswordCheck(NamedTuple):
 
 async def hash_password(password: str) -> str:
     """Hash for storing, off the event loop."""
-    return await _in_thread(_passwords.hash, password)
+    return await _in_thread(make_hash, password)
 
 
 async def check_password(password: str, stored: str | None) -> PasswordCheck:
     """Compare off the event loop; `None` (no account) is false after the same time."""
-    return await _in_thread(_check, password, stored)
+    return await _in_thread(compare_password, password, stored)
 
 
-def _check(password: str, stored: str | None) -> PasswordCheck:
+def make_hash(password: str) -> str:
+    """`hash_password` for a thread that may be held up."""
+    return _passwords.hash(password)
+
+
+def compare_password(password: str, stored: str | None) -> PasswordCheck:
+    """`check_password` for a thread that may be held up."""
     try:
         ok, new_hash = _passwords.verify_and_update(password, stored or _NO_ACCOUNT)
     except UnknownHashError:

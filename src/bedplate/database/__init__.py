@@ -1,6 +1,7 @@
 """The database: the schema's base, engines, the unit of work and the read path."""
 
 from bedplate.database.base import (
+    SECRET,
     Base,
     ExactDecimal,
     Json,
@@ -14,6 +15,7 @@ from bedplate.database.work import Database, Repository, Session
 from bedplate.schemas import ListParams, Page
 
 __all__ = [
+    "SECRET",
     "Base",
     "Choices",
     "Database",

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -116,8 +116,13 @@ class ExactDecimal(sa.TypeDecorator[Decimal]):
         return value
 
 
-# Django's JSONField wants jsonb, not json.
-Json = sa.JSON().with_variant(postgresql.JSONB(), "postgresql")
+# Django's JSONField wants jsonb, not json, and stores None as NULL.
+Json = sa.JSON(none_as_null=True).with_variant(
+    postgresql.JSONB(none_as_null=True), "postgresql"
+)
+
+# `mapped_column(info=SECRET)`: the admin site never reads the column.
+SECRET: Final[dict[Any, Any]] = {"secret": True}
 
 
 class Base(DeclarativeBase):

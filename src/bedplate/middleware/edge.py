@@ -21,15 +21,12 @@ logger = structlog.get_logger()
 _LONGEST_USER_AGENT = 255
 _ACCEPTED_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
-# OWASP REST Security Cheat Sheet, "Security headers".
-_SECURITY_HEADERS = (
+# OWASP REST Security Cheat Sheet, "Security headers", for answers that have none.
+_DEFAULTS = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
-)
-_API_POLICY = (
-    b"content-security-policy",
-    b"default-src 'none'; frame-ancestors 'none'",
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
 )
 
 
@@ -111,13 +108,10 @@ class _Exchange:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            headers = [
-                *message.get("headers", ()),
-                (b"x-request-id", self.request_id.encode()),
-                *_SECURITY_HEADERS,
-            ]
-            if not any(name == b"content-security-policy" for name, _ in headers):
-                headers.append(_API_POLICY)
+            headers = [*message.get("headers", ())]
+            given = {name for name, _ in headers}
+            headers.append((b"x-request-id", self.request_id.encode()))
+            headers += [header for header in _DEFAULTS if header[0] not in given]
             message["headers"] = headers
         await self._send(message)
 

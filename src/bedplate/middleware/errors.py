@@ -1,6 +1,6 @@
 """Every error, from every layer, in the one envelope."""
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -131,9 +131,13 @@ async def _handle_api_error(_request: Request, error: Exception) -> Response:
 async def _handle_invalid_request(_request: Request, error: Exception) -> Response:
     """422 with fields and messages only: `errors()` also holds the rejected input."""
     assert isinstance(error, RequestValidationError)
-    found = error.errors()[:_MOST_DETAILS]
-    details = [Detail(_field(e["loc"]), _message(e)) for e in found]
-    return render(ValidationFailed(details=details))
+    return render(ValidationFailed(details=details_of(error.errors())))
+
+
+def details_of(errors: Sequence[Mapping[str, Any]], *prefix: str) -> list[Detail]:
+    """Pydantic's errors as ours, below a place such as `body`."""
+    found = errors[:_MOST_DETAILS]
+    return [Detail(_field((*prefix, *e["loc"])), _message(e)) for e in found]
 
 
 def _field(location: tuple[int | str, ...]) -> str:

@@ -11,6 +11,7 @@ import asyncpg
 
 from bedplate import migrate
 from bedplate.config import Settings
+from bedplate.dispatcher import django_is_installed
 from bedplate.module import Module, migrations_of
 from bedplate.runtime import make_database
 from bedplate.testing.postgres import local_postgres
@@ -48,9 +49,13 @@ def _known(url: str) -> Iterator[str]:
 
 
 def migrate_url(url: str, data_dir: Path, modules: Sequence[Module] = ()) -> None:
-    """Bring a test database to head."""
+    """Bring a test database to head, Django's own tables included if it is there."""
     settings = Settings.load(
-        _env_file=None, database_url=url, secret_key=TEST_KEY, data_dir=data_dir
+        _env_file=None,
+        database_url=url,
+        secret_key=TEST_KEY,
+        data_dir=data_dir,
+        allowed_hosts="test",
     )
 
     async def work() -> None:
@@ -61,6 +66,10 @@ def migrate_url(url: str, data_dir: Path, modules: Sequence[Module] = ()) -> Non
             await database.close()
 
     asyncio.run(work())
+    if django_is_installed():
+        from bedplate.testing.django_side import migrate_django
+
+        migrate_django(settings)
 
 
 class SqliteDatabases:
@@ -82,6 +91,14 @@ class SqliteDatabases:
             file.unlink()
 
 
+# A database that somebody is connected to can't be cloned, and what migrated it may be
+# slow to leave.
+_HANG_UP = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+    " WHERE datname = 'bedplate_template'"
+)
+
+
 class PostgresDatabases:
     """Clones of one migrated database on a server of our own."""
 
@@ -92,6 +109,7 @@ class PostgresDatabases:
         self._base = server_url.rpartition("/")[0]
         self._execute("CREATE DATABASE bedplate_template")
         migrate_url(f"{self._base}/bedplate_template", directory, modules)
+        self._execute(_HANG_UP)
 
     @contextmanager
     def fresh(self) -> Iterator[str]:

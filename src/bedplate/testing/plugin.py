@@ -14,6 +14,7 @@ from uuid import UUID
 import httpx
 import pytest
 import pytest_asyncio
+from starlette.types import ASGIApp
 
 from bedplate.config import Settings
 from bedplate.core.permissions import ADMIN, USER
@@ -23,6 +24,7 @@ from bedplate.module import Module
 from bedplate.modules import BUILT_IN
 from bedplate.modules.auth.service import AuthService
 from bedplate.modules.users.models import User, UserSession
+from bedplate.testing.browser import Browser
 from bedplate.testing.clock import FrozenClock, frozen
 from bedplate.testing.databases import (
     TEST_KEY,
@@ -90,6 +92,7 @@ def settings(
         "pool_size": 10,
         "embedded_worker": False,  # a test runs its jobs itself
         "rate_limits_enabled": False,  # a test of limits turns them on
+        "allowed_hosts": "test",
     }
     values |= setting_overrides
     refuse_unless_made_here(str(values["database_url"]))
@@ -220,6 +223,30 @@ async def as_user(user: User, sign_in: SignIn) -> httpx.AsyncClient:
 @pytest_asyncio.fixture
 async def as_admin(admin: User, sign_in: SignIn) -> httpx.AsyncClient:
     return await sign_in(admin.id)
+
+
+@pytest_asyncio.fixture
+async def with_admin(app: Application) -> AsyncIterator[ASGIApp]:
+    """The application with Django beside it, on this test's database."""
+    from bedplate.testing.django_side import beside
+
+    async with beside(app) as both:
+        yield both
+
+
+@pytest_asyncio.fixture
+async def browser(with_admin: ASGIApp) -> AsyncIterator[Browser]:
+    """Somebody in front of the admin site, not signed in."""
+    transport = httpx.ASGITransport(with_admin)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        yield Browser(client)
+
+
+@pytest_asyncio.fixture
+async def admin_browser(browser: Browser, admin: User) -> Browser:
+    """An admin in the admin site."""
+    await browser.sign_in(admin.email, PASSWORD)
+    return browser
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ class AuditEvent(Base):
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
     action: Mapped[str] = mapped_column(String(50))
     actor_id: Mapped[UUID | None] = mapped_column(doc="who; null for a stranger")
-    subject_id: Mapped[UUID | None] = mapped_column(doc="on whom")
+    subject_id: Mapped[UUID | None] = mapped_column(doc="on whom; null if on nobody")
     ip: Mapped[str | None] = mapped_column(String(45))
     user_agent: Mapped[str | None] = mapped_column(String(255))
     request_id: Mapped[str | None] = mapped_column(String(128))

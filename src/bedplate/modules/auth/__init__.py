@@ -1,7 +1,7 @@
 """Sign-in, sessions and recovery, and who a request's token belongs to."""
 
 from bedplate.module import Module
-from bedplate.modules.auth import tasks
+from bedplate.modules.auth import admin, tasks
 from bedplate.modules.auth.keys import load_keys
 from bedplate.modules.auth.models import OneTimeToken, RefreshToken, SigningKey
 from bedplate.modules.auth.pages import router as pages
@@ -12,6 +12,7 @@ module = Module(
     router=router,
     pages=pages,
     models=[RefreshToken, OneTimeToken, SigningKey],
+    admin=[admin.user, admin.user_session],
     requires=["audit", "emails", "users"],
     jobs=[
         tasks.send_password_reset,

@@ -6,7 +6,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from uuid_utils.compat import uuid7
 
 from bedplate.core.clock import utc_now
-from bedplate.database import Base
+from bedplate.database import SECRET, Base
 
 
 class RefreshToken(Base):
@@ -18,7 +18,7 @@ class RefreshToken(Base):
 
     __tablename__ = "refresh_tokens"
 
-    token_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
+    token_hash: Mapped[str] = mapped_column(String(64), primary_key=True, info=SECRET)
     session_id: Mapped[UUID] = mapped_column(
         ForeignKey("sessions.id", ondelete="CASCADE"), index=True
     )
@@ -40,8 +40,10 @@ class OneTimeToken(Base):
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
     user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
     purpose: Mapped[str] = mapped_column(String(20))
-    token_hash: Mapped[str] = mapped_column(String(64), unique=True)
-    email: Mapped[str] = mapped_column(String(255), doc="the address it was sent to")
+    token_hash: Mapped[str] = mapped_column(String(64), unique=True, info=SECRET)
+    email: Mapped[str] = mapped_column(
+        String(255), doc="email; the address it was sent to"
+    )
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
     expires_at: Mapped[datetime] = mapped_column(index=True)
 
@@ -53,6 +55,6 @@ class SigningKey(Base):
 
     kid: Mapped[str] = mapped_column(String(40), primary_key=True)
     algorithm: Mapped[str] = mapped_column(String(10))
-    private_key: Mapped[str] = mapped_column(Text)
+    private_key: Mapped[str] = mapped_column(Text, info=SECRET)
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
     retires_at: Mapped[datetime | None]

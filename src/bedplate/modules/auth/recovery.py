@@ -25,6 +25,7 @@ from bedplate.modules.auth.tasks import (
     send_verification,
 )
 from bedplate.modules.emails.tasks import send_email
+from bedplate.modules.users.errors import UserNotFound
 from bedplate.modules.users.models import User
 from bedplate.modules.users.repository import SessionRepository, UserRepository
 from bedplate.modules.users.service import UserService
@@ -89,6 +90,17 @@ class RecoveryService:
         """
         await self._count_mail(Purpose.RESET_PASSWORD, email)
         await enqueue(self.session, send_password_reset, email=email)
+
+    async def send_reset(self, user_id: UUID) -> None:
+        """`forgot_password` by an admin, for an account that is known to be there.
+
+        Raises:
+            UserNotFound, RateLimited
+        """
+        user = await self.users.get(user_id)
+        if user is None:
+            raise UserNotFound
+        await self.forgot_password(user.email)
 
     async def request_verification(self, email: str) -> None:
         """Send a link to verify the address, if it has an account that needs it.

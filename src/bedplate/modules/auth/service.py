@@ -10,11 +10,12 @@ from bedplate.core.errors import (
     InvalidRefreshToken,
     NotAuthenticated,
     NotFound,
+    PermissionDenied,
 )
 from bedplate.core.origin import client_block, origin
-from bedplate.core.permissions import Caller
+from bedplate.core.permissions import Caller, Permission
 from bedplate.core.security import PasswordCheck, check_password
-from bedplate.database import Session
+from bedplate.database import Database, Session
 from bedplate.jobs import enqueue
 from bedplate.limits import Hit, hit
 from bedplate.modules.audit.service import Action, AuditService
@@ -61,16 +62,57 @@ class AuthService:
             InvalidCredentials, AccountInactive, EmailNotVerified
         """
         await reload_if_due(self.runtime)
+        user = await self._identify(email, password)
+        await self._welcome(user)
+        return await self._issue(user, await self._open_session(user))
+
+    async def enter(
+        self, email: str, password: str, permission: Permission | None = None
+    ) -> Caller:
+        """A new session without tokens, for a browser that keeps its id signed.
+
+        Raises:
+            RateLimited, InvalidCredentials, AccountInactive, EmailNotVerified
+            PermissionDenied: the password is right, but they lack the permission.
+        """
+        caller = await self._enter(await self._identify(email, password))
+        if permission is not None and not caller.may(permission):
+            raise PermissionDenied
+        return caller
+
+    async def vouch(self, user_id: UUID) -> Caller:
+        """`enter` for somebody whom another way of signing in vouches for.
+
+        Raises:
+            AccountInactive: gone, too.
+        """
+        user = await self.users.get(user_id, lock=True)
+        if user is None or not user.is_active:
+            raise AccountInactive
+        return await self._enter(user)
+
+    async def _enter(self, user: User) -> Caller:
+        await self._welcome(user)
+        opened = await self._open_session(user)
+        hours = self.settings.admin_session_hours
+        opened.expires_at = opened.created_at + timedelta(hours=hours)
+        finder = Authenticator(self.runtime)
+        caller = await finder.find_by(self.session, user.id, opened.id)
+        assert caller is not None  # it is a moment old
+        return caller
+
+    async def _identify(self, email: str, password: str) -> User:
         guard = PasswordGuard(self.runtime, _account_key(email))
         account = await self._find_account(email)
         check = await guard.check(
             password, account, Action.SIGN_IN_FAILED, InvalidCredentials()
         )
         assert account is not None  # the guard refuses a missing account
-        user = await self._admit(account, check)
+        return await self._admit(account, check)
+
+    async def _welcome(self, user: User) -> None:
         await self._notice_new_device(user)
         await self._record(Action.SIGNED_IN, user.id)
-        return await self._issue(user, await self._open_session(user))
 
     async def _find_account(self, email: str) -> Account | None:
         try:
@@ -309,13 +351,34 @@ class Authenticator:
             claims = self._runtime.tokens.verify(token)
         if claims is None:
             raise NotAuthenticated
-        found = await self._runtime.database.fetch_one(
-            FIND_CALLER,
-            session_id=claims.session_id,
-            user_id=claims.user_id,
-            now=utc_now(),
+        caller = await self.find(claims.user_id, claims.session_id)
+        if caller is None:
+            raise NotAuthenticated
+        return caller
+
+    async def authenticate_header(self, header: str) -> Caller:
+        """`authenticate` for the value of an `Authorization` header.
+
+        Raises:
+            NotAuthenticated
+        """
+        scheme, _, token = header.partition(" ")
+        if scheme.lower() != "bearer":
+            raise NotAuthenticated
+        return await self.authenticate(token.strip())
+
+    async def find(self, user_id: UUID, session_id: UUID) -> Caller | None:
+        """The caller of a session, unless it, or its user, is gone or inactive."""
+        return await self.find_by(self._runtime.database, user_id, session_id)
+
+    async def find_by(
+        self, reader: Database | Session, user_id: UUID, session_id: UUID
+    ) -> Caller | None:
+        """`find`, inside a unit of work if the reader is one."""
+        found = await reader.fetch_one(
+            FIND_CALLER, session_id=session_id, user_id=user_id, now=utc_now()
         )
         if found is None:
-            raise NotAuthenticated
+            return None
         fields: list[Any] = [*astuple(found), self._runtime.permissions.of(found.role)]
         return Caller(*fields)

@@ -1,5 +1,7 @@
+import json
+from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -14,6 +16,19 @@ from bedplate.modules.jobs.schemas import (
 )
 
 
+class StoredJob(NamedTuple):
+    """What the engine keeps beside a job's status."""
+
+    arguments: dict[str, Any]
+    error: str | None
+
+
+def _arguments(stored: str | None) -> dict[str, Any]:
+    """The keyword arguments of ours; the engine's own steps have none."""
+    found: Any = json.loads(stored or "{}").get("positionalArgs") or [{}]
+    return found[0] if isinstance(found[0], dict) else {}
+
+
 class JobRepository:
     """What admins read of jobs; `jobs.store` is what changes them."""
 
@@ -26,6 +41,21 @@ class JobRepository:
 
     async def find_detail(self, job_id: UUID) -> JobDetail | None:
         return await self.session.fetch_one(_detail(self.dialect), job_id=job_id)
+
+    async def find_stored(self, ids: Sequence[UUID]) -> dict[UUID, StoredJob]:
+        job, input_, output = rows_for(self.dialect)
+        query = (
+            sa.select(
+                job.id,
+                input_.arguments,
+                sa.func.coalesce(output.error, job.last_error, type_=JobFailure()),
+            )
+            .outerjoin(input_, input_.id == job.id)
+            .outerjoin(output, output.id == job.id)
+            .where(job.id.in_(ids))
+        )
+        rows = await self.session.execute(query)
+        return {id_: StoredJob(_arguments(text), error) for id_, text, error in rows}
 
     async def list_page(self, params: JobListParams) -> Page[JobResponse]:
         return await self.session.fetch_page(_list(self.dialect), params)

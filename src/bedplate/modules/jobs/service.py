@@ -1,10 +1,11 @@
+from collections.abc import Sequence
 from uuid import UUID
 
 from bedplate.core.preconditions import IfMatch
 from bedplate.database import Page, Session
 from bedplate.jobs.store import JobStore
 from bedplate.modules.jobs.errors import JobNotDead, JobNotFound, JobRunning
-from bedplate.modules.jobs.repository import JobRepository
+from bedplate.modules.jobs.repository import JobRepository, StoredJob
 from bedplate.modules.jobs.schemas import JobDetail, JobListParams, JobResponse
 
 
@@ -44,6 +45,10 @@ class JobService:
         if detail is None:
             raise JobNotFound
         return detail
+
+    async def stored(self, ids: Sequence[UUID]) -> dict[UUID, StoredJob]:
+        """The arguments and the errors of jobs, by id."""
+        return await self.jobs.find_stored(ids)
 
     async def retry(self, job_id: UUID, if_match: IfMatch | None = None) -> JobResponse:
         """Give a dead letter all its attempts again.

@@ -15,7 +15,7 @@ from uuid_utils.compat import uuid7
 
 from bedplate.core.clock import utc_now
 from bedplate.core.permissions import USER
-from bedplate.database import Base, TimestampMixin
+from bedplate.database import SECRET, Base, TimestampMixin
 
 
 class User(TimestampMixin, Base):
@@ -29,9 +29,9 @@ class User(TimestampMixin, Base):
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
-    email: Mapped[str] = mapped_column(String(255), doc="trimmed, lower-cased")
+    email: Mapped[str] = mapped_column(String(255), doc="email; trimmed, lower-cased")
     name: Mapped[str] = mapped_column(String(100))
-    hashed_password: Mapped[str] = mapped_column(String(255))
+    hashed_password: Mapped[str] = mapped_column(String(255), info=SECRET)
     role: Mapped[str] = mapped_column(String(50), default=USER, server_default=USER)
     is_active: Mapped[bool] = mapped_column(default=True, server_default=true())
     email_verified_at: Mapped[datetime | None]
@@ -61,5 +61,5 @@ class UserSession(Base):
     ip: Mapped[str | None] = mapped_column(String(45))
     user_agent: Mapped[str | None] = mapped_column(String(255))
     generation: Mapped[int] = mapped_column(
-        default=0, doc="how often the refresh token was rotated"
+        default=0, doc="generation; how often the refresh token was rotated"
     )

@@ -2,7 +2,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from bedplate.core.errors import Detail, PermissionDenied, ValidationFailed
+from bedplate.core.errors import Detail, NotFound, PermissionDenied, ValidationFailed
 from bedplate.core.origin import client_block
 from bedplate.core.password_policy import broken_rules
 from bedplate.core.permissions import ADMIN, USER, Caller
@@ -265,6 +265,20 @@ class UserService:
         user = await self._get_locked(user_id)
         await self.sessions.delete_of(user.id)
         await self._record(Action.SESSIONS_REVOKED, user, caller.id)
+
+    async def end_session(self, session_id: UUID, caller: Caller) -> None:
+        """End one sign-in of anybody: an admin's way.
+
+        Raises:
+            NotFound
+        """
+        session = await self.sessions.get(session_id, lock=True)
+        if session is None:
+            raise NotFound
+        user = await self._get_locked(session.user_id)
+        await self.sessions.delete(session)
+        revoked = str(session_id)
+        await self._record(Action.SESSIONS_REVOKED, user, caller.id, session_id=revoked)
 
     async def get_by_email(self, email: str) -> User:
         """The account of an address.

@@ -1,0 +1,157 @@
+"""FastAPI with Django beside it, by the path.
+
+No `app.mount`: a mount changes `root_path`, and with it the addresses that Django
+makes. Nothing here imports Django before a request has come for it, so an application
+that nobody opens the admin of pays nothing for having it.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib import import_module
+from importlib.util import find_spec
+
+import structlog
+from fastapi import FastAPI
+from starlette.applications import Starlette
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from bedplate.config import SettingsError
+from bedplate.core.errors import NotFound, ServiceUnavailable
+from bedplate.django_site.kinds import check_columns
+from bedplate.django_site.settings import is_djangos, is_https
+from bedplate.middleware.edge import Edge
+from bedplate.middleware.errors import render
+from bedplate.migrate import SchemaError
+from bedplate.project import load_app
+from bedplate.runtime import Runtime
+from bedplate.worker import running
+
+logger = structlog.get_logger()
+
+
+def django_is_installed() -> bool:
+    """Whether `bedplate[django]` is."""
+    return find_spec("django") is not None and find_spec("rest_framework") is not None
+
+
+def require_django() -> None:
+    """Raises SettingsError when it isn't installed."""
+    if not django_is_installed():
+        raise SettingsError("Django is not installed: install bedplate[django]")
+
+
+def with_django(app: FastAPI) -> ASGIApp:
+    """The application with the admin site and the REST framework beside it.
+
+    Without the extra `django` it is the application as it was.
+
+    Raises:
+        ModuleError: a column has a type that Django has no field for.
+    """
+    if not django_is_installed():
+        return app
+    check_columns(app.state.runtime.modules)
+    return Dispatcher(app)
+
+
+class Dispatcher:
+    """An application and Django, each with its own paths."""
+
+    def __init__(self, app: FastAPI) -> None:
+        self.django = LazyDjango(app.state.runtime)
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and is_djangos(scope["path"]):
+            await self.django(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+
+class LazyDjango:
+    """Django inside our edge, loaded by the first request that comes for it."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        settings = runtime.settings
+        self._runtime = runtime
+        # What browsers speak is a setting: the last hop to us may be in plain.
+        self._scheme = {"scheme": "https"} if is_https(settings) else {}
+        self._site: ASGIApp | None = None
+        self._loading = asyncio.Lock()
+        self._edge = Edge(
+            self._answer,
+            max_body_bytes=settings.max_body_bytes,
+            trusted_proxies=settings.trusted_proxies,
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        prefix = scope["path"].split("/", 2)[1]
+        told = {
+            "template": f"/{prefix}/{{path}}"
+        }  # one series of metrics, not one a row
+        await self._edge({**scope, **self._scheme, **told}, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            site = self._site or await self.load()
+        except SchemaError as error:
+            logger.error("django", problem=str(error))  # noqa: TRY400, no bug of ours
+            await render(ServiceUnavailable())(scope, receive, send)
+        else:
+            await site(scope, receive, send)
+
+    def use(self, site: ASGIApp) -> None:
+        """Answer with a site that is ready, and load nothing."""
+        self._site = site
+
+    async def load(self) -> ASGIApp:
+        """Django, ready to answer.
+
+        Raises:
+            SchemaError: on PostgreSQL, Django's own tables are not at head.
+        """
+        async with self._loading:
+            if self._site is None:
+                # In a thread: importing Django takes a second.
+                name = "bedplate.django_site.asgi"
+                module = await asyncio.to_thread(import_module, name)
+                self._site = await module.load(self._runtime)
+        return self._site
+
+
+def django_only() -> ASGIApp:
+    """Django in a process of its own, for an ASGI server that takes a factory.
+
+    Raises:
+        SettingsError: a setting is wrong, or Django isn't installed.
+    """
+    require_django()
+    return _DjangoOnly(load_app())
+
+
+class _DjangoOnly:
+    """Django, and of the application what operators ask for: health and metrics."""
+
+    def __init__(self, app: FastAPI) -> None:
+        runtime: Runtime = app.state.runtime
+        django = self._django = LazyDjango(runtime)
+        self._operations = app
+
+        @asynccontextmanager
+        async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+            async with running(runtime):
+                await django.load()
+                yield
+
+        self._lifespan = Starlette(lifespan=lifespan)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan(scope, receive, send)
+        elif is_djangos(scope["path"]):
+            await self._django(scope, receive, send)
+        elif scope["path"].startswith(("/health/", "/metrics")):
+            await self._operations(scope, receive, send)
+        else:
+            await render(NotFound())(scope, receive, send)

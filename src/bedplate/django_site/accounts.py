@@ -1,0 +1,90 @@
+"""What makes `User` a user to Django: `AbstractBaseUser`, with our hashes and rules."""
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django.contrib.auth.models import AbstractBaseUser, BaseUserManager
+
+from bedplate.core.permissions import ADMIN, ENTER_ADMIN, USER, Caller
+from bedplate.core.security import check_password, compare_password, make_hash
+from bedplate.django_site.services import call_service
+from bedplate.modules.users.schemas import UserCreate
+from bedplate.modules.users.service import UserService
+
+if TYPE_CHECKING:
+    Manager = BaseUserManager[Any]
+else:
+    Manager = BaseUserManager
+
+
+# What `AbstractBaseUser` and Django's commands call it.
+RENAMED = {"hashed_password": "password"}
+
+
+class AccountManager(Manager):
+    """`create_user` and `createsuperuser` go through the service, as everything does.
+
+    Raises:
+        APIError: what the service refuses, such as `EmailTaken`.
+    """
+
+    def create_user(
+        self, email: str, password: str, *, name: str, role: str = USER
+    ) -> Any:
+        data = UserCreate(email=email, name=name, password=password, role=role)
+        made = call_service(UserService, lambda users: users.create(data))
+        return self.get(pk=made.id)
+
+    def create_superuser(self, email: str, password: str, *, name: str) -> Any:
+        return self.create_user(email, password, name=name, role=ADMIN)
+
+
+class Account(AbstractBaseUser):
+    """The base of the model made from `User`; its fields are the table's.
+
+    Roles take the place of `PermissionsMixin`, whose tables we don't have.
+    """
+
+    last_login = None  # in `AbstractBaseUser` a column, which we don't have
+
+    USERNAME_FIELD = "email"
+    REQUIRED_FIELDS: ClassVar[list[str]] = ["name"]
+    objects: ClassVar[Any] = AccountManager()
+
+    role: str
+    caller: Caller | None = None
+    """Who this is to the services, if it is who sent the request under way."""
+
+    class Meta:
+        abstract = True
+
+    def check_password(self, raw_password: str | None) -> bool:
+        return compare_password(raw_password or "", self.password).ok
+
+    async def acheck_password(self, raw_password: str | None) -> bool:
+        return (await check_password(raw_password or "", self.password)).ok
+
+    def set_password(self, raw_password: str | None) -> None:
+        if raw_password is None:
+            self.set_unusable_password()
+        else:
+            self.password = make_hash(raw_password)
+
+    @property
+    def is_staff(self) -> bool:
+        """Whether they may enter the admin site."""
+        may = self.caller.may(ENTER_ADMIN) if self.caller else self.role == ADMIN
+        return bool(self.is_active) and may
+
+    @property
+    def is_superuser(self) -> bool:
+        return bool(self.is_active) and self.role == ADMIN
+
+    def has_perm(self, perm: str, obj: Any = None) -> bool:
+        """Django's own permissions are admins' alone."""
+        return self.is_superuser
+
+    def has_perms(self, perm_list: Any, obj: Any = None) -> bool:
+        return self.is_superuser
+
+    def has_module_perms(self, app_label: str) -> bool:
+        return self.is_superuser

@@ -1,0 +1,9 @@
+"""The admin site. Every change goes through a service; Django's ORM only reads."""
+
+from django.contrib import admin
+
+from bedplate.django_site.admin.register import register
+from bedplate.django_site.project import dialect, installed_modules
+
+# Django imports this once all models are there, and not before.
+register(admin.site, installed_modules(), dialect())

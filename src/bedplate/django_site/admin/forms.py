@@ -1,0 +1,167 @@
+"""Forms whose validation is a service's: what it refuses is shown as any form error."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, get_args
+
+from django import forms
+from pydantic import BaseModel, ValidationError
+
+from bedplate.admin import Form
+from bedplate.core.errors import APIError, Conflict, ValidationFailed
+from bedplate.database import Session
+from bedplate.django_site.bridge import secrets_of
+from bedplate.django_site.services import in_unit_of_work
+from bedplate.middleware.errors import details_of
+from bedplate.runtime import Runtime
+
+VERSION = "version"
+
+
+class Stale(Conflict):
+    """Somebody else was faster."""
+
+    message = "It was changed meanwhile, and nothing of yours is saved: look again"
+
+
+def blame(form: Any, error: APIError, names: Mapping[str, str] | None = None) -> None:
+    """Each detail on its field, and what has none above the form."""
+    for detail in error.details or ():
+        name = detail.field.removeprefix("body.")
+        shown = (names or {}).get(name, name)
+        form.add_error(shown if shown in form.fields else None, detail.message)
+    if not error.details:
+        form.add_error(None, error.message)
+
+
+class ServiceForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at run time
+    """A form of the fields of a schema; being valid means that the service saved it.
+
+    `declared` says which; `names` is what each of the schema's fields is called here.
+    """
+
+    declared: Form
+    names: dict[str, str]
+    row_admin: Any
+    caller: Any
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        if VERSION in self.fields:
+            self.initial[VERSION] = self.instance.updated_at.isoformat()
+
+    def _post_clean(self) -> None:
+        """In place of Django's own, which checks uniqueness by asking first."""
+        if self.errors:
+            return
+        try:
+            self._save(self._validated())
+        except ValidationError as error:
+            found = error.errors(include_input=False)
+            blame(self, ValidationFailed(details=details_of(found)), self.names)
+        except APIError as error:
+            blame(self, error, self.names)
+
+    def _validated(self) -> BaseModel:
+        return self.declared.schema(**dict(self._values()))
+
+    def _values(self) -> Any:
+        """What was filled in; on a row that is there, what was changed of it."""
+        is_new = self.instance._state.adding  # noqa: SLF001, Django's own way
+        for name, shown in self.names.items():
+            value = self.cleaned_data.get(shown)
+            if is_new and value in (None, ""):
+                continue  # the schema's default
+            if is_new or shown in self.changed_data:
+                yield name, getattr(value, "pk", value)
+
+    def _save(self, data: BaseModel) -> None:
+        if self.instance._state.adding:  # noqa: SLF001, Django's own way
+            saved = self.row_admin.run(self.declared.save, data, self.caller)
+            self.instance = self._reloaded(saved.id)
+            return
+        # What equals the row as it is now may be a change of what the form showed.
+        self._check_version(self.instance)
+        if data.model_fields_set:
+            in_unit_of_work(partial(self._update, data))
+            self.instance = self._reloaded(self.instance.pk)
+
+    async def _update(
+        self, data: BaseModel, session: Session, runtime: Runtime
+    ) -> None:
+        row_id = self.instance.pk
+        row = await session.get(self.row_admin.mapped, row_id, with_for_update=True)
+        if row is not None:
+            self._check_version(row)
+        service = self.row_admin.declaration.service(session, runtime)
+        await self.declared.save(service, row_id, data, self.caller)
+
+    def _check_version(self, row: Any) -> None:
+        """Raises Stale unless the row is as the form showed it."""
+        shown = self.cleaned_data.get(VERSION)
+        if shown and row.updated_at.isoformat() != shown:
+            raise Stale
+
+    def _reloaded(self, row_id: Any) -> Any:
+        return self._meta.model._base_manager.get(pk=row_id)  # noqa: SLF001, Django's own way
+
+    def save(self, commit: bool = True) -> Any:
+        """What the service saved."""
+        return self.instance
+
+    def save_m2m(self) -> None:
+        pass
+
+
+def form_class(row_admin: Any, declared: Form, request: Any, *, is_new: bool) -> type:
+    """The form for a schema: columns as Django shows them, others by their type."""
+    model = row_admin.model
+    columns = {f.attname: f.name for f in model._meta.concrete_fields}  # noqa: SLF001, public
+    columns |= {name: name for name in columns.values()}
+    names: dict[str, str] = {}
+    extra: dict[str, forms.Field] = {}
+    for name in declared.schema.model_fields:
+        is_column = name in columns and name not in secrets_of(row_admin.mapped)
+        names[name] = columns[name] if is_column else name
+        if not is_column:
+            extra[name] = _extra_field(declared.schema, name, is_new=is_new)
+    if not is_new and hasattr(row_admin.mapped, "updated_at"):
+        extra[VERSION] = forms.CharField(required=False, widget=forms.HiddenInput)
+    attributes = {
+        **extra,
+        "declared": declared,
+        "names": names,
+        "row_admin": row_admin,
+        "caller": request.user.caller,
+    }
+    base = type("RowForm", (ServiceForm,), attributes)
+    return forms.modelform_factory(
+        model,
+        form=base,
+        fields=[shown for shown in names.values() if shown not in extra],
+        formfield_callback=partial(row_admin.formfield, request),
+    )
+
+
+def _extra_field(schema: type[BaseModel], name: str, *, is_new: bool) -> forms.Field:
+    """A field of a schema that is no column, such as a new password."""
+    field = schema.model_fields[name]
+    required = is_new and field.is_required()
+    label = name.replace("_", " ").capitalize()
+    if field.annotation is bool or bool in get_args(field.annotation):
+        return forms.BooleanField(required=False, label=label)
+    if "password" in name:
+        widget = forms.PasswordInput(attrs={"autocomplete": "new-password"})
+        hint = "" if is_new else "Leave it empty to keep the present one."
+        return forms.CharField(
+            required=required, label=label, widget=widget, help_text=hint, strip=False
+        )
+    return forms.CharField(required=required, label=label)
+
+
+def choice_field(field: Any, texts: Sequence[str]) -> forms.Field:
+    """A field whose values the settings decide."""
+    return forms.ChoiceField(
+        choices=[(text, text) for text in texts],
+        initial=field.default if field.has_default() else None,
+    )

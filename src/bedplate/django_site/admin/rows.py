@@ -1,0 +1,382 @@
+"""A model in the admin site, as a module declares it."""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+from django.contrib import messages
+from django.contrib.admin import AdminSite, ModelAdmin
+from django.contrib.admin.utils import quote, unquote
+from django.contrib.admin.views.main import ChangeList
+from django.core.exceptions import PermissionDenied
+from django.db.models import CASCADE, OuterRef, Subquery
+from django.http import Http404, HttpResponseRedirect
+from django.urls import path, reverse
+from django.utils.decorators import method_decorator
+from django.utils.html import format_html
+from django.utils.text import slugify
+from django.views.decorators.http import require_POST
+
+from bedplate.admin import Act, Action, Admin
+from bedplate.core.errors import APIError
+from bedplate.core.permissions import Caller
+from bedplate.django_site.admin.forms import choice_field, form_class
+from bedplate.django_site.bridge import (
+    label_field,
+    model_of,
+    model_of_table,
+    secrets_of,
+)
+from bedplate.django_site.project import APP
+from bedplate.django_site.services import call_service, host
+from bedplate.modules.audit.models import AuditEvent
+
+_PER_PAGE = 50
+
+
+class Related(NamedTuple):
+    """Rows that refer to one, and where they are listed."""
+
+    label: str
+    total: int
+    url: str
+
+
+class RowAdmin(ModelAdmin):  # type: ignore[type-arg]  # no generic at run time
+    """What Django's admin does, with a service as the only writer.
+
+    What a module doesn't declare can only be looked at.
+    """
+
+    declaration: Admin
+    mapped: Any
+    group: str
+    """The module whose table it is."""
+    list_per_page = _PER_PAGE
+    show_full_result_count = False
+    view_on_site = False
+    change_form_template = "bedplate/change_form.html"
+
+    # Permissions
+
+    def _is_theirs(self, request: Any) -> bool:
+        caller: Caller | None = getattr(request.user, "caller", None)
+        if caller is None or not request.user.is_staff:
+            return False
+        permission = self.declaration.permission
+        return caller.is_admin or (permission is not None and caller.may(permission))
+
+    def has_view_permission(self, request: Any, obj: Any = None) -> bool:
+        return self._is_theirs(request)
+
+    def has_module_permission(self, request: Any) -> bool:
+        return self._is_theirs(request)
+
+    def has_add_permission(self, request: Any) -> bool:
+        return self.declaration.create is not None and self._is_theirs(request)
+
+    def has_change_permission(self, request: Any, obj: Any = None) -> bool:
+        return self.declaration.update is not None and self._is_theirs(request)
+
+    def has_delete_permission(self, request: Any, obj: Any = None) -> bool:
+        return self.declaration.delete is not None and self._is_theirs(request)
+
+    # Writing
+
+    def run(self, act: Act, *arguments: Any, action: Action | None = None) -> Any:
+        """An act of the service's, with these arguments after it.
+
+        Raises:
+            APIError: what it refuses.
+        """
+        service = (action and action.service) or self.declaration.service
+        assert service is not None  # an act without a service is a declaration's error
+        return call_service(service, lambda made: act(made, *arguments))
+
+    def changeform_view(
+        self,
+        request: Any,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: Any = None,
+    ) -> Any:
+        # Django's own holds a transaction open. On SQLite the service, which writes on
+        # another connection, would wait for its end.
+        return self._changeform_view(request, object_id, form_url, extra_context)  # type: ignore[attr-defined]  # not in the stubs
+
+    def delete_view(
+        self, request: Any, object_id: str, extra_context: Any = None
+    ) -> Any:
+        try:
+            return self._delete_view(request, object_id, extra_context)  # type: ignore[attr-defined]  # not in the stubs
+        except APIError as error:
+            messages.error(request, error.message)
+            return HttpResponseRedirect(address(self.model, "change", object_id))
+
+    def save_model(self, *_: Any) -> None:
+        """The form has."""
+
+    def save_related(self, *_: Any) -> None:
+        """There is nothing that the service hasn't saved."""
+
+    def delete_model(self, request: Any, obj: Any) -> None:
+        delete = self.declaration.delete
+        assert delete is not None  # or there is no permission to come here
+        self.run(delete, obj.pk, request.user.caller)
+
+    def get_deleted_objects(self, objs: Any, request: Any) -> Any:
+        """What goes with a row is the database's to know; here it is only told."""
+        told = {
+            related.label: related.total
+            for obj in objs
+            for related in related_rows(self.admin_site, obj, only_cascading=True)
+            if related.total
+        }
+        return [*map(str, objs)], told, set(), []
+
+    def log_addition(self, request: Any, obj: Any, message: Any) -> Any:
+        """The service writes the audit trail; so in the next two."""
+
+    def log_change(self, request: Any, obj: Any, message: Any) -> Any: ...
+
+    def log_deletions(self, request: Any, queryset: Any) -> Any: ...
+
+    # Showing
+
+    def get_queryset(self, request: Any) -> Any:
+        """Secrets aren't read; labels of linked rows come in the same statement."""
+        only, without = self.declaration.only, self.declaration.without
+        rows = super().get_queryset(request).filter(**only)
+        rows = rows.exclude(**without) if without else rows
+        labels = {
+            f"{n}_label": _label_of(t, n) for n, t in self.declaration.links.items()
+        }
+        return rows.defer(*secrets_of(self.mapped)).annotate(**labels)
+
+    def lookup_allowed(self, lookup: str, value: Any, request: Any = None) -> bool:
+        """No secret can be guessed by filtering the list by it."""
+        if lookup.partition("__")[0] in secrets_of(self.mapped):
+            return False
+        return super().lookup_allowed(lookup, value, request)
+
+    def get_changelist(self, request: Any, **options: Any) -> Any:
+        return RowList
+
+    def get_fieldsets(self, request: Any, obj: Any = None) -> Any:
+        asked = self._asked(request, obj)
+        shown = [] if obj is None else self.get_readonly_fields(request, obj)
+        if not asked:
+            return [(None, {"fields": shown})]
+        more = [("More", {"fields": shown})] if shown else []
+        return [(None, {"fields": asked}), *more]
+
+    def _asked(self, request: Any, obj: Any) -> list[str]:
+        """The form's fields; none where there is nothing to change."""
+        declared = self._declared_form(request, obj)
+        if declared is None:
+            return []
+        form: Any = form_class(self, declared, request, is_new=obj is None)
+        return list(form.base_fields)
+
+    def _declared_form(self, request: Any, obj: Any) -> Any:
+        return self.declaration.create if obj is None else self.declaration.update
+
+    def get_readonly_fields(self, request: Any, obj: Any = None) -> Any:
+        """Every column that isn't in the form, a link where it refers to a row."""
+        if obj is None:
+            return []
+        asked = self._asked(request, obj)
+        columns = [f.name for f in self.opts.concrete_fields if f.name not in asked]
+        secret = secrets_of(self.mapped)
+        return [self._column(name) for name in columns if name not in secret]
+
+    def _column(self, name: str) -> str:
+        return f"link_{name}" if hasattr(self, f"link_{name}") else name
+
+    def get_form(
+        self, request: Any, obj: Any = None, change: bool = False, **options: Any
+    ) -> Any:
+        declared = self._declared_form(request, obj)
+        if declared is None:
+            return super().get_form(request, obj, change, **options)
+        return form_class(self, declared, request, is_new=obj is None)
+
+    def formfield(self, request: Any, field: Any, **options: Any) -> Any:
+        """A column's field in a form."""
+        if texts := self.declaration.choices.get(field.name):
+            return choice_field(field, texts(host().runtime.settings))
+        return self.formfield_for_dbfield(field, request, **options)
+
+    def render_change_form(
+        self,
+        request: Any,
+        context: Any,
+        add: bool = False,
+        change: bool = False,
+        form_url: str = "",
+        obj: Any = None,
+    ) -> Any:
+        if obj is not None:
+            context |= {
+                "row_actions": self._row_actions(obj),
+                "related": list(related_rows(self.admin_site, obj)),
+                "details": self._details(obj),
+            }
+        return super().render_change_form(request, context, add, change, form_url, obj)
+
+    def _row_actions(self, obj: Any) -> list[tuple[Action, str]]:
+        return [
+            (action, address(self.model, "act", obj.pk, slugify(action.label)))
+            for action in self.declaration.actions
+            if action.when is None or action.when(obj)
+        ]
+
+    def _details(self, obj: Any) -> dict[str, Any]:
+        return dict(self.details_of([obj]).get(obj.pk, {}))
+
+    def details_of(self, objs: Sequence[Any]) -> Any:
+        """What the service tells besides of rows, by id."""
+        details = self.declaration.details
+        return self.run(details, [obj.pk for obj in objs]) if details and objs else {}
+
+    def history_view(
+        self, request: Any, object_id: str, extra_context: Any = None
+    ) -> Any:
+        """The audit trail of the row, in the place of Django's own log."""
+        events = address(model_of(AuditEvent), "changelist")
+        return HttpResponseRedirect(f"{events}?subject_id={unquote(object_id)}")
+
+    # Actions
+
+    def get_urls(self) -> Any:
+        view = self.admin_site.admin_view(self.act_view)
+        name = f"{APP}_{self.opts.model_name}_act"
+        return [
+            path("<path:object_id>/act/<slug:name>/", view, name=name),
+            *super().get_urls(),
+        ]
+
+    @method_decorator(require_POST)
+    def act_view(self, request: Any, object_id: str, name: str) -> Any:
+        """Do an action on one row."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        action = self._actions_by_name().get(name)
+        obj = self.get_object(request, unquote(object_id))
+        if action is None or obj is None:
+            raise Http404
+        self._act(request, action, obj)
+        there = self.get_object(request, unquote(object_id)) is not None
+        page = ("change", object_id) if there else ("changelist",)
+        return HttpResponseRedirect(address(self.model, *page))
+
+    def _actions_by_name(self) -> dict[str, Action]:
+        return {slugify(action.label): action for action in self.declaration.actions}
+
+    def get_actions(self, request: Any) -> Any:
+        """The same on each row that is chosen in the list."""
+        return {
+            name: (partial(_act_on_all, action), name, action.label)
+            for name, action in self._actions_by_name().items()
+        }
+
+    def _act(self, request: Any, action: Action, obj: Any) -> bool:
+        try:
+            self.run(action.do, obj.pk, request.user.caller, action=action)
+        except APIError as error:
+            messages.error(request, f"{action.label}: {obj}. {error.message}")
+            return False
+        messages.success(request, f"{action.label}: {obj}")
+        return True
+
+
+def _act_on_all(action: Action, row_admin: Any, request: Any, queryset: Any) -> None:
+    for obj in queryset:
+        row_admin._act(request, action, obj)  # noqa: SLF001, its own
+
+
+def address(model: Any, page: str, *arguments: Any) -> str:
+    """Where a page of a model's admin is."""
+    name = f"admin:{APP}_{model._meta.model_name}_{page}"  # noqa: SLF001, public
+    return reverse(name, args=[quote(argument) for argument in arguments])
+
+
+def related_rows(
+    site: AdminSite, obj: Any, *, only_cascading: bool = False
+) -> Iterator[Related]:
+    """The rows that refer to one by a foreign key, kind by kind."""
+    for relation in obj._meta.related_objects:  # noqa: SLF001, public
+        if only_cascading and relation.on_delete is not CASCADE:
+            continue
+        if not site.is_registered(relation.related_model):
+            continue
+        model, name = relation.related_model, relation.field.name
+        count = model.objects.filter(**{name: obj}).count()
+        key = relation.field.target_field.name
+        url = f"{address(model, 'changelist')}?{name}__{key}__exact={obj.pk}"
+        yield Related(str(model._meta.verbose_name_plural).capitalize(), count, url)  # noqa: SLF001, public
+
+
+class RowList(ChangeList):
+    """A page of rows, with what the service tells besides of all of them at once."""
+
+    def get_results(self, request: Any) -> None:
+        super().get_results(request)
+        row_admin: Any = self.model_admin
+        if row_admin.declaration.list_details:
+            self.result_list: Any = list(self.result_list)
+            told = row_admin.details_of(self.result_list)
+            for row in self.result_list:
+                row.told = told.get(row.pk, {})
+
+
+def told(label: str) -> Callable[..., str]:
+    """A column of what the service tells."""
+
+    def column(_admin: Any, row: Any) -> str:
+        return str(row.told.get(label, "-"))
+
+    column.short_description = label  # type: ignore[attr-defined]  # Django reads it
+    return column
+
+
+def _label_of(table: str, name: str) -> Subquery:
+    """What the row is called whose id a column holds; null when it is gone."""
+    model = model_of_table(table)
+    rows = model.objects.filter(pk=OuterRef(name)).order_by()
+    return Subquery(rows.values(label_field(model))[:1])
+
+
+def link_to(name: str, table: str, description: str) -> Callable[..., str]:
+    """A column that holds another row's id, as a link with that row's label."""
+    model = model_of_table(table)
+
+    def link(_admin: Any, row: Any) -> str:
+        row_id, label = getattr(row, name), getattr(row, f"{name}_label", None)
+        if row_id is None or label is None:
+            return str(row_id or "-")  # nobody, or gone since
+        return _link(model, row_id, label)
+
+    return _column(link, name, description)
+
+
+def link_along(name: str, model: Any, description: str) -> Callable[..., str]:
+    """A foreign key as a link with the other row's label."""
+
+    def link(_admin: Any, row: Any) -> str:
+        other = getattr(row, name)
+        return "-" if other is None else _link(model, other.pk, other)
+
+    return _column(link, name, description)
+
+
+def _link(model: Any, row_id: Any, label: Any) -> str:
+    url = address(model, "change", row_id)
+    return format_html('<a href="{}">{}</a>', url, label)
+
+
+def _column(show: Any, name: str, description: str) -> Callable[..., str]:
+    show.short_description = description
+    show.admin_order_field = name
+    made: Callable[..., str] = show
+    return made

@@ -1,0 +1,76 @@
+"""The forms of signing in and of changing one's password, by the services."""
+
+from typing import Any
+
+from django import forms
+from django.contrib.admin.forms import AdminAuthenticationForm
+from django.utils.translation import gettext_lazy
+from pydantic import ValidationError
+
+from bedplate.core.errors import APIError, ValidationFailed
+from bedplate.core.permissions import ENTER_ADMIN, Caller
+from bedplate.django_site.admin.forms import blame
+from bedplate.django_site.authentication import sign_in
+from bedplate.django_site.services import call_service
+from bedplate.middleware.errors import details_of
+from bedplate.modules.auth.recovery import RecoveryService
+from bedplate.modules.auth.schemas import PasswordChange
+
+
+class SignInForm(AdminAuthenticationForm):
+    """Email and password; a right password of no admin is told from a wrong one."""
+
+    username = forms.EmailField(
+        label=gettext_lazy("Email"),
+        max_length=255,
+        widget=forms.EmailInput(attrs={"autofocus": True, "autocomplete": "username"}),
+    )
+
+    def clean(self) -> dict[str, Any]:
+        email = self.cleaned_data.get("username")
+        password = self.cleaned_data.get("password")
+        if email and password:
+            try:
+                self.user_cache = sign_in(email, password, ENTER_ADMIN)
+            except APIError as error:
+                raise forms.ValidationError(error.message) from error
+        return self.cleaned_data
+
+
+class PasswordForm(forms.Form):
+    """One's own new password, by the present one."""
+
+    required_css_class = "required"
+    current_password = forms.CharField(
+        label=gettext_lazy("Present password"),
+        strip=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
+    )
+    new_password = forms.CharField(
+        label=gettext_lazy("New password"),
+        strip=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+    )
+
+    def __init__(self, caller: Caller, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._caller = caller
+
+    def clean(self) -> dict[str, Any]:
+        if not self.errors:
+            try:
+                self._change(PasswordChange(**self.cleaned_data))
+            except ValidationError as error:
+                found = error.errors(include_input=False)
+                blame(self, ValidationFailed(details=details_of(found)))
+            except APIError as error:
+                blame(self, error)
+        return self.cleaned_data
+
+    def _change(self, data: PasswordChange) -> None:
+        call_service(
+            RecoveryService,
+            lambda recovery: recovery.change_password(
+                self._caller, data.current_password, data.new_password
+            ),
+        )

@@ -1,0 +1,88 @@
+"""Django and its static files as one ASGI application."""
+
+import asyncio
+import gc
+from typing import Any
+
+from django.core.asgi import get_asgi_application
+from django.db import DatabaseError
+from starlette.exceptions import HTTPException
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from bedplate.core.errors import NotFound
+from bedplate.django_site.services import Host, attach
+from bedplate.django_site.settings import STATIC_URL
+from bedplate.django_site.setup import is_at_head, set_up, upgrade
+from bedplate.middleware.errors import render
+from bedplate.migrate import SchemaError
+from bedplate.runtime import Runtime
+
+# Where the apps that have any keep what browsers load.
+_STATIC = (
+    ("django.contrib.admin", "static"),
+    ("drf_spectacular_sidecar", "static"),
+    ("bedplate.django_site", "static"),
+)
+
+
+async def load(runtime: Runtime) -> ASGIApp:
+    """Django on this runtime, whose loop is the running one; takes a second.
+
+    Raises:
+        SchemaError: on PostgreSQL, Django's own tables are not at head.
+    """
+    attach(Host(runtime, asyncio.get_running_loop()))
+    await asyncio.to_thread(_prepare, runtime)
+    return Site()
+
+
+def _prepare(runtime: Runtime) -> None:
+    set_up(runtime.settings, runtime.modules)
+    if not is_at_head():
+        _bring_to_head(runtime)
+    gc.freeze()  # as `bedplate.asgi` does with what was there before
+
+
+def _bring_to_head(runtime: Runtime) -> None:
+    if not runtime.database.is_sqlite:
+        told = "Django's tables are not at head: run `bedplate migrate` first"
+        raise SchemaError(told)
+    for last_try in (False,) * 4 + (True,):
+        try:
+            upgrade()
+        except DatabaseError:
+            if last_try:
+                raise
+        else:
+            return  # another process may have been at it too, with which it collided
+
+
+class Site:
+    """Django and its static files. Django is set up before."""
+
+    def __init__(self) -> None:
+        self._django: Any = get_asgi_application()
+        self._static = StaticFiles(packages=list(_STATIC))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not scope["path"].startswith(STATIC_URL):
+            await self._django(scope, receive, _lower_case(send))
+            return
+        below = {**scope, "path": "/" + scope["path"].removeprefix(STATIC_URL)}
+        try:
+            await self._static(below, receive, send)
+        except HTTPException:
+            await render(NotFound())(scope, receive, send)
+
+
+def _lower_case(send: Send) -> Send:
+    """Names of headers as ASGI wants them."""
+
+    async def sent(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = [(name.lower(), value) for name, value in message["headers"]]
+            message = {**message, "headers": headers}
+        await send(message)
+
+    return sent

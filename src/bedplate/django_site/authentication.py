@@ -1,0 +1,119 @@
+"""Who sends a request: by Django's session in the admin, by bearer token under DRF.
+
+Either way it is asked of the database, once a request, and by the same statement as
+under FastAPI: whose session has ended is a stranger on the next click.
+"""
+
+from typing import Any
+from uuid import UUID
+
+from django.contrib.auth.backends import BaseBackend
+from django.contrib.auth.models import AnonymousUser
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.exceptions import AuthenticationFailed
+
+from bedplate.core.errors import APIError, NotAuthenticated
+from bedplate.core.permissions import Caller, Permission
+from bedplate.django_site.bridge import model_of
+from bedplate.django_site.services import call_service, host
+from bedplate.modules.auth.service import Authenticator, AuthService
+from bedplate.modules.users.models import User
+
+SESSION = "bedplate_session"
+
+
+class Backend(BaseBackend):
+    """Email and password, with the limits, timing and audit of every sign-in."""
+
+    def authenticate(
+        self,
+        request: Any,
+        username: str | None = None,
+        password: str | None = None,
+        **_: Any,
+    ) -> Any:
+        """The user, with a session opened, or None; see `sign_in` for the reason."""
+        if username is None or password is None:
+            return None
+        try:
+            return sign_in(username, password)
+        except APIError:
+            return None
+
+    def get_user(self, user_id: Any) -> Any:
+        """Nobody: a user's id is no proof of a session that lives."""
+        return None
+
+
+def sign_in(email: str, password: str, permission: Permission | None = None) -> Any:
+    """The user for a right password, with a session opened.
+
+    Raises:
+        RateLimited, InvalidCredentials, AccountInactive, EmailNotVerified
+        PermissionDenied: the password is right, but they lack the permission.
+    """
+    caller = call_service(
+        AuthService, lambda auth: auth.enter(email, password, permission)
+    )
+    return user_of(caller)
+
+
+def open_session(user_id: UUID) -> Caller:
+    """A session for somebody whom another backend vouches for.
+
+    Raises:
+        AccountInactive
+    """
+    caller: Caller = call_service(AuthService, lambda auth: auth.vouch(user_id))
+    return caller
+
+
+def keep_session(request: Any, caller: Caller) -> None:
+    """Name the session in Django's."""
+    request.session[SESSION] = [str(caller.id), str(caller.session_id)]
+
+
+def signed_in(request: Any) -> Any:
+    """The user of the session that Django's session names, or `AnonymousUser`."""
+    named = request.session.get(SESSION)
+    if named is None:
+        return AnonymousUser()
+    current = host()
+    user_id, session_id = map(UUID, named)
+    found = Authenticator(current.runtime).find(user_id, session_id)
+    caller = current.run(found)
+    return AnonymousUser() if caller is None else user_of(caller)
+
+
+def user_of(caller: Caller) -> Any:
+    """The caller as Django's user, without another query; the hash isn't loaded."""
+    model = model_of(User)
+    known = ["id", "email", "name", "role", "is_active", "created_at", "updated_at"]
+    alias = model.objects.db
+    user = model.from_db(alias, known, [getattr(caller, name) for name in known])
+    user.caller = caller
+    return user
+
+
+class BearerAuthentication(BaseAuthentication):
+    """DRF's authentication by our access tokens.
+
+    Raises:
+        AuthenticationFailed: the header holds no token, or one that is not good any
+            more.
+    """
+
+    def authenticate(self, request: Any) -> tuple[Any, str] | None:
+        header = request.headers.get("authorization")
+        if header is None:
+            return None
+        current = host()
+        try:
+            found = Authenticator(current.runtime).authenticate_header(header)
+            caller = current.run(found)
+        except NotAuthenticated as error:
+            raise AuthenticationFailed(error.message) from error
+        return user_of(caller), header
+
+    def authenticate_header(self, request: Any) -> str:
+        return "Bearer"

@@ -1,0 +1,1 @@
+"""How the admin site writes instants: to the second, in UTC, and sortable."""

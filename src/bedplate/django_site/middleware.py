@@ -1,0 +1,99 @@
+"""Around Django's views: where a request comes from, who sends it, what a page may."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.contrib.auth.middleware import AuthenticationMiddleware
+from django.db import InterfaceError, OperationalError
+from django.http import HttpRequest, HttpResponse
+from django.utils.functional import SimpleLazyObject
+from uuid_utils import uuid4
+
+from bedplate.core.errors import APIError, ServiceUnavailable
+from bedplate.core.origin import Origin, client_address, origin
+from bedplate.django_site.authentication import signed_in
+from bedplate.django_site.project import bedplate_settings
+
+GetResponse = Callable[[HttpRequest], HttpResponse]
+
+# No script, style or image from anywhere else, no script in a page, no page in a frame.
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "font-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; "
+    "frame-ancestors 'none'"
+)
+_LONGEST_USER_AGENT = 255
+
+
+class OriginMiddleware:
+    """Tells limits and the audit trail where a request comes from.
+
+    Under our own server the edge has said so already.
+    """
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if origin.get() != Origin():
+            return self._get_response(request)
+        token = origin.set(_origin_of(request))
+        try:
+            return self._get_response(request)
+        finally:
+            origin.reset(token)
+
+
+def _origin_of(request: HttpRequest) -> Origin:
+    meta = request.META
+    told = [meta["HTTP_X_FORWARDED_FOR"]] if "HTTP_X_FORWARDED_FOR" in meta else []
+    trusted = bedplate_settings().trusted_proxies
+    address = client_address(meta.get("REMOTE_ADDR"), told, trusted)
+    user_agent = meta.get("HTTP_USER_AGENT", "")[:_LONGEST_USER_AGENT]
+    return Origin(str(uuid4()), address, user_agent or None)
+
+
+class ContentPolicyMiddleware:
+    """A `Content-Security-Policy`, unless the view has one of its own."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self._get_response(request)
+        response.headers.setdefault("Content-Security-Policy", _POLICY)
+        return response
+
+
+class SignedInMiddleware(AuthenticationMiddleware):
+    """`request.user`, asked of the database on each request that wants to know."""
+
+    def process_request(self, request: Any) -> None:
+        request.user = SimpleLazyObject(partial(signed_in, request))
+        request.auser = partial(sync_to_async(signed_in), request)
+
+
+class RefusalMiddleware:
+    """What a service refuses outside a form, and a database that can't be had."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self._get_response(request)
+
+    def process_exception(
+        self, request: HttpRequest, error: Exception
+    ) -> HttpResponse | None:
+        if isinstance(error, OperationalError | InterfaceError):
+            error = ServiceUnavailable()
+        if not isinstance(error, APIError):
+            return None
+        return HttpResponse(
+            error.message,
+            content_type="text/plain; charset=utf-8",
+            status=error.status_code,
+            headers=dict(error.headers),
+        )

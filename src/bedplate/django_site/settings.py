@@ -1,0 +1,182 @@
+"""Django's settings, made from ours: the same database, keys and addresses."""
+
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from bedplate.config import Settings
+from bedplate.database.engines import SQLITE_PRAGMAS
+from bedplate.module import Module
+
+STATIC_URL = "/django/static/"
+_PREFIXES = ("/admin", "/django")
+
+_LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
+_TEMPLATES = "django.template.backends.django.DjangoTemplates"
+_CONTEXT = "django.template.context_processors.request"
+
+
+def is_djangos(path: str) -> bool:
+    """Whether Django answers a path; everything else is FastAPI's."""
+    return path.startswith(_PREFIXES) and f"/{path.split('/', 2)[1]}" in _PREFIXES
+
+
+def django_settings(settings: Settings, modules: Sequence[Module]) -> dict[str, Any]:
+    """All that `django.conf.settings.configure` wants.
+
+    Raises:
+        SettingsError: the secret key can't be had.
+    """
+    return {
+        "BEDPLATE": settings,
+        "BEDPLATE_MODULES": modules,
+        "SECRET_KEY": settings.key_for("django").hex(),
+        "ALLOWED_HOSTS": list(allowed_hosts(settings)),
+        "DATABASES": {"default": database(settings)},
+        "ROOT_URLCONF": "bedplate.django_site.urls",
+        "AUTH_USER_MODEL": "bedplate.User",
+        "DEFAULT_AUTO_FIELD": "django.db.models.BigAutoField",
+        "STATIC_URL": STATIC_URL,
+        "USE_TZ": True,
+        "TIME_ZONE": "UTC",
+        "FORMAT_MODULE_PATH": "bedplate.django_site.formats",
+        "LOGGING_CONFIG": None,  # structlog's, as everywhere
+        **_APPS,
+        **_sign_in(settings),
+        **_REST,
+    }
+
+
+def database(settings: Settings) -> dict[str, Any]:
+    """Our database as Django names one."""
+    url = settings.resolved_database_url
+    if url.drivername == "sqlite":
+        pragmas = [f"PRAGMA {pragma}" for pragma in SQLITE_PRAGMAS]
+        return {
+            "ENGINE": "django.db.backends.sqlite3",
+            "NAME": url.database,
+            # A transaction that reads first and writes later fails at once when
+            # another wrote in between; the busy timeout doesn't cover that.
+            "OPTIONS": {
+                "transaction_mode": "IMMEDIATE",
+                "init_command": ";".join(pragmas),
+            },
+        }
+    query: dict[str, Any] = dict(url.query)
+    if "ssl" in query:
+        query["sslmode"] = query.pop("ssl")  # asyncpg's name for it, and libpq's
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": url.database,
+        "USER": url.username or "",
+        "PASSWORD": url.password or "",
+        "HOST": query.pop("host", url.host or ""),
+        "PORT": url.port or "",
+        # Under ASGI a kept connection belongs to a thread that ends with its request.
+        "OPTIONS": {**query, "pool": {"min_size": 0, "max_size": settings.pool_size}},
+        "DISABLE_SERVER_SIDE_CURSORS": settings.transaction_pooler,
+    }
+
+
+def allowed_hosts(settings: Settings) -> Sequence[str]:
+    """Whose `Host` is believed: those set, else the public URL's and, in development,
+    this machine's own names.
+    """
+    if settings.allowed_hosts:
+        return settings.allowed_hosts
+    public = urlsplit(settings.public_url or "").hostname
+    local = () if settings.is_production else _LOCAL_HOSTS
+    return (*local, *([public] if public else ()))
+
+
+def is_https(settings: Settings) -> bool:
+    """Whether browsers come by TLS: in production, unless the public URL says no."""
+    url = settings.public_url or ""
+    return url.startswith("https://") or (settings.is_production and not url)
+
+
+_APPS: dict[str, Any] = {
+    "INSTALLED_APPS": [
+        "bedplate.django_site",  # first: its templates replace the admin's
+        "bedplate.django_site.apps.AdminConfig",
+        "django.contrib.auth",
+        "django.contrib.contenttypes",
+        "django.contrib.messages",
+        "django.contrib.staticfiles",
+        "rest_framework",
+        "drf_spectacular",
+        "drf_spectacular_sidecar",
+    ],
+    # Its log of changes would hold a key to users that keeps them from being deleted;
+    # the audit trail has what it would say.
+    "MIGRATION_MODULES": {"admin": None},
+    "MIDDLEWARE": [
+        "bedplate.django_site.middleware.OriginMiddleware",
+        "django.middleware.security.SecurityMiddleware",
+        "bedplate.django_site.middleware.ContentPolicyMiddleware",
+        "django.contrib.sessions.middleware.SessionMiddleware",
+        "django.middleware.common.CommonMiddleware",
+        "django.middleware.csrf.CsrfViewMiddleware",
+        "bedplate.django_site.middleware.SignedInMiddleware",
+        "django.contrib.messages.middleware.MessageMiddleware",
+        "django.middleware.clickjacking.XFrameOptionsMiddleware",
+        "bedplate.django_site.middleware.RefusalMiddleware",
+    ],
+    "TEMPLATES": [
+        {
+            "BACKEND": _TEMPLATES,
+            "APP_DIRS": True,
+            "OPTIONS": {
+                "context_processors": [
+                    _CONTEXT,
+                    "django.contrib.auth.context_processors.auth",
+                    "django.contrib.messages.context_processors.messages",
+                ]
+            },
+        }
+    ],
+}
+
+
+def _sign_in(settings: Settings) -> dict[str, Any]:
+    """A sign-in is a row of `sessions`; Django's cookie only names it, signed."""
+    tls = is_https(settings)
+    public = urlsplit(settings.public_url or "")
+    return {
+        "AUTHENTICATION_BACKENDS": ["bedplate.django_site.authentication.Backend"],
+        "SESSION_ENGINE": "django.contrib.sessions.backends.signed_cookies",
+        "SESSION_COOKIE_NAME": "bedplate_admin",
+        "SESSION_COOKIE_PATH": "/admin/",
+        "CSRF_COOKIE_PATH": "/admin/",
+        # A proxy may have told us another host than the browser knows.
+        "CSRF_TRUSTED_ORIGINS": [f"{public.scheme}://{public.netloc}"]
+        * bool(public.netloc),
+        "SESSION_COOKIE_HTTPONLY": True,
+        "SESSION_COOKIE_SAMESITE": "Lax",
+        "SESSION_COOKIE_AGE": settings.admin_session_hours * 3600,
+        "SESSION_COOKIE_SECURE": tls,
+        "CSRF_COOKIE_SECURE": tls,
+        "CSRF_COOKIE_HTTPONLY": True,
+        "SECURE_SSL_REDIRECT": tls,
+        "SECURE_PROXY_SSL_HEADER": None,  # the dispatcher knows whom to believe
+        "SECURE_HSTS_SECONDS": 365 * 24 * 3600 if tls else 0,
+        # Whether a domain's other hosts have TLS isn't ours to say.
+        "SILENCED_SYSTEM_CHECKS": ["security.W005", "security.W021"],
+        "SECURE_REFERRER_POLICY": "same-origin",
+        "X_FRAME_OPTIONS": "DENY",
+        "LOGIN_URL": "admin:login",
+    }
+
+
+_REST: dict[str, Any] = {
+    "REST_FRAMEWORK": {
+        "DEFAULT_AUTHENTICATION_CLASSES": [
+            "bedplate.django_site.authentication.BearerAuthentication"
+        ],
+        "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+        "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+        "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+        "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+        "UNAUTHENTICATED_USER": None,
+    },
+}

@@ -1,0 +1,57 @@
+"""Starts Django with our settings, and brings its own tables to head."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import django
+from django.apps import apps
+from django.conf import settings as django_settings
+from django.core.management import call_command
+from django.db import connections
+from django.db.migrations.executor import MigrationExecutor
+
+from bedplate.config import Settings
+from bedplate.django_site.settings import django_settings as made_of
+from bedplate.module import Module
+
+
+def set_up(settings: Settings, modules: Sequence[Module]) -> None:
+    """Configure and load Django, once in a process; where it is set up, nothing.
+
+    Raises:
+        ImproperlyConfigured: a module's tables can't be Django models.
+    """
+    if not django_settings.configured:
+        django_settings.configure(**made_of(settings, modules))
+    if not apps.ready:
+        django.setup()
+
+
+def is_at_head() -> bool:
+    """Whether all of Django's own migrations, and its other apps', were run."""
+    with _connected():
+        executor = MigrationExecutor(connections["default"])
+        return not executor.migration_plan(executor.loader.graph.leaf_nodes())
+
+
+def upgrade() -> None:
+    """Run the migrations of Django's own tables that are missing."""
+    with _connected():
+        call_command("migrate", interactive=False, verbosity=0)
+
+
+@contextmanager
+def _connected() -> Iterator[None]:
+    try:
+        yield
+    finally:
+        disconnect()
+
+
+def disconnect() -> None:
+    """Close what Django does not: it sees to the connections of requests only."""
+    connection: Any = connections["default"]
+    connection.close()
+    if connection.vendor == "postgresql":
+        connection.close_pool()

@@ -1,0 +1,95 @@
+"""Accounts and sign-ins in the admin site; here, since a reset is this module's."""
+
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import Field
+
+from bedplate.admin import Action, Admin, Figure, Form
+from bedplate.core.clock import utc_now
+from bedplate.core.permissions import Caller
+from bedplate.modules.auth.recovery import RecoveryService
+from bedplate.modules.users.models import User, UserSession
+from bedplate.modules.users.schemas import NewPassword, UserCreate, UserUpdate
+from bedplate.modules.users.service import UserService
+from bedplate.schemas import NOT_SENT
+
+
+class UserForm(UserUpdate):
+    """All that an admin changes of an account on one page."""
+
+    is_active: bool = NOT_SENT
+    password: Annotated[NewPassword | None, Field(description="A new one.")] = None
+
+
+async def change_user(
+    users: UserService, user_id: UUID, data: UserForm, caller: Caller
+) -> None:
+    """Change what was sent, all of it or nothing."""
+    changes = data.changes()
+    is_active = changes.pop("is_active", None)
+    password = changes.pop("password", None)
+    if changes:
+        await users.update(user_id, UserUpdate(**changes), caller)
+    if is_active is not None:
+        act = users.activate if is_active else users.deactivate
+        await act(user_id, caller.id)
+    if password:
+        await users.set_password(user_id, password, caller.id)
+
+
+async def activate(users: UserService, user_id: UUID, caller: Caller) -> None:
+    await users.activate(user_id, caller.id)
+
+
+async def deactivate(users: UserService, user_id: UUID, caller: Caller) -> None:
+    await users.deactivate(user_id, caller.id)
+
+
+async def send_reset(recovery: RecoveryService, user_id: UUID, caller: Caller) -> None:
+    """A link to choose a new password, by mail."""
+    await recovery.send_reset(user_id)
+
+
+user = Admin(
+    User,
+    list_display=[
+        "email",
+        "name",
+        "role",
+        "is_active",
+        "created_at",
+    ],
+    list_filter=["role", "is_active", "created_at"],
+    search=["email", "name"],
+    ordering=["-created_at"],
+    service=UserService,
+    create=Form(UserCreate, UserService.register),
+    update=Form(UserForm, change_user),
+    delete=UserService.delete,
+    choices={"role": lambda settings: settings.roles},
+    actions=[
+        Action("Activate", activate, when=lambda user: not user.is_active),
+        Action(
+            "Deactivate",
+            deactivate,
+            when=lambda user: user.is_active,
+            is_dangerous=True,
+        ),
+        Action("Send password reset", send_reset, service=RecoveryService),
+        Action("Revoke sessions", UserService.revoke_sessions, is_dangerous=True),
+    ],
+    figures=[Figure("Users"), Figure("Active users", {"is_active": True})],
+)
+user_session = Admin(
+    UserSession,
+    name="Session",
+    list_display=["created_at", "user", "ip", "user_agent", "expires_at"],
+    list_filter=["created_at"],
+    search=["ip", "user_agent"],
+    ordering=["-last_used_at"],
+    service=UserService,
+    delete=UserService.end_session,
+    actions=[Action("End", UserService.end_session, is_dangerous=True)],
+    figures=[Figure("Active sessions", {"expires_at__gt": utc_now})],
+)

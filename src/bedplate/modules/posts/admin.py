@@ -1,0 +1,30 @@
+from bedplate.admin import Action, Admin, Figure, Form
+from bedplate.modules.posts.models import Post
+from bedplate.modules.posts.permissions import WRITE_ANY
+from bedplate.modules.posts.schemas import PostCreate, PostUpdate
+from bedplate.modules.posts.service import PostService
+
+post = Admin(
+    Post,
+    permission=WRITE_ANY,
+    list_display=["title", "author", "published_at", "created_at"],
+    list_filter=["published_at", "created_at"],
+    search=["title", "content"],
+    ordering=["-created_at"],
+    service=PostService,
+    create=Form(PostCreate, PostService.create),
+    update=Form(PostUpdate, PostService.update),
+    delete=PostService.delete,
+    actions=[
+        Action(
+            "Publish", PostService.publish, when=lambda post: post.published_at is None
+        ),
+        Action(
+            "Unpublish",
+            PostService.unpublish,
+            when=lambda post: post.published_at is not None,
+            is_dangerous=True,
+        ),
+    ],
+    figures=[Figure("Posts"), Figure("Drafts", {"published_at__isnull": True})],
+)

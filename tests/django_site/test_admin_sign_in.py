@@ -1,0 +1,233 @@
+"""Signing in to the admin site, and losing it: by every door, on the next click."""
+
+from typing import Any
+
+import pytest
+from httpx import AsyncClient
+from starlette.types import ASGIApp
+from support import read_table
+
+from bedplate.main import Application
+from bedplate.modules.audit.models import AuditEvent
+from bedplate.modules.users.models import User, UserSession
+from bedplate.testing.browser import Browser
+from bedplate.testing.plugin import PASSWORD, MakeUser
+
+WRONG = "Email or password is wrong"
+
+
+@pytest.fixture
+def setting_overrides(request: pytest.FixtureRequest) -> dict[str, Any]:
+    return getattr(request, "param", {})
+
+
+async def may_enter(browser: Browser) -> bool:
+    page = await browser.client.get("/admin/")
+    assert page.status_code in {200, 302}
+    return page.status_code == 200
+
+
+async def last_action(app: Application) -> tuple[str, Any, Any]:
+    event = (await read_table(app, AuditEvent))[-1]
+    return event.action, event.subject_id, event.ip
+
+
+async def test_an_admin_signs_in_by_email_and_password(
+    app: Application, browser: Browser, admin: User
+) -> None:
+    answer = await browser.sign_in(admin.email.upper(), PASSWORD)
+
+    assert answer.headers["location"] == "/admin/"
+    assert browser.page.status_code == 200
+    assert "Overview" in browser.page.text
+    assert await last_action(app) == ("auth.signed_in", admin.id, "127.0.0.1")
+    opened = (await read_table(app, UserSession))[-1]
+    assert (opened.user_id, opened.ip) == (admin.id, "127.0.0.1")
+
+
+async def test_a_wrong_password_and_an_unknown_address_are_told_alike(
+    app: Application, browser: Browser, admin: User
+) -> None:
+    pages = [
+        (await browser.sign_in(email, password)).text
+        for email, password in (
+            (admin.email, "Wrong-passw0rd"),
+            ("nobody@example.com", PASSWORD),
+        )
+    ]
+
+    assert all(WRONG in page for page in pages)
+    assert (await last_action(app))[0] == "auth.sign_in_failed"
+    assert not await read_table(app, UserSession)
+
+
+async def test_somebody_who_is_no_admin_gets_no_session(
+    app: Application, browser: Browser, user: User
+) -> None:
+    answer = await browser.sign_in(user.email, PASSWORD)
+
+    assert "You may not do that" in answer.text
+    assert not await read_table(app, UserSession)
+    assert not await may_enter(browser)
+
+
+async def test_an_inactive_admin_stays_outside(
+    browser: Browser, make_user: MakeUser
+) -> None:
+    gone = await make_user(role="admin", is_active=False)
+
+    answer = await browser.sign_in(gone.email, PASSWORD)
+
+    assert "This account was deactivated" in answer.text
+    assert not await may_enter(browser)
+
+
+@pytest.mark.parametrize(
+    "setting_overrides", [{"rate_limits_enabled": True}], indirect=True
+)
+async def test_failures_count_together_with_those_of_the_api(
+    browser: Browser, client: AsyncClient, admin: User
+) -> None:
+    form = {"username": admin.email, "password": "Wrong-passw0rd"}
+    for _ in range(3):
+        await client.post("/auth/token", data=form)
+    for _ in range(2):
+        await browser.sign_in(admin.email, "Wrong-passw0rd")
+
+    refused = await browser.sign_in(admin.email, PASSWORD)
+    by_the_api = await client.post("/auth/token", data={**form, "password": PASSWORD})
+
+    assert "Too many tries" in refused.text
+    assert by_the_api.status_code == 429
+
+
+@pytest.mark.parametrize("act", ["deactivate", "demote", "revoke", "delete"])
+async def test_an_admin_who_loses_the_right_loses_the_site_on_the_next_click(
+    admin_browser: Browser,
+    admin: User,
+    make_user: MakeUser,
+    sign_in: Any,
+    act: str,
+) -> None:
+    assert await may_enter(admin_browser)
+    chief = await sign_in((await make_user(role="admin")).id)
+    path = f"/users/{admin.id}"
+
+    answer = await {
+        "deactivate": lambda: chief.post(f"{path}/deactivate"),
+        "demote": lambda: chief.patch(path, json={"role": "user"}),
+        "revoke": lambda: chief.delete(f"{path}/sessions"),
+        "delete": lambda: chief.delete(path),
+    }[act]()
+
+    assert answer.status_code in {200, 204}
+    assert not await may_enter(admin_browser)
+    again = await admin_browser.open("/admin/bedplate/user/")
+    assert "/admin/login/" in str(again.url)
+
+
+async def test_changing_ones_password_keeps_this_session_and_ends_the_others(
+    admin_browser: Browser, admin: User, as_admin: AsyncClient
+) -> None:
+    await admin_browser.open("/admin/password_change/")
+    wrong = await admin_browser.submit(
+        current_password="Not-the-0ne", new_password="An0ther-password"
+    )
+    assert "The current password is wrong" in wrong.text
+
+    await admin_browser.submit(
+        current_password=PASSWORD, new_password="An0ther-password"
+    )
+
+    assert "Your password is changed" in admin_browser.page.text
+    assert (await as_admin.get("/users/me")).status_code == 401
+
+
+async def test_signing_out_ends_the_session_itself(
+    app: Application, admin_browser: Browser
+) -> None:
+    stolen = dict(admin_browser.client.cookies)
+    await admin_browser.open("/admin/")
+    await admin_browser.submit("/admin/logout/")
+
+    assert not await read_table(app, UserSession)
+    admin_browser.client.cookies.update(stolen)
+    assert not await may_enter(admin_browser)
+
+
+async def test_a_cookie_from_before_the_sign_in_is_worth_nothing(
+    browser: Browser, admin: User, with_admin: ASGIApp
+) -> None:
+    """Session fixation: whoever planted a cookie isn't signed in along."""
+    await browser.open("/admin/login/")
+    planted = dict(browser.client.cookies)
+    await browser.sign_in(admin.email, PASSWORD)
+    assert await may_enter(browser)
+
+    browser.client.cookies.clear()
+    browser.client.cookies.update(planted)
+    assert not await may_enter(browser)
+
+
+@pytest.mark.parametrize(
+    "next_", ["https://evil.example/", "//evil.example/", "javascript:alert(1)"]
+)
+async def test_signing_in_leads_nowhere_else(
+    browser: Browser, admin: User, next_: str
+) -> None:
+    await browser.open("/admin/login/", next=next_)
+    answer = await browser.submit(username=admin.email, password=PASSWORD, next=next_)
+
+    assert answer.status_code == 302
+    assert "evil" not in answer.headers["location"]
+    assert answer.headers["location"].startswith("/")
+
+
+async def test_a_form_without_its_token_is_refused(
+    app: Application, admin_browser: Browser, user: User
+) -> None:
+    address = f"/admin/bedplate/user/{user.id}/act/deactivate/"
+    page = await admin_browser.client.post(address)
+    foreign = await admin_browser.client.post(
+        address,
+        data={"csrfmiddlewaretoken": admin_browser.client.cookies["csrftoken"]},
+        headers={"Origin": "https://evil.example"},
+    )
+
+    assert (page.status_code, foreign.status_code) == (403, 403)
+    assert (await admin_browser.client.get(address)).status_code == 405
+    saved = next(u for u in await read_table(app, User) if u.id == user.id)
+    assert saved.is_active
+
+
+async def test_no_page_may_be_framed_nor_load_anything_from_elsewhere(
+    browser: Browser,
+) -> None:
+    page = await browser.open("/admin/login/")
+
+    policy = page.headers["content-security-policy"]
+    assert "frame-ancestors 'none'" in policy
+    assert "script-src 'self'" in policy
+    assert page.headers.get_list("x-frame-options") == ["DENY"]
+    assert page.headers.get_list("referrer-policy") == ["same-origin"]
+    assert "<style" not in page.text
+    assert 'style="' not in page.text
+
+
+async def test_another_host_is_refused(browser: Browser) -> None:
+    headers = {"Host": "evil.example"}
+    page = await browser.client.get("/admin/login/", headers=headers)
+
+    assert page.status_code == 400
+    assert "evil" not in page.text
+
+
+async def test_the_cookie_is_for_the_browser_alone(
+    browser: Browser, admin: User
+) -> None:
+    answer = await browser.sign_in(admin.email, PASSWORD)
+
+    cookies = answer.headers.get_list("set-cookie")
+    session = next(c for c in cookies if c.startswith("bedplate_admin="))
+    assert "HttpOnly" in session
+    assert "SameSite=Lax" in session
