@@ -13,6 +13,7 @@ from bedplate import migrate
 from bedplate.config import Settings
 from bedplate.dispatcher import django_is_installed
 from bedplate.module import Module, migrations_of
+from bedplate.modules import BUILT_IN
 from bedplate.runtime import make_database
 from bedplate.testing.postgres import local_postgres
 
@@ -48,7 +49,7 @@ def _known(url: str) -> Iterator[str]:
         _made.discard(url)
 
 
-def migrate_url(url: str, data_dir: Path, modules: Sequence[Module] = ()) -> None:
+def migrate_url(url: str, data_dir: Path, modules: Sequence[Module] = BUILT_IN) -> None:
     """Bring a test database to head, Django's own tables included if it is there."""
     settings = Settings.load(
         _env_file=None,
@@ -69,13 +70,13 @@ def migrate_url(url: str, data_dir: Path, modules: Sequence[Module] = ()) -> Non
     if django_is_installed():
         from bedplate.testing.django_side import migrate_django
 
-        migrate_django(settings)
+        migrate_django(settings, modules)
 
 
 class SqliteDatabases:
     """Copies of one migrated file."""
 
-    def __init__(self, directory: Path, modules: Sequence[Module] = ()) -> None:
+    def __init__(self, directory: Path, modules: Sequence[Module] = BUILT_IN) -> None:
         self._directory = directory
         self._template = directory / "template.db"
         migrate_url(f"sqlite:///{self._template}", directory, modules)
@@ -103,7 +104,7 @@ class PostgresDatabases:
     """Clones of one migrated database on a server of our own."""
 
     def __init__(
-        self, server_url: str, directory: Path, modules: Sequence[Module] = ()
+        self, server_url: str, directory: Path, modules: Sequence[Module] = BUILT_IN
     ) -> None:
         self._server_url = server_url
         self._base = server_url.rpartition("/")[0]

@@ -53,9 +53,9 @@ def _move_engine_tables(dialect: str) -> None:
                 field.__dict__.pop("cached_col", None)
 
 
-def migrate_django(settings: Settings) -> None:
+def migrate_django(settings: Settings, modules: Sequence[Module] = BUILT_IN) -> None:
     """Bring Django's own tables to head."""
-    point_at(settings)
+    point_at(settings, modules)
     upgrade()
     forget()
 
