@@ -7,6 +7,7 @@ of the framework, the layers and the features. Passwords and cursors are
 """
 
 import os
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import parse_qs
@@ -60,6 +61,26 @@ class UserBody(msgspec.Struct):
     updated_at: datetime
 
 
+class AuthorBody(msgspec.Struct):
+    id: UUID
+    name: str
+
+
+class PostBody(msgspec.Struct):
+    id: UUID
+    title: str
+    content: str
+    author: AuthorBody
+    published_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
+
+
+class PostRequest(msgspec.Struct):
+    title: str
+    content: str
+
+
 class PageRequest(NamedTuple):
     number: int
     size: int
@@ -81,6 +102,16 @@ class Store(Protocol):
     async def after(
         self, claims: Claims, position: Position | None, rows: int
     ) -> list[UserBody]: ...
+
+    async def posts_page(
+        self, claims: Claims, page: PageRequest
+    ) -> tuple[int, list[PostBody]]: ...
+
+    async def posts_after(
+        self, claims: Claims, position: Position | None, rows: int
+    ) -> list[PostBody]: ...
+
+    async def create_post(self, claims: Claims, post: PostRequest) -> PostBody: ...
 
     async def account(self, email: str) -> tuple[UUID, str]: ...
 
@@ -104,56 +135,75 @@ def make_app(store: Store, lifespan: StatelessLifespan[Starlette]) -> Starlette:
         return _json(await store.user(_verify(request), user_id))
 
     async def list_users(request: Request) -> Response:
-        claims = _verify(request)
-        asked = request.query_params
-        size = int(asked.get("limit", 20))
-        if "cursor" in asked:
-            return _json(await _cursor_page(store, claims, asked["cursor"], size))
-        page = PageRequest(int(asked.get("page", 1)), size)
-        return _json(await _numbered_page(store, claims, page))
+        return await _list(request, store.page, store.after)
+
+    async def list_posts(request: Request) -> Response:
+        return await _list(request, store.posts_page, store.posts_after)
+
+    async def create_post(request: Request) -> Response:
+        asked = msgspec.json.decode(await request.body(), type=PostRequest)
+        if not (1 <= len(asked.title) <= 255 and asked.content):
+            raise ValueError
+        return _json(await store.create_post(_verify(request), asked), 201)
 
     routes = [
         Route("/health/live", live),
         Route("/api/v1/auth/token", create_token, methods=["POST"]),
         Route("/api/v1/users", list_users),
         Route("/api/v1/users/{user_id}", get_user),
+        Route("/api/v1/posts", list_posts),
+        Route("/api/v1/posts", create_post, methods=["POST"]),
     ]
     return Starlette(routes=routes, lifespan=lifespan)
 
 
+ReadPage = Callable[[Claims, PageRequest], Awaitable[tuple[int, list[Any]]]]
+ReadAfter = Callable[[Claims, Position | None, int], Awaitable[list[Any]]]
+
+
+async def _list(request: Request, page: ReadPage, after: ReadAfter) -> Response:
+    claims = _verify(request)
+    asked = request.query_params
+    size = int(asked.get("limit", 20))
+    if "cursor" in asked:
+        return _json(await _cursor_page(after, claims, asked["cursor"], size))
+    wanted = PageRequest(int(asked.get("page", 1)), size)
+    return _json(await _numbered_page(page, claims, wanted))
+
+
 async def _numbered_page(
-    store: Store, claims: Claims, page: PageRequest
+    read: ReadPage, claims: Claims, page: PageRequest
 ) -> dict[str, Any]:
-    total, users = await store.page(claims, page)
-    more = page.skipped + len(users) < total
+    total, rows = await read(claims, page)
+    more = page.skipped + len(rows) < total
     return {
-        "items": users,
+        "items": rows,
         "total": total,
         "page": page.number,
         "limit": page.size,
         "pages": page_count(total, page.size),
-        "next_cursor": _next_cursor(users) if more else None,
+        "next_cursor": _next_cursor(rows) if more else None,
     }
 
 
 async def _cursor_page(
-    store: Store, claims: Claims, cursor: str, size: int
+    read: ReadAfter, claims: Claims, cursor: str, size: int
 ) -> dict[str, Any]:
     position = _cursors.read("-created_at", cursor, datetime) if cursor else None
-    users = await store.after(claims, position, size + 1)
-    shown = users[:size]
+    rows = await read(claims, position, size + 1)
+    shown = rows[:size]
     return {
         "items": shown,
         "total": None,
         "page": None,
         "limit": size,
         "pages": None,
-        "next_cursor": _next_cursor(shown) if len(users) > size else None,
+        "next_cursor": _next_cursor(shown) if len(rows) > size else None,
     }
 
 
-def _next_cursor(users: list[UserBody]) -> str:
-    return _cursors.write("-created_at", Position(users[-1].created_at, users[-1].id))
+def _next_cursor(rows: list[Any]) -> str:
+    return _cursors.write("-created_at", Position(rows[-1].created_at, rows[-1].id))
 
 
 def _verify(request: Request) -> Claims:
@@ -172,5 +222,5 @@ def _token(user_id: UUID, session_id: UUID) -> dict[str, Any]:
     }
 
 
-def _json(body: Any) -> Response:
-    return Response(_encode(body), media_type="application/json")
+def _json(body: Any, status: int = 200) -> Response:
+    return Response(_encode(body), status, media_type="application/json")

@@ -14,8 +14,11 @@ from bedplate.core.pagination import Position
 from benchmarks.limit_common import (
     DATABASE_URL,
     SESSION_DAYS,
+    AuthorBody,
     Claims,
     PageRequest,
+    PostBody,
+    PostRequest,
     UserBody,
     make_app,
 )
@@ -36,6 +39,20 @@ _PAGE = f"{_LIST} {_ORDER} LIMIT $1 OFFSET $2"
 _START = f"{_LIST} {_ORDER} LIMIT $1"
 _AFTER = f"{_LIST} WHERE (u.created_at, u.id) < ($2, $3) {_ORDER} LIMIT $1"
 _COUNT = "SELECT count(*) FROM users"
+_POSTS = (
+    "SELECT p.id, p.title, p.content, u.id, u.name, p.published_at, p.created_at, "
+    "p.updated_at FROM posts p JOIN users u ON u.id = p.author_id"
+)
+_POSTS_ORDER = "ORDER BY p.created_at DESC, p.id DESC"
+_POSTS_PAGE = f"{_POSTS} {_POSTS_ORDER} LIMIT $1 OFFSET $2"
+_POSTS_START = f"{_POSTS} {_POSTS_ORDER} LIMIT $1"
+_POSTS_AFTER = f"{_POSTS} WHERE (p.created_at, p.id) < ($2, $3) {_POSTS_ORDER} LIMIT $1"
+_COUNT_POSTS = "SELECT count(*) FROM posts"
+_CREATE_POST = (
+    "INSERT INTO posts"
+    " (id, author_id, title, content, published_at, created_at, updated_at)"
+    " VALUES ($1, $2, $3, $4, NULL, $5, $5)"
+)
 _ACCOUNT = "SELECT id, hashed_password FROM users WHERE email = $1 AND is_active"
 _OPEN_SESSION = (
     "INSERT INTO sessions"
@@ -72,6 +89,35 @@ class PostgresStore:
                 found = await connection.fetch(_AFTER, rows, *position)
         return [UserBody(*row) for row in found]
 
+    async def posts_page(
+        self, claims: Claims, page: PageRequest
+    ) -> tuple[int, list[PostBody]]:
+        async with self.pool.acquire() as connection:
+            await _check_caller(connection, claims)
+            total = await connection.fetchval(_COUNT_POSTS)
+            rows = await connection.fetch(_POSTS_PAGE, page.size, page.skipped)
+        return total, [_post(*row) for row in rows]
+
+    async def posts_after(
+        self, claims: Claims, position: Position | None, rows: int
+    ) -> list[PostBody]:
+        async with self.pool.acquire() as connection:
+            await _check_caller(connection, claims)
+            if position is None:
+                found = await connection.fetch(_POSTS_START, rows)
+            else:
+                found = await connection.fetch(_POSTS_AFTER, rows, *position)
+        return [_post(*row) for row in found]
+
+    async def create_post(self, claims: Claims, post: PostRequest) -> PostBody:
+        id_, now = uuid7(), datetime.now(UTC)
+        async with self.pool.acquire() as connection:
+            caller = await _check_caller(connection, claims)
+            values = (id_, caller["id"], post.title, post.content, now)
+            await connection.execute(_CREATE_POST, *values)
+        author = AuthorBody(caller["id"], caller["name"])
+        return PostBody(id_, post.title, post.content, author, None, now, now)
+
     async def account(self, email: str) -> tuple[UUID, str]:
         async with self.pool.acquire() as connection:
             id_, hashed_password = await connection.fetchrow(_ACCOUNT, email)
@@ -87,10 +133,22 @@ class PostgresStore:
 
 async def _check_caller(
     connection: Any, claims: Claims, user_id: UUID | None = None
-) -> None:
+) -> Any:
     caller = await connection.fetchrow(_CALLER, *claims)
     if caller is None or (caller["role"] != "admin" and caller["id"] != user_id):
         raise PermissionError
+    return caller
+
+
+def _post(
+    id_: UUID,
+    title: str,
+    content: str,
+    author_id: UUID,
+    author_name: str,
+    *instants: datetime,
+) -> PostBody:
+    return PostBody(id_, title, content, AuthorBody(author_id, author_name), *instants)
 
 
 store = PostgresStore()

@@ -16,8 +16,11 @@ from bedplate.core.pagination import Position
 from benchmarks.limit_common import (
     DATABASE_URL,
     SESSION_DAYS,
+    AuthorBody,
     Claims,
     PageRequest,
+    PostBody,
+    PostRequest,
     UserBody,
     make_app,
 )
@@ -39,6 +42,20 @@ _PAGE = f"{_LIST} {_ORDER} LIMIT ? OFFSET ?"
 _START = f"{_LIST} {_ORDER} LIMIT ?"
 _AFTER = f"{_LIST} WHERE (u.created_at, u.id) < (?, ?) {_ORDER} LIMIT ?"
 _COUNT = "SELECT count(*) FROM users"
+_POSTS = (
+    "SELECT p.id, p.title, p.content, u.id, u.name, p.published_at, p.created_at, "
+    "p.updated_at FROM posts p JOIN users u ON u.id = p.author_id"
+)
+_POSTS_ORDER = "ORDER BY p.created_at DESC, p.id DESC"
+_POSTS_PAGE = f"{_POSTS} {_POSTS_ORDER} LIMIT ? OFFSET ?"
+_POSTS_START = f"{_POSTS} {_POSTS_ORDER} LIMIT ?"
+_POSTS_AFTER = f"{_POSTS} WHERE (p.created_at, p.id) < (?, ?) {_POSTS_ORDER} LIMIT ?"
+_COUNT_POSTS = "SELECT count(*) FROM posts"
+_CREATE_POST = (
+    "INSERT INTO posts"
+    " (id, author_id, title, content, published_at, created_at, updated_at)"
+    " VALUES (?1, ?2, ?3, ?4, NULL, ?5, ?5)"
+)
 _ACCOUNT = "SELECT id, hashed_password FROM users WHERE email = ? AND is_active"
 _OPEN_SESSION = (
     "INSERT INTO sessions"
@@ -65,11 +82,13 @@ class SqliteStore:
     def _fetch(self, sql: str, *arguments: Any) -> list[tuple[Any, ...]]:
         return self._connection.execute(sql, arguments).fetchall()
 
-    def _check_caller(self, claims: Claims, user_id: UUID | None = None) -> None:
+    def _check_caller(self, claims: Claims, user_id: UUID | None = None) -> str:
+        """Their name."""
         session_id, caller_id, now = claims
         found = self._fetch(_CALLER, session_id.hex, caller_id.hex, _text(now))
         if not found or (found[0][3] != "admin" and caller_id != user_id):
             raise PermissionError
+        return str(found[0][2])
 
     async def user(self, claims: Claims, user_id: UUID) -> UserBody:
         def work() -> list[tuple[Any, ...]]:
@@ -99,6 +118,42 @@ class SqliteStore:
             return self._fetch(_AFTER, _text(position.value), position.id.hex, rows)
 
         return [_body(row) for row in await self._in_thread(work)]
+
+    async def posts_page(
+        self, claims: Claims, page: PageRequest
+    ) -> tuple[int, list[PostBody]]:
+        def work() -> tuple[int, list[tuple[Any, ...]]]:
+            self._check_caller(claims)
+            [[total]] = self._fetch(_COUNT_POSTS)
+            return total, self._fetch(_POSTS_PAGE, page.size, page.skipped)
+
+        total, rows = await self._in_thread(work)
+        return total, [_post(row) for row in rows]
+
+    async def posts_after(
+        self, claims: Claims, position: Position | None, rows: int
+    ) -> list[PostBody]:
+        def work() -> list[tuple[Any, ...]]:
+            self._check_caller(claims)
+            if position is None:
+                return self._fetch(_POSTS_START, rows)
+            after = (_text(position.value), position.id.hex)
+            return self._fetch(_POSTS_AFTER, *after, rows)
+
+        return [_post(row) for row in await self._in_thread(work)]
+
+    async def create_post(self, claims: Claims, post: PostRequest) -> PostBody:
+        id_, now = uuid7(), datetime.now(UTC)
+        author_id = claims.user_id
+
+        def work() -> str:
+            name = self._check_caller(claims)
+            values = (id_.hex, author_id.hex, post.title, post.content, _text(now))
+            self._fetch(_CREATE_POST, *values)
+            return name
+
+        author = AuthorBody(author_id, await self._in_thread(work))
+        return PostBody(id_, post.title, post.content, author, None, now, now)
 
     async def account(self, email: str) -> tuple[UUID, str]:
         rows = await self._in_thread(lambda: self._fetch(_ACCOUNT, email))
@@ -131,6 +186,19 @@ def _body(row: Sequence[Any]) -> UserBody:
         bool(verified),
         _instant(created_at),
         _instant(updated_at),
+    )
+
+
+def _post(row: Sequence[Any]) -> PostBody:
+    id_, title, content, author_id, author_name, published, created, updated = row
+    return PostBody(
+        UUID(id_),
+        title,
+        content,
+        AuthorBody(UUID(author_id), author_name),
+        _instant(published) if published else None,
+        _instant(created),
+        _instant(updated),
     )
 
 

@@ -38,14 +38,14 @@ class Outcome(msgspec.Struct):
 
 
 class UnexpectedAnswer(Exception):
-    """An answer that is not a 200."""
+    """An answer that is neither 200 nor 201."""
 
 
 def run(load: Load) -> Outcome:
     """Put a server under load, from another process.
 
     Raises:
-        CalledProcessError: an answer was not 200, or a connection broke.
+        CalledProcessError: an answer was neither 200 nor 201, or a connection broke.
     """
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.load"],
@@ -117,7 +117,7 @@ class _Connection(asyncio.Protocol):
         if not self._expected or len(self._received) < self._expected:
             return
         self._run.latencies.append(time.perf_counter() - self._sent_at)
-        if self._received.startswith(b"HTTP/1.1 200 "):
+        if self._received.startswith((b"HTTP/1.1 200 ", b"HTTP/1.1 201 ")):
             self._send()
         else:
             self._run.fail(UnexpectedAnswer(self._received.decode(errors="replace")))

@@ -18,17 +18,25 @@ class Scenario(NamedTuple):
     requests: Sequence[Request]
 
 
-def make_scenarios(port: int, accounts: Sequence[Account]) -> list[Scenario]:
+def make_scenarios(
+    port: int, accounts: Sequence[Account], posts: int
+) -> list[Scenario]:
     """Every scenario, as an admin who signs in at this port."""
     token = ask(port, sign_in(ADMIN_EMAIL))["access_token"]
     bearer = {"Authorization": f"Bearer {token}"}
 
-    def get(path: str) -> Request:
-        return Request("GET", f"/api/v1/users{path}", bearer)
+    def get(path: str, of: str = "users") -> Request:
+        return Request("GET", f"/api/v1/{of}{path}", bearer)
 
     users = accounts[1 : _SAMPLE + 1]
     last = len(accounts) // PAGE_SIZE
     deep = ask(port, get(f"?page={last - 1}"))["next_cursor"]
+    last_posts = posts // PAGE_SIZE
+    deep_posts = ask(port, get(f"?page={last_posts - 1}", "posts"))["next_cursor"]
+    deep_page = get(f"?cursor={deep_posts}", "posts")
+    post = b'{"title": "A post", "content": "Its text, some words long."}'
+    as_json = {**bearer, "Content-Type": "application/json"}
+    create = Request("POST", "/api/v1/posts", as_json, post)
     return [
         Scenario("live", "no database", [Request("GET", "/health/live")]),
         Scenario("sign-in", "sign-in", [sign_in(user.email) for user in users]),
@@ -37,10 +45,17 @@ def make_scenarios(port: int, accounts: Sequence[Account]) -> list[Scenario]:
         Scenario("deep-page", f"the same, page {last}", [get(f"?page={last}")]),
         Scenario("cursor", "20 users by cursor", [get("?cursor=")]),
         Scenario("deep-cursor", "the same, near the end", [get(f"?cursor={deep}")]),
+        Scenario("posts", "20 posts, authors, total", [get("?page=1", "posts")]),
+        Scenario("posts-cursor", "20 posts by cursor", [get("?cursor=", "posts")]),
+        Scenario("deep-posts", f"the same, at row {posts:,}", [deep_page]),
+        Scenario("create", "create a post", [create]),
     ]  # fmt: skip
 
 
-NAMES = ("live", "sign-in", "get", "page", "deep-page", "cursor", "deep-cursor")
+NAMES = (
+    *("live", "sign-in", "get", "page", "deep-page", "cursor", "deep-cursor"),
+    *("posts", "posts-cursor", "deep-posts", "create"),
+)
 
 
 def sign_in(email: str) -> Request:

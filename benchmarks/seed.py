@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,10 +14,21 @@ from sqlalchemy.engine import make_url
 from uuid_utils.compat import uuid7
 
 from bedplate.core.security import hash_password
+from bedplate.module import migrations_of
+from bedplate.modules import BUILT_IN
 from bedplate.testing.databases import migrate_url
 
 PASSWORD = "Passw0rd-of-benchmarks"
 ADMIN_EMAIL = "admin@example.com"
+_POST_COLUMNS = (
+    "id",
+    "author_id",
+    "title",
+    "content",
+    "published_at",
+    "created_at",
+    "updated_at",
+)
 _COLUMNS = (
     "id",
     "email",
@@ -45,18 +56,39 @@ class Account(NamedTuple):
     updated_at: datetime
 
 
-def seed(url: str, users: int, data_dir: Path) -> list[Account]:
-    """Migrate an empty database and fill it with an admin, who comes first, and users.
+class Post(NamedTuple):
+    """A row of `posts`, in the order of the columns."""
+
+    id: UUID
+    author_id: UUID
+    title: str
+    content: str
+    published_at: datetime
+    created_at: datetime
+    updated_at: datetime
+
+
+def seed(url: str, users: int, posts: int, data_dir: Path) -> list[Account]:
+    """Migrate an empty database; an admin, who comes first, users, and their posts.
 
     All have the same password: hashing takes some 45 ms.
     """
-    migrate_url(url, data_dir)
+    migrate_url(url, data_dir, migrations_of(BUILT_IN))
     accounts = list(_accounts(users, asyncio.run(hash_password(PASSWORD))))
+    written = _posts(posts, accounts)
     if url.startswith("postgresql"):
-        asyncio.run(_fill_postgres(url, accounts))
+        asyncio.run(_fill_postgres(url, accounts, written))
     else:
-        _fill_sqlite(make_url(url).database or "", accounts)
+        _fill_sqlite(make_url(url).database or "", accounts, written)
     return accounts
+
+
+def _posts(posts: int, accounts: list[Account]) -> Iterator[Post]:
+    first = datetime.now(UTC) - timedelta(days=365)
+    for i in range(posts):
+        at = first + timedelta(seconds=i, microseconds=i)
+        author = accounts[i % min(len(accounts), 1000)].id
+        yield Post(uuid7(), author, f"Post {i}", f"Text {i}. " * 20, at, at, at)
 
 
 def _accounts(users: int, hashed_password: str) -> Iterator[Account]:
@@ -76,11 +108,16 @@ def _accounts(users: int, hashed_password: str) -> Iterator[Account]:
         )
 
 
-async def _fill_postgres(url: str, accounts: list[Account]) -> None:
+async def _fill_postgres(
+    url: str, accounts: list[Account], posts: Iterator[Post]
+) -> None:
     connection = await asyncpg.connect(url)
     try:
         await connection.copy_records_to_table(
             "users", columns=_COLUMNS, records=accounts
+        )
+        await connection.copy_records_to_table(
+            "posts", columns=_POST_COLUMNS, records=posts
         )
         # As autovacuum would in time: statistics, and the map that lets `count(*)`
         # read an index alone.
@@ -89,16 +126,20 @@ async def _fill_postgres(url: str, accounts: list[Account]) -> None:
         await connection.close()
 
 
-def _fill_sqlite(path: str, accounts: list[Account]) -> None:
-    places = ", ".join("?" * len(_COLUMNS))
-    insert = f"INSERT INTO users ({', '.join(_COLUMNS)}) VALUES ({places})"  # noqa: S608, constants
+def _fill_sqlite(path: str, accounts: list[Account], posts: Iterator[Post]) -> None:
     with closing(sqlite3.connect(path)) as connection, connection:
-        connection.executemany(insert, map(_sqlite_values, accounts))
+        for table, columns, rows in (
+            ("users", _COLUMNS, iter(accounts)),
+            ("posts", _POST_COLUMNS, posts),
+        ):
+            places = ", ".join("?" * len(columns))
+            insert = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({places})"  # noqa: S608, constants
+            connection.executemany(insert, map(_sqlite_values, rows))
         connection.execute("ANALYZE")
 
 
-def _sqlite_values(account: Account) -> list[Any]:
-    return [_sqlite_value(value) for value in account]
+def _sqlite_values(row: Iterable[Any]) -> list[Any]:
+    return [_sqlite_value(value) for value in row]
 
 
 def _sqlite_value(value: Any) -> Any:

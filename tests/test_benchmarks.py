@@ -29,11 +29,18 @@ def test_the_limit_app_answers_every_scenario_as_the_service_does(
     database: str,
 ) -> None:
     code, told = run_module(
-        "benchmarks", "--check", "--users", "100", "--database", database
+        "benchmarks",
+        "--check",
+        "--users",
+        "100",
+        "--posts",
+        "100",
+        "--database",
+        database,
     )
 
     assert code == 0, told
-    assert told.count("equal answers") == 7
+    assert told.count("equal answers") == 11
 
 
 class Answers(BaseHTTPRequestHandler):

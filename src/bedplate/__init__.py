@@ -8,12 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bedplate.config import Settings
-    from bedplate.main import create_app
+    from bedplate.main import create_app, install
     from bedplate.module import Module
 
-__all__ = ["Module", "Settings", "create_app"]
+__all__ = ["Module", "Settings", "create_app", "install"]
 
-_HOMES = {"Module": "module", "Settings": "config", "create_app": "main"}
+_HOMES = {
+    "Module": "module",
+    "Settings": "config",
+    "create_app": "main",
+    "install": "main",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from functools import cached_property
+from functools import cache, partial
 from importlib.metadata import version
 from typing import Any
 
@@ -43,26 +43,17 @@ class Application(FastAPI):
         super().__init__(openapi_url=None, redirect_slashes=False, **options)
         self.state.runtime = runtime
 
-    @cached_property
-    def route_table(self) -> RouteTable:
-        """Made at the first request, when every route is there."""
-        return RouteTable(self)
-
     def build_middleware_stack(self) -> ASGIApp:
         settings: Settings = self.state.runtime.settings
         compiled = settings.compiled_routes
         stack = self._table_stack() if compiled else super().build_middleware_stack()
-        return Edge(
-            stack,
-            max_body_bytes=settings.max_body_bytes,
-            trusted_proxies=settings.trusted_proxies,
-        )
+        return Edge(stack, **_edge_options(settings))
 
     def _table_stack(self) -> ASGIApp:
         handlers: dict[Any, Any] = dict(self.exception_handlers)
         fallback: ASGIApp = AsyncExitStackMiddleware(self.router)
         fallback = ExceptionMiddleware(fallback, handlers=handlers)
-        app: ASGIApp = TableRouter(self, self.route_table, fallback)
+        app: ASGIApp = TableRouter(self, self.state.route_table(), fallback)
         for middleware, arguments, options in reversed(self.user_middleware):
             app = middleware(app, *arguments, **options)
         return app
@@ -77,9 +68,7 @@ class Application(FastAPI):
         await self.middleware_stack(scope, receive, send)
 
     def openapi(self) -> dict[str, Any]:
-        if self.openapi_schema is None:
-            self.openapi_schema = openapi_document(self)
-        return self.openapi_schema
+        return _cached_document(self)
 
 
 def create_app(
@@ -96,10 +85,7 @@ def create_app(
         SettingsError: a setting is wrong.
         ModuleError: the modules don't fit together.
     """
-    settings = settings or Settings.load()
-    check_modules(modules)
-    configure_logging(level=settings.log_level, as_json=settings.is_production)
-    runtime = Runtime.make(settings, modules)
+    runtime = _make_runtime(settings, modules)
     app = Application(
         runtime,
         title=title,
@@ -108,18 +94,7 @@ def create_app(
         docs_url=None,
         redoc_url=None,
     )
-    _install(app, runtime)
-    return app
-
-
-def _install(app: Application, runtime: Runtime) -> None:
-    install_error_handlers(app, keep_refusal)
-    app.include_router(operations_router)
-    for module in runtime.modules:
-        if module.router is not None:
-            app.include_router(module.router, prefix=API_PREFIX)
-        if module.pages is not None:
-            app.include_router(module.pages)
+    _add_routes(app, runtime)
     if runtime.settings.docs:
         install_docs(app)
     if runtime.settings.cors_origins:
@@ -130,6 +105,68 @@ def _install(app: Application, runtime: Runtime) -> None:
             allow_headers=["*"],
             expose_headers=_EXPOSED,
         )
+    return app
+
+
+def install(
+    app: FastAPI,
+    settings: Settings | None = None,
+    modules: Sequence[Module] = BUILT_IN,
+) -> None:
+    """Put all of this into a FastAPI application of one's own, before it starts.
+
+    Its routes can then ask for `CurrentUser` and `SessionDep`, its errors come in our
+    envelope and its document is ours. It keeps its own stack: our routes are run by
+    FastAPI's handler, and CORS is for it to add.
+
+    Raises:
+        SettingsError: a setting is wrong.
+        ModuleError: the modules don't fit together.
+    """
+    runtime = app.state.runtime = _make_runtime(settings, modules)
+    _add_routes(app, runtime)
+    app.add_middleware(Edge, **_edge_options(runtime.settings))
+    app.openapi = partial(_cached_document, app)  # type: ignore[method-assign]
+    own = app.router.lifespan_context
+
+    @asynccontextmanager
+    async def both(app: FastAPI) -> AsyncIterator[Any]:
+        async with _lifespan(app), own(app) as state:
+            yield state
+
+    app.router.lifespan_context = both
+
+
+def _cached_document(app: FastAPI) -> dict[str, Any]:
+    if app.openapi_schema is None:
+        app.openapi_schema = openapi_document(app)
+    return app.openapi_schema
+
+
+def _make_runtime(settings: Settings | None, modules: Sequence[Module]) -> Runtime:
+    settings = settings or Settings.load()
+    check_modules(modules)
+    configure_logging(level=settings.log_level, as_json=settings.is_production)
+    return Runtime.make(settings, modules)
+
+
+def _add_routes(app: FastAPI, runtime: Runtime) -> None:
+    # Made at the first request, when every route is there.
+    app.state.route_table = cache(partial(RouteTable, app))
+    install_error_handlers(app, keep_refusal)
+    app.include_router(operations_router)
+    for module in runtime.modules:
+        if module.router is not None:
+            app.include_router(module.router, prefix=API_PREFIX)
+        if module.pages is not None:
+            app.include_router(module.pages)
+
+
+def _edge_options(settings: Settings) -> dict[str, Any]:
+    return {
+        "max_body_bytes": settings.max_body_bytes,
+        "trusted_proxies": settings.trusted_proxies,
+    }
 
 
 @asynccontextmanager

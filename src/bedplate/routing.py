@@ -384,6 +384,8 @@ class Plan:
         self._body_field = route.body_field
         self._is_form = _is_form(route.body_field)
         self._embed = route._embed_body_fields  # noqa: SLF001, tests/test_routing.py
+        is_whole = len(self._body_params) == 1 and not (self._embed or self._is_form)
+        self._whole_body = self._body_params[0] if is_whole else None
         self._accepted = _accepted_media_type(route)
         self._route: Route = route.original_route
         self._opens = any(step.opens for step in self._steps)
@@ -432,6 +434,11 @@ class Plan:
         return await request.json() if await request.body() else PydanticUndefined
 
     async def _body_values(self, body: Any, errors: list[Any]) -> dict[str, Any]:
+        whole = self._whole_body
+        if whole is not None and body is not PydanticUndefined:
+            value, found = whole.validate(body, {}, loc=("body",))
+            errors += found
+            return {whole.name: value}
         values, found = await request_body_to_args(
             body_fields=self._body_params,
             received_body=body,

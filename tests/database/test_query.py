@@ -12,8 +12,8 @@ from sqlalchemy import bindparam, select
 from sqlalchemy.dialects import sqlite
 
 from bedplate.database import Query
-from bedplate.database.lists import _like
 from bedplate.database.query import Statement
+from bedplate.database.search import contains
 from bedplate.main import Application
 from bedplate.modules.users.models import User
 from bedplate.testing.plugin import MakeUser
@@ -219,6 +219,6 @@ def test_a_like_pattern_finds_just_the_texts_that_hold_it(part: str, text: str) 
         connection.execute("PRAGMA case_sensitive_like=ON")
         sql = "SELECT ? LIKE ? ESCAPE '\\'"
         for haystack in (text, text + part, part + text):
-            (matches,) = connection.execute(sql, (haystack, _like(part))).fetchone()
+            (matches,) = connection.execute(sql, (haystack, contains(part))).fetchone()
             assert bool(matches) is (part in haystack)
     connection.close()

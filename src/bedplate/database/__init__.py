@@ -10,6 +10,7 @@ from bedplate.database.base import (
 )
 from bedplate.database.lists import Choices, ListQuery, Scope
 from bedplate.database.query import Query
+from bedplate.database.search import create_search_index
 from bedplate.database.work import Database, Repository, Session
 from bedplate.schemas import ListParams, Page
 
@@ -29,4 +30,5 @@ __all__ = [
     "Session",
     "TimestampMixin",
     "UTCDateTime",
+    "create_search_index",
 ]

@@ -7,7 +7,7 @@ import asyncpg
 import sqlalchemy as sa
 from sqlalchemy import event, exc
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 from sqlalchemy.util.concurrency import in_greenlet
 
 from bedplate.database.errors import DatabaseUnreachable
@@ -117,6 +117,12 @@ async def _connect(*args: Any, **kwargs: Any) -> asyncpg.Connection:
 
 def _note_idle(_connection: Any, record: ConnectionPoolEntry) -> None:
     record.info["idle_since"] = time.monotonic()
+
+
+def was_just_used(lease: PoolProxiedConnection) -> bool:
+    """Whether a connection needs no ping."""
+    idle_since: float = lease.info.get("idle_since", 0.0)
+    return time.monotonic() - idle_since < PING_AFTER_IDLE_SECONDS
 
 
 def _ping_if_idle(connection: Any, record: ConnectionPoolEntry, _proxy: Any) -> None:

@@ -1,10 +1,11 @@
 """A new row without the ORM's unit of work: its INSERT is compiled once a model."""
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.orm import ColumnProperty, Mapper
+from sqlalchemy.orm import Mapper
 
 from bedplate.database.base import Base
 from bedplate.database.query import Statement
@@ -17,34 +18,54 @@ class Insert(NamedTuple):
     values: dict[str, Any]
 
 
+class _Column(NamedTuple):
+    """A column, the attribute that fills it and what does when that is not set."""
+
+    name: str
+    attribute: str
+    default: Callable[[], Any]
+
+
+class _Plan(NamedTuple):
+    statement: Statement
+    columns: list[_Column]
+
+
 def insert_of(entity: Base) -> Insert:
     """The INSERT of an entity, whose defaults are set on it now.
 
     Raises:
         TypeError: a column has neither a value nor a default of Python's.
     """
-    mapper: Mapper[Any] = sa.inspect(type(entity))
-    values = {p.columns[0].name: _value(entity, p) for p in mapper.column_attrs}
-    return Insert(_statement(type(entity)), values)
-
-
-def _value(entity: Base, attribute: ColumnProperty[Any]) -> Any:
-    column: Any = attribute.columns[0]
-    known = vars(entity)
-    if attribute.key in known:
-        return known[attribute.key]
-    if column.default is None:
-        if not column.nullable:
-            raise TypeError(f"{column} has no value")
-        return None
-    is_callable = column.default.is_callable
-    value = column.default.arg(None) if is_callable else column.default.arg
-    setattr(entity, attribute.key, value)
-    return value
+    plan, known = _plan(type(entity)), vars(entity)
+    values: dict[str, Any] = {}
+    for name, attribute, default in plan.columns:
+        if attribute not in known:
+            known[attribute] = default()
+        values[name] = known[attribute]
+    return Insert(plan.statement, values)
 
 
 @cache
-def _statement(model: type[Base]) -> Statement:
+def _plan(model: type[Base]) -> _Plan:
+    mapper: Mapper[Any] = sa.inspect(model)
     table: Any = model.__table__
     binds = {c.name: sa.bindparam(c.name, type_=c.type) for c in table.columns}
-    return Statement(sa.insert(table).values(binds))
+    columns = [
+        _Column(p.columns[0].name, p.key, _default(p.columns[0]))
+        for p in mapper.column_attrs
+        if p.columns[0].name in binds
+    ]
+    return _Plan(Statement(sa.insert(table).values(binds)), columns)
+
+
+def _default(column: Any) -> Callable[[], Any]:
+    default = column.default
+    if default is not None:
+        return lambda: default.arg(None) if default.is_callable else default.arg
+
+    def none() -> None:
+        if not column.nullable:
+            raise TypeError(f"{column} has no value")
+
+    return none

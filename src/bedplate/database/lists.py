@@ -5,34 +5,15 @@ from typing import Any, Generic, Literal, NamedTuple, TypeVar, cast, get_args
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import InstrumentedAttribute
-from sqlalchemy.sql.functions import GenericFunction
 
 from bedplate.core.pagination import Cursors, Position, page_count
 from bedplate.database.query import Statement, row_builder
+from bedplate.database.search import contains, unicode_lower
 from bedplate.schemas import ListParams, Page, ResponseSchema
 
 R = TypeVar("R", bound=ResponseSchema)
 Column = InstrumentedAttribute[Any]
-
-
-_HAS_UTF8_COLLATION = (17,)
-
-
-class unicode_lower(GenericFunction[str]):  # noqa: N801, it is a SQL function's name
-    """`lower()` that knows more than ASCII, on SQLite too."""
-
-    inherit_cache = True
-    type = sa.String()
-
-
-@compiles(unicode_lower, "postgresql")
-def _lower(element: unicode_lower, compiler: Any, **options: Any) -> str:
-    # A database made in the C locale lowers ASCII only, unless it is told a collation.
-    version = compiler.dialect.server_version_info or (0,)
-    collation = ' COLLATE "pg_c_utf8"' if version >= _HAS_UTF8_COLLATION else ""
-    return f"lower(({compiler.process(element.clauses, **options)}){collation})"
 
 
 class Scope(NamedTuple):
@@ -129,7 +110,7 @@ class ListQuery(Generic[R]):
         filters = tuple((n, self._choice(n, value)) for n, value in sent.items())
         values = {**sent, "rows": params.limit}
         if asked.get("q"):
-            values["pattern"] = _like(asked["q"])
+            values["pattern"] = contains(asked["q"])
         if params.cursor is None:
             mode: Literal["page", "start", "after", "after_null"] = "page"
             values["skipped"] = (params.page - 1) * params.limit
@@ -292,10 +273,3 @@ def _directed_one(descending: bool, column: Any) -> sa.UnaryExpression[Any]:
 
 def _is_nullable(column: Any) -> bool:
     return bool(getattr(column.expression, "nullable", False))
-
-
-def _like(text: str) -> str:
-    r"""A LIKE pattern that finds `text` anywhere; `%`, `_` and `\` are literal."""
-    for special in ("\\", "%", "_"):
-        text = text.replace(special, "\\" + special)
-    return f"%{text}%"

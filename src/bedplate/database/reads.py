@@ -13,7 +13,7 @@ from sqlalchemy.exc import MissingGreenlet
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import PoolProxiedConnection
 
-from bedplate.database.engines import unicode_lower
+from bedplate.database.engines import unicode_lower, was_just_used
 
 Rows = Sequence[Sequence[Any]]
 
@@ -47,6 +47,20 @@ class PostgresReads:
         finally:
             lease.close()
         return await self._fetch_again(sql, arguments)
+
+    async def execute_once(self, sql: str, arguments: Sequence[Any]) -> None:
+        """A write, its own transaction. It may have happened when its answer is lost,
+        so it isn't tried again, and gets a connection that was alive a moment ago.
+        """
+        lease = self._take_idle()
+        if lease is not None and not was_just_used(lease):
+            lease.close()
+            lease = None
+        lease = lease or await self._engine.raw_connection()
+        try:
+            await self._run(lease, sql, arguments)
+        finally:
+            lease.close()
 
     async def _fetch_again(self, sql: str, arguments: Sequence[Any]) -> Rows:
         """Once more: a read that met a dying connection has changed nothing."""

@@ -162,7 +162,7 @@ async def _handle_http_error(request: Request, error: Exception) -> Response:
     kind = _BY_STATUS.get(error.status_code)
     headers = dict(error.headers or {})
     if kind is MethodNotAllowed:
-        allowed = request.app.route_table.methods(request.url.path)
+        allowed = request.app.state.route_table().methods(request.url.path)
         headers["Allow"] = ", ".join(sorted(allowed)) or headers.get("Allow", "")
     if kind is not None:
         return render(kind(headers=headers))

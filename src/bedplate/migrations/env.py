@@ -7,6 +7,7 @@ from alembic import context
 from alembic.autogenerate.api import AutogenContext
 
 from bedplate.database import Base, ExactDecimal, UTCDateTime
+from bedplate.database.search import SEARCH_INDEX
 from bedplate.modules import BUILT_IN
 
 # Importing the modules has filled the metadata; naming them here says so.
@@ -17,6 +18,8 @@ LOCK = 0xBED_1A7E  # any constant: one migration at a time
 
 def include_name(name: str | None, kind: str, _parents: Any) -> bool:
     """Ours only: the same database holds other tools' tables, which must survive."""
+    if kind == "index":  # which not every database has, so no model declares it
+        return not (name or "").endswith(SEARCH_INDEX)
     return kind != "table" or name in Base.metadata.tables
 
 

@@ -1,8 +1,8 @@
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
-from msgspec.structs import asdict
+from msgspec.structs import astuple
 
 from bedplate.core.clock import utc_now
 from bedplate.core.errors import (
@@ -380,5 +380,5 @@ class Authenticator:
         )
         if found is None:
             return None
-        granted = self._runtime.permissions.of(found.role)
-        return Caller(**asdict(found), granted=granted)
+        fields: list[Any] = [*astuple(found), self._runtime.permissions.of(found.role)]
+        return Caller(*fields)

@@ -7,7 +7,7 @@ Depends on: 0004
 import sqlalchemy as sa
 from alembic import op
 
-from bedplate.database import UTCDateTime
+from bedplate.database import UTCDateTime, create_search_index
 
 revision = "posts_0001"
 down_revision = None
@@ -44,6 +44,7 @@ def upgrade() -> None:
         ["author_id", "created_at", "id"],
     ):
         op.create_index(op.f(f"ix_posts_{'_'.join(columns)}"), "posts", columns)
+    create_search_index(op.get_bind(), "posts", "title", "content")
 
 
 def downgrade() -> None:

@@ -1,0 +1,29 @@
+"""An existing application, with Bedplate installed into it."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from bookmarks import module as bookmarks
+from fastapi import FastAPI
+
+from bedplate import install
+from bedplate.dependencies import CurrentUser
+from bedplate.modules import BUILT_IN, posts
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    app.state.greeting = "Hello"
+    yield
+
+
+app = FastAPI(title="Bookmarks", lifespan=lifespan)
+
+
+@app.get("/hello")
+async def say_hello(caller: CurrentUser) -> dict[str, str]:
+    """A route that was here before, and now knows who is calling."""
+    return {"message": f"{app.state.greeting}, {caller.name}"}
+
+
+install(app, modules=[*(m for m in BUILT_IN if m is not posts), bookmarks])

@@ -1,0 +1,78 @@
+"""How PostgreSQL runs the statements of lists: which index, and at what depth."""
+
+import re
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import pytest
+
+from bedplate.database import ListQuery
+from bedplate.main import Application
+from bedplate.modules.posts.repository import LIST_POSTS
+from bedplate.modules.posts.schemas import PostListParams
+from bedplate.modules.users.repository import LIST_USERS
+from bedplate.modules.users.schemas import UserListParams
+from bedplate.schemas import ListParams
+
+ON_POSTGRESQL = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+
+
+async def plan(
+    app: Application,
+    query: ListQuery[Any],
+    params: ListParams,
+    scope: str | None = None,
+    **values: Any,
+) -> str:
+    """The plan, sorting and reading every row forbidden wherever there is an index."""
+    database = app.state.runtime.database
+    statement, asked = query.prepare(params, database.cursors, scope)
+    compiled = statement.compiled_for(database.dialect)
+    connection = await asyncpg.connect(
+        database.url.set(drivername="postgresql").render_as_string(hide_password=False)
+    )
+    try:
+        for switch in ("enable_seqscan", "enable_sort", "enable_incremental_sort"):
+            await connection.execute(f"SET {switch} = off")
+        arguments = compiled.arguments({**values, **asked})
+        rows = await connection.fetch(f"EXPLAIN {compiled.sql}", *arguments)
+    finally:
+        await connection.close()
+    return "\n".join(row[0] for row in rows)
+
+
+@ON_POSTGRESQL
+@pytest.mark.parametrize(
+    ("query", "params", "scope", "index"),
+    [
+        (LIST_POSTS, PostListParams, "all", "ix_posts_title_content_trgm"),
+        (LIST_USERS, UserListParams, None, "ix_users_email_name_trgm"),
+    ],
+)
+async def test_a_search_uses_the_trigrams(
+    app: Application, query: Any, params: type[ListParams], scope: str, index: str
+) -> None:
+    asked = params.model_validate({"q": "needle"})
+    told = await plan(app, query, asked, scope, caller_id=uuid4())
+
+    assert index in told
+
+
+@ON_POSTGRESQL
+@pytest.mark.parametrize("direction", ["", "-"])
+@pytest.mark.parametrize("column", ["created_at", "published_at", "title"])
+async def test_a_cursor_goes_on_where_it_was_by_an_index(
+    app: Application, column: str, direction: str
+) -> None:
+    cursors = app.state.runtime.database.cursors
+    first = PostListParams.model_validate({"sort": direction + column, "cursor": ""})
+    value = "t" if column == "title" else "2026-01-01T00:00:00Z"
+    cursor = cursors.write(first.sort, (value, uuid4()))
+    params = first.model_copy(update={"cursor": cursor})
+
+    told = await plan(app, LIST_POSTS, params, "published")
+
+    assert f"ix_posts_{column}_id" in told
+    assert re.search(r"Index Cond: .*ROW\(", told), told
+    assert "Sort" not in told
