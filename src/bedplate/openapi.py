@@ -15,8 +15,8 @@ from bedplate.core.errors import (
 )
 from bedplate.core.preconditions import MAX_TAGS_LENGTH
 from bedplate.dependencies import OPTIONAL_SCHEME, SCHEME
-from bedplate.idempotency import REPLAYED
 from bedplate.middleware.errors import ErrorResponse
+from bedplate.outcomes import REPLAYED
 from bedplate.routing import Route
 
 Responses = dict[int | str, dict[str, Any]]
