@@ -22,7 +22,7 @@ _LONGEST_USER_AGENT = 255
 _ACCEPTED_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
 # OWASP REST Security Cheat Sheet, "Security headers", for answers that have none.
-_DEFAULTS = (
+SECURITY_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
@@ -111,7 +111,7 @@ class _Exchange:
             headers = [*message.get("headers", ())]
             given = {name for name, _ in headers}
             headers.append((b"x-request-id", self.request_id.encode()))
-            headers += [header for header in _DEFAULTS if header[0] not in given]
+            headers += [header for header in SECURITY_HEADERS if header[0] not in given]
             message["headers"] = headers
         await self._send(message)
 
