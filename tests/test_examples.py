@@ -73,3 +73,62 @@ def test_an_existing_application_takes_up_bedplate(url: str) -> None:
     assert absent.status_code == 404
     assert {"/hello", "/api/v1/bookmarks"} <= document["paths"].keys()
     assert refused.headers["Allow"] == "GET, POST"
+
+
+# What a client of the Django project does, with a token that the API's service made.
+USE_DJANGO = """
+import os, sys
+os.environ["DJANGO_SETTINGS_MODULE"] = "shop.settings"
+import django
+django.setup()
+from django.contrib.auth import get_user_model
+from django.test import Client
+from bedplate.django_site.services import call_service
+from bedplate.modules.auth.service import AuthService
+
+ada = get_user_model().objects.get()
+assert ada.is_superuser and ada.check_password("Passw0rd-of-tests")
+client = Client()
+assert client.login(username="ada@example.com", password="Passw0rd-of-tests")
+assert client.get("/admin/shop/basket/").status_code == 200
+assert client.get("/admin/bedplate/user/").status_code == 200
+client.logout()
+assert client.get("/admin/bedplate/user/").status_code == 302
+
+tokens = call_service(
+    AuthService, lambda auth: auth.sign_in("ada@example.com", "Passw0rd-of-tests")
+)
+assert Client().get("/whoami/").status_code == 401
+bearer = Client(headers={"Authorization": f"Bearer {tokens.access_token}"})
+assert bearer.get("/whoami/").json() == {"email": "ada@example.com", "role": "admin"}
+made = bearer.post("/baskets/", {"note": "Apples"}, content_type="application/json")
+assert made.json()["owner"] == "ada@example.com", made.content
+print("uvicorn" in sys.modules)
+"""
+
+
+def test_an_existing_django_project_takes_up_bedplate(tmp_path: Path) -> None:
+    def run(*command: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-W", "error", *command],
+            cwd=tmp_path,
+            env={
+                "BEDPLATE_SECRET_KEY": TEST_KEY,
+                "PYTHONPATH": str(EXAMPLES / "django_project"),
+                "DJANGO_SUPERUSER_PASSWORD": PASSWORD,
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    manage = str(EXAMPLES / "django_project" / "manage.py")
+    account = ("--email", "ada@example.com", "--name", "Ada")
+    run("-m", "bedplate", "migrate")
+    run(manage, "migrate")
+    assert "No changes" in run(manage, "makemigrations", "--check", "--dry-run")
+    run(manage, "createsuperuser", "--noinput", *account)
+
+    assert run("-c", USE_DJANGO) == "False\n"

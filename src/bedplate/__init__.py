@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bedplate.config import Settings
+    from bedplate.dispatcher import with_django
     from bedplate.main import create_app, install
     from bedplate.module import Module
 
-__all__ = ["Module", "Settings", "create_app", "install"]
+__all__ = ["Module", "Settings", "create_app", "install", "with_django"]
 
 _HOMES = {
     "Module": "module",
     "Settings": "config",
     "create_app": "main",
     "install": "main",
+    "with_django": "dispatcher",
 }
 
 

@@ -120,12 +120,16 @@ def django_only() -> ASGIApp:
         SettingsError: a setting is wrong, or Django isn't installed.
     """
     require_django()
-    return _DjangoOnly(load_app().state.runtime)
+    return _DjangoOnly(load_app())
 
 
 class _DjangoOnly:
-    def __init__(self, runtime: Runtime) -> None:
+    """Django, and of the application what operators ask for: health and metrics."""
+
+    def __init__(self, app: FastAPI) -> None:
+        runtime: Runtime = app.state.runtime
         django = self._django = LazyDjango(runtime)
+        self._operations = app
 
         @asynccontextmanager
         async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -138,7 +142,9 @@ class _DjangoOnly:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._lifespan(scope, receive, send)
-        elif scope["type"] == "http" and is_djangos(scope["path"]):
+        elif is_djangos(scope["path"]):
             await self._django(scope, receive, send)
-        elif scope["type"] == "http":
+        elif scope["path"].startswith(("/health/", "/metrics")):
+            await self._operations(scope, receive, send)
+        else:
             await render(NotFound())(scope, receive, send)

@@ -18,6 +18,7 @@ QUERIES = "A router never imports a repository"
 FRAMEWORKS = "Nothing under a router reaches a web framework"
 CORE = "The core knows no framework and no database"
 CYCLES = "No import cycle between siblings"
+DJANGO = "Django never imports a repository, nor FastAPI"
 
 # A file, the line that is planted in it, and the contract that it breaks.
 PLANTED = [
@@ -30,6 +31,9 @@ PLANTED = [
     ("modules/auth/schemas.py", "import starlette.requests", FRAMEWORKS),
     ("core/clock.py", "import sqlalchemy", CORE),
     ("database/base.py", "import bedplate.database.work", CYCLES),
+    ("django_site/site.py", "import bedplate.modules.users.repository", DJANGO),
+    ("django_site/settings.py", "import fastapi", DJANGO),
+    ("modules/users/service.py", "import django", FRAMEWORKS),
 ]
 
 

@@ -30,6 +30,7 @@ def register_commands() -> None:
         inspect,
         jobs,
         keys,
+        manage,
         migrate,
         new,
         outbox,
@@ -38,7 +39,7 @@ def register_commands() -> None:
         worker,
     )
 
-    for commands in (new, serve, worker, migrate, outbox, inspect):
+    for commands in (new, serve, worker, migrate, manage, outbox, inspect):
         commands.register(app)
     app.add_typer(users.app, name="users")
     app.add_typer(jobs.app, name="jobs")

@@ -16,6 +16,10 @@ else:
     Manager = BaseUserManager
 
 
+# What `AbstractBaseUser` and Django's commands call it.
+RENAMED = {"hashed_password": "password"}
+
+
 class AccountManager(Manager):
     """`create_user` and `createsuperuser` go through the service, as everything does.
 
@@ -40,12 +44,7 @@ class Account(AbstractBaseUser):
     Roles take the place of `PermissionsMixin`, whose tables we don't have.
     """
 
-    # In `AbstractBaseUser` they are columns.
-    last_login = None
-    password = property(
-        lambda self: self.hashed_password,
-        lambda self, value: setattr(self, "hashed_password", value),
-    )
+    last_login = None  # in `AbstractBaseUser` a column, which we don't have
 
     USERNAME_FIELD = "email"
     REQUIRED_FIELDS: ClassVar[list[str]] = ["name"]

@@ -5,7 +5,6 @@ import gc
 from typing import Any
 
 from django.core.asgi import get_asgi_application
-from django.db import connections
 from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -39,11 +38,8 @@ async def load(runtime: Runtime) -> ASGIApp:
 
 def _prepare(runtime: Runtime) -> None:
     set_up(runtime.settings, runtime.modules)
-    try:
-        if not is_at_head():
-            _bring_to_head(runtime)
-    finally:
-        connections.close_all()  # this thread's
+    if not is_at_head():
+        _bring_to_head(runtime)
     gc.freeze()  # as `bedplate.asgi` does with what was there before
 
 

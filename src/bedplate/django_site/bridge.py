@@ -9,7 +9,7 @@ from django.db import models
 from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import DeclarativeBase, Mapper
 
-from bedplate.django_site.accounts import Account
+from bedplate.django_site.accounts import RENAMED, Account
 from bedplate.django_site.columns import make_field, options_of
 from bedplate.django_site.project import APP
 from bedplate.module import Module
@@ -138,9 +138,13 @@ def _field(
 ) -> tuple[str, Any]:
     column: sa.Column[Any] = columns[key]
     if not column.foreign_keys:
-        return key, make_field(column)
+        return _shown_as(mapper, key), make_field(column)
     name = key.removesuffix("_id")
     return key if name in columns else name, _relation(mapper, column, name)
+
+
+def _shown_as(mapper: Mapper[Any], key: str) -> str:
+    return RENAMED.get(key, key) if mapper.class_ is User else key
 
 
 def _relation(mapper: Mapper[Any], column: sa.Column[Any], name: str) -> Any:
@@ -195,4 +199,8 @@ def _described(row: models.Model) -> str:
 def secrets_of(mapped: Mapped) -> set[str]:
     """The fields that nobody is shown."""
     mapper: Mapper[Any] = sa.inspect(mapped)
-    return {a.key for a in mapper.column_attrs if a.columns[0].info.get("secret")}
+    return {
+        _shown_as(mapper, attribute.key)
+        for attribute in mapper.column_attrs
+        if attribute.columns[0].info.get("secret")
+    }

@@ -1,12 +1,13 @@
 """Starts Django with our settings, and brings its own tables to head."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import django
 from django.apps import apps
 from django.conf import settings as django_settings
 from django.core.management import call_command
-from django.db import connection
+from django.db import connections
 from django.db.migrations.executor import MigrationExecutor
 
 from bedplate.config import Settings
@@ -28,11 +29,21 @@ def set_up(settings: Settings, modules: Sequence[Module]) -> None:
 
 def is_at_head() -> bool:
     """Whether all of Django's own migrations, and its other apps', were run."""
-    executor = MigrationExecutor(connection)
-    targets = executor.loader.graph.leaf_nodes()
-    return not executor.migration_plan(targets)
+    with _connected():
+        executor = MigrationExecutor(connections["default"])
+        return not executor.migration_plan(executor.loader.graph.leaf_nodes())
 
 
 def upgrade() -> None:
     """Run the migrations of Django's own tables that are missing."""
-    call_command("migrate", interactive=False, verbosity=0)
+    with _connected():
+        call_command("migrate", interactive=False, verbosity=0)
+
+
+@contextmanager
+def _connected() -> Iterator[None]:
+    """Nothing of this thread's stays open: Django closes only what a request opened."""
+    try:
+        yield
+    finally:
+        connections.close_all()

@@ -25,7 +25,7 @@ class Browser:
 
         `None` clears a checkbox. The answer isn't followed: `page` is what it leads to.
         """
-        form = find_form(self.page.text, to)
+        form = self.form(to)
         filled = {**form.fields, **fields}
         data = {name: value for name, value in filled.items() if value is not None}
         url = self.page.url.join(form.action or str(self.page.url))
@@ -35,6 +35,14 @@ class Browser:
         if answer.is_redirect:
             await self.open(str(url.join(answer.headers["location"])))
         return answer
+
+    def form(self, to: str = "") -> "Form":
+        """The page's form, or the one to an address.
+
+        Raises:
+            LookupError: the page has none.
+        """
+        return find_form(self.page.text, to)
 
     async def sign_in(self, email: str, password: str) -> httpx.Response:
         await self.open("/admin/")

@@ -180,8 +180,9 @@ class Server(Process):
         self._wait_until(lambda: self.errors.count("startup complete") >= count)
 
     def _is_ready(self) -> bool:
-        if not self.url and (found := re.search(r"(http://\S+)/api/v1", self.output)):
-            self.url = found[1]
+        told = re.search(r"(http://[^\s/]+)/(?:api/v1|admin/)", self.output)
+        if told is not None:
+            self.url = told[1]
         try:
             return bool(self.url) and _answers(f"{self.url}/health/ready")
         except httpx.TransportError:

@@ -5,12 +5,12 @@ from functools import partial
 from typing import Any, get_args
 
 from django import forms
-from django.core.exceptions import FieldDoesNotExist
 from pydantic import BaseModel, ValidationError
 
 from bedplate.admin import Form
 from bedplate.core.errors import APIError, Conflict, ValidationFailed
 from bedplate.database import Session
+from bedplate.django_site.bridge import secrets_of
 from bedplate.django_site.services import in_unit_of_work
 from bedplate.middleware.errors import details_of
 from bedplate.runtime import Runtime
@@ -79,23 +79,28 @@ class ServiceForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at r
         if self.instance._state.adding:  # noqa: SLF001, Django's own way
             saved = self.row_admin.run(self.declared.save, data, self.caller)
             self.instance = self._reloaded(saved.id)
-        elif data.model_fields_set:
-            in_unit_of_work(
-                lambda session, runtime: self._update(session, runtime, data)
-            )
+            return
+        # What equals the row as it is now may be a change of what the form showed.
+        self._check_version(self.instance)
+        if data.model_fields_set:
+            in_unit_of_work(partial(self._update, data))
             self.instance = self._reloaded(self.instance.pk)
 
     async def _update(
-        self, session: Session, runtime: Runtime, data: BaseModel
+        self, data: BaseModel, session: Session, runtime: Runtime
     ) -> None:
-        """Change the row, if it still is as the form showed it."""
         row_id = self.instance.pk
-        version = self.cleaned_data.get(VERSION)
         row = await session.get(self.row_admin.mapped, row_id, with_for_update=True)
-        if version and row is not None and row.updated_at.isoformat() != version:
-            raise Stale
+        if row is not None:
+            self._check_version(row)
         service = self.row_admin.declaration.service(session, runtime)
         await self.declared.save(service, row_id, data, self.caller)
+
+    def _check_version(self, row: Any) -> None:
+        """Raises Stale unless the row is as the form showed it."""
+        shown = self.cleaned_data.get(VERSION)
+        if shown and row.updated_at.isoformat() != shown:
+            raise Stale
 
     def _reloaded(self, row_id: Any) -> Any:
         return self._meta.model._base_manager.get(pk=row_id)  # noqa: SLF001, Django's own way
@@ -111,13 +116,14 @@ class ServiceForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at r
 def form_class(row_admin: Any, declared: Form, request: Any, *, is_new: bool) -> type:
     """The form for a schema: columns as Django shows them, others by their type."""
     model = row_admin.model
+    columns = {f.attname: f.name for f in model._meta.concrete_fields}  # noqa: SLF001, public
+    columns |= {name: name for name in columns.values()}
     names: dict[str, str] = {}
     extra: dict[str, forms.Field] = {}
     for name in declared.schema.model_fields:
-        try:
-            names[name] = model._meta.get_field(name).name  # noqa: SLF001, public
-        except FieldDoesNotExist:
-            names[name] = name
+        is_column = name in columns and name not in secrets_of(row_admin.mapped)
+        names[name] = columns[name] if is_column else name
+        if not is_column:
             extra[name] = _extra_field(declared.schema, name, is_new=is_new)
     if not is_new and hasattr(row_admin.mapped, "updated_at"):
         extra[VERSION] = forms.CharField(required=False, widget=forms.HiddenInput)

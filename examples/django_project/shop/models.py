@@ -1,0 +1,12 @@
+from django.conf import settings
+from django.db import models
+
+
+class Basket(models.Model):
+    """The project's own model, with Django's own migrations."""
+
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE)
+    note = models.CharField(max_length=100)
+
+    def __str__(self) -> str:
+        return self.note

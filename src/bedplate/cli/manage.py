@@ -1,0 +1,26 @@
+"""`bedplate django …`: Django's own commands, with our settings."""
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    takes_all = {"allow_extra_args": True, "ignore_unknown_options": True}
+    app.command(context_settings=takes_all, add_help_option=False)(django)
+
+
+def django(context: typer.Context) -> None:
+    """Run a command of Django's, such as `bedplate django check --deploy`."""
+    from bedplate.dispatcher import require_django
+    from bedplate.log import configure_logging
+    from bedplate.project import load_app
+
+    require_django()
+    runtime = load_app().state.runtime
+    configure_logging(level="warning", as_json=False)
+
+    from django.core.management import execute_from_command_line
+
+    from bedplate.django_site.setup import set_up
+
+    set_up(runtime.settings, runtime.modules)
+    execute_from_command_line(["bedplate django", *context.args])

@@ -1,0 +1,191 @@
+"""Django in the real program: loaded when asked for, absent when not installed."""
+
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import sqlalchemy as sa
+
+from bedplate.testing.servers import run_command, serving
+
+PASSWORD = "Passw0rd-of-tests"
+KEY = "a key for tests, at least 32 bytes long"
+PRODUCTION = {
+    "environment": "production",
+    "secret_key": KEY,
+    "public_url": "https://shop.example",
+}
+DJANGOS_TABLES = (
+    "auth_group_permissions",
+    "auth_group",
+    "auth_permission",
+    "django_content_type",
+    "django_migrations",
+)
+# Runs `bedplate` where Django can't be found, as without the extra.
+WITHOUT_DJANGO = """
+import sys
+
+class Hiding:
+    def __init__(self, finder):
+        self._finder = finder
+
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {"django", "rest_framework"}:
+            return None
+        return self._finder.find_spec(name, path, target)
+
+    def __getattr__(self, name):
+        return getattr(self._finder, name)
+
+sys.meta_path[:] = map(Hiding, sys.meta_path)
+from bedplate.cli import main
+main()
+"""
+# Tells which of Django's modules are there once the API has answered.
+LOADED = """
+import sys, httpx, asyncio
+from bedplate.asgi import api, app
+
+async def ask():
+    async with api.router.lifespan_context(api):
+        transport = httpx.ASGITransport(app)
+        client = httpx.AsyncClient(transport=transport, base_url="http://localhost")
+        for path in ("/api/v1/posts", "/openapi.json", "/docs", "/health/ready"):
+            assert (await client.get(path)).status_code == 200, path
+        before = "django" in sys.modules
+        assert (await client.get("/admin/login/")).status_code == 200
+        print(before, "django" in sys.modules)
+
+asyncio.run(ask())
+"""
+# What a proxy that ends TLS at shop.example gets.
+OVER_TLS = """
+import asyncio, httpx
+from bedplate.asgi import api, app
+
+async def ask():
+    async with api.router.lifespan_context(api):
+        transport = httpx.ASGITransport(app)
+        client = httpx.AsyncClient(transport=transport, base_url="http://10.0.0.1")
+        page = await client.get("/admin/login/", headers={"Host": "shop.example"})
+        secure = "Secure" * ("Secure" in page.headers["set-cookie"])
+        print(page.status_code, secure, page.headers["strict-transport-security"])
+        print((await client.get("/admin/login/")).status_code)
+
+asyncio.run(ask())
+"""
+
+
+def make_admin(folder: Path, **settings: Any) -> None:
+    run_command(folder, "migrate", **settings)
+    done = run_command(
+        folder,
+        *("users", "create", "ada@example.com", "--name", "Ada", "--role", "admin"),
+        "--password-stdin",
+        stdin=PASSWORD,
+        **settings,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def sign_in(client: httpx.Client) -> httpx.Response:
+    page = client.get("/admin/login/")
+    token = re.search(r'csrfmiddlewaretoken" value="(\w+)"', page.text)
+    assert token is not None, page.text
+    form = {"username": "ada@example.com", "password": PASSWORD, "next": "/admin/"}
+    form["csrfmiddlewaretoken"] = token[1]
+    return client.post("/admin/login/", data=form, follow_redirects=True)
+
+
+@pytest.mark.parametrize("options", [(), ("--django-only",)], ids=["beside", "alone"])
+def test_the_admin_site_is_served(
+    database_url: str, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    settings = {"database_url": database_url, "secret_key": KEY}
+    make_admin(tmp_path, **settings)
+    with (
+        serving(tmp_path, *options, **settings) as server,
+        httpx.Client(base_url=server.url, timeout=30) as client,
+    ):
+        front = sign_in(client)
+        style = client.get("/django/static/admin/css/base.css")
+        api = client.get("/api/v1/posts")
+        said = server.output
+
+    assert "Overview" in front.text
+    assert style.headers["content-type"].startswith("text/css")
+    assert api.status_code == (404 if options else 200)
+    assert f"{server.url}/admin/" in said
+
+
+def test_nothing_of_django_is_loaded_before_its_first_request(tmp_path: Path) -> None:
+    program = (sys.executable, "-c", LOADED)
+
+    done = run_command(tmp_path, program=program, secret_key=KEY)
+
+    assert done.stdout == "False True\n", done.stderr
+
+
+def test_without_django_the_service_runs(tmp_path: Path) -> None:
+    program = (sys.executable, "-c", WITHOUT_DJANGO)
+    assert run_command(tmp_path, "migrate", program=program).returncode == 0
+    refused = run_command(tmp_path, "serve", "--django-only", program=program)
+    with serving(tmp_path, program=program) as server:
+        posts = httpx.get(f"{server.api}/posts")
+        admin = httpx.get(f"{server.url}/admin/")
+        said = server.output
+
+    assert posts.status_code == 200
+    assert admin.json()["error"]["code"] == "NOT_FOUND"
+    assert "Admin" not in said.replace("First admin", "")
+    assert "install bedplate[django]" in refused.stderr
+
+
+def test_the_schema_is_ours_the_engines_and_djangos(
+    database_url: str, tmp_path: Path
+) -> None:
+    settings = {"database_url": database_url, "secret_key": KEY}
+    url = sa.make_url(database_url)
+    name = "sqlite" if url.drivername == "sqlite" else "postgresql+psycopg"
+    engine = sa.create_engine(url.set(drivername=name))
+    with engine.begin() as connection:
+        for table in DJANGOS_TABLES:
+            connection.exec_driver_sql(f"DROP TABLE {table}")
+    engine.dispose()
+
+    behind = run_command(tmp_path, "migrate", "--check", **settings)
+    migrated = run_command(tmp_path, "migrate", **settings)
+    at_head = run_command(tmp_path, "migrate", "--check", **settings)
+    unchanged = run_command(
+        tmp_path, "django", "makemigrations", "--check", "--dry-run", **settings
+    )
+
+    assert behind.returncode == 1
+    assert "bedplate migrate" in behind.stderr
+    assert (migrated.returncode, migrated.stderr) == (0, "")
+    assert (at_head.returncode, at_head.stderr) == (0, "")
+    assert unchanged.stdout == "No changes detected\n", unchanged.stderr
+
+
+def test_djangos_own_deployment_check_is_clean_in_production(tmp_path: Path) -> None:
+    arguments = ("django", "check", "--deploy", "--fail-level", "WARNING")
+
+    done = run_command(tmp_path, *arguments, **PRODUCTION)
+
+    assert done.returncode == 0, done.stderr
+    assert "no issues" in done.stdout
+
+
+def test_in_production_it_is_a_site_for_tls_alone(tmp_path: Path) -> None:
+    program = (sys.executable, "-c", OVER_TLS)
+    settings = {**PRODUCTION, "database_url": "sqlite:///shop.db"}
+
+    done = run_command(tmp_path, program=program, **settings)
+
+    page, wrong_host = done.stdout.splitlines()
+    assert page == "200 Secure max-age=31536000", done.stderr
+    assert wrong_host == "400"
