@@ -2,8 +2,11 @@
 
 from importlib import import_module
 
-from bedplate.django_site.api.viewsets import Router
-from bedplate.django_site.project import installed_modules
+from django.urls import path
+from drf_spectacular.views import SpectacularJSONAPIView
+
+from bedplate.django_site.api.viewsets import AllowAny, Router
+from bedplate.django_site.project import bedplate_settings, installed_modules
 
 router = Router()
 for _module in installed_modules():
@@ -11,3 +14,10 @@ for _module in installed_modules():
         router.registry.extend(import_module(_module.rest).router.registry)
 
 urlpatterns = [*router.urls]
+if bedplate_settings().docs:
+    document = SpectacularJSONAPIView.as_view(
+        authentication_classes=[],
+        permission_classes=[AllowAny],
+        custom_settings={"TITLE": "Bedplate", "POSTPROCESSING_HOOKS": []},
+    )
+    urlpatterns.append(path("schema", document, name="schema"))
