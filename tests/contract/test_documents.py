@@ -42,7 +42,7 @@ def without_words(schema: Any) -> Any:
     return schema
 
 
-def parameters(operation: dict[str, Any]) -> dict[str, Any]:
+def parameters(operation: dict[str, Any]) -> Any:
     found = {}
     for parameter in operation.get("parameters", ()):
         schema = without_words(parameter["schema"])
@@ -52,7 +52,7 @@ def parameters(operation: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def answers(operation: dict[str, Any]) -> dict[str, Any]:
+def answers(operation: dict[str, Any]) -> Any:
     """By status: what it holds, and its headers."""
     return {
         status: (

@@ -30,6 +30,10 @@ SECURITY_HEADERS = (
 )
 
 
+class BodyTooLarge(HTTPException):
+    """A body of undeclared length has grown past the limit."""
+
+
 class Edge:
     """Pure ASGI, wrapped around everything, so that it holds for every answer.
 
@@ -79,6 +83,8 @@ class Edge:
             return
         try:
             await self._app(scope, receive, exchange.send)
+        except BodyTooLarge:  # FastAPI has handled it, Django hasn't
+            await render(PayloadTooLarge())(scope, receive, exchange.send)
         except Exception:
             self._log.exception("bug", path=scope["path"])
             if exchange.status:
@@ -148,7 +154,7 @@ def _limited(receive: Receive, limit: int) -> Receive:
         message = await receive()
         received += len(message.get("body", b""))
         if received > limit:
-            raise HTTPException(PayloadTooLarge.status_code)
+            raise BodyTooLarge(PayloadTooLarge.status_code)
         return message
 
     return counted
