@@ -51,8 +51,8 @@ class Action:
     _: KW_ONLY
     service: MakeService | None = None
     """Whose method it is, if not the admin's own service's."""
-    when: Mapping[str, Any] = field(default_factory=dict)
-    """What a row must hold for it to be offered on its page."""
+    when: Callable[[Any], bool] | None = None
+    """Whether it is offered on a row's page; by default it is."""
     is_dangerous: bool = False
 
 

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bedplate.config import SettingsError
 from bedplate.core.errors import NotFound, ServiceUnavailable
+from bedplate.django_site.kinds import check_columns
 from bedplate.django_site.settings import is_djangos, is_https
 from bedplate.middleware.edge import Edge
 from bedplate.middleware.errors import render
@@ -44,8 +45,14 @@ def with_django(app: FastAPI) -> ASGIApp:
     """The application with the admin site and the REST framework beside it.
 
     Without the extra `django` it is the application as it was.
+
+    Raises:
+        ModuleError: a column has a type that Django has no field for.
     """
-    return Dispatcher(app) if django_is_installed() else app
+    if not django_is_installed():
+        return app
+    check_columns(app.state.runtime.modules)
+    return Dispatcher(app)
 
 
 class Dispatcher:

@@ -18,6 +18,8 @@ from uuid_utils.compat import uuid7
 from bedplate.config import Settings
 from bedplate.database import Base, ExactDecimal
 from bedplate.database.engines import SQLITE_PRAGMAS
+from bedplate.django_site.kinds import check_columns
+from bedplate.module import Module, ModuleError
 from bedplate.testing.django_side import forget, point_at
 
 
@@ -231,16 +233,22 @@ class Unknown(sa.types.UserDefinedType[Any]):
         (Unknown(), "Unknown"),
         (sa.DateTime(), "DateTime"),  # without a time zone
         (sa.Interval(), "Interval"),
-        (sa.Numeric(), "how many digits"),
+        (sa.Numeric(), "Numeric"),  # of how many digits?
     ],
 )
-def test_a_type_without_a_counterpart_is_named_at_start(
-    engine: sa.Engine, kind: Any, told: str
-) -> None:
-    from bedplate.django_site.columns import UnknownColumnType, make_field
-
+def test_a_type_without_a_counterpart_is_named_at_start(kind: Any, told: str) -> None:
     table = sa.Table("strange", sa.MetaData(), sa.Column("planted", kind))
+    model: Any = type("Strange", (), {"__table__": table})
 
-    with pytest.raises(UnknownColumnType, match="planted") as refused:
-        make_field(table.c.planted)
+    with pytest.raises(ModuleError, match=r"strange\.planted") as refused:
+        check_columns([Module(name="strange", models=[model])])
     assert told in str(refused.value)
+
+
+def test_an_enum_goes_through_a_form_and_an_address(model: Any) -> None:
+    field = model._meta.get_field("colour")
+    shown = field.value_from_object(model(colour=Colour.GREEN))
+
+    assert field.formfield().clean(shown) is Colour.GREEN
+    assert field.get_prep_value(shown) == "GREEN"
+    assert field.get_prep_value(Colour.GREEN) == "GREEN"

@@ -1,11 +1,14 @@
 """Sessions, posts, jobs, mail and the audit trail in the admin site."""
 
+import asyncio
 import re
+from html import unescape
 from typing import Any
 from uuid import UUID
 
 import pytest
 from httpx import AsyncClient
+from starlette.types import ASGIApp
 from support import execute, read_table
 
 from bedplate.jobs import enqueue
@@ -40,6 +43,23 @@ async def test_every_model_has_a_list_and_pages(
         assert page.status_code == 200, address
         for row in re.findall(rf'href="({address}[^"?]+/change/)', page.text)[:1]:
             assert (await admin_browser.open(row)).status_code == 200, row
+
+
+async def test_every_figure_leads_to_the_rows_it_counts(
+    app: Application, admin_browser: Browser
+) -> None:
+    await promise(app, "waiting@example.com")
+    front = await admin_browser.open("/admin/")
+    tiles = re.findall(
+        r'<a href="([^"]+)"><strong>(\d+)</strong> ([\w ]+)</a>', front.text
+    )
+
+    assert ("1", "Jobs waiting") in [(count, label) for _, count, label in tiles]
+    for url, count, label in tiles:
+        listed = await admin_browser.open(unescape(url))
+        assert "e=1" not in str(listed.url), label
+        rows = listed.text.count('class="action-select"')
+        assert rows == int(count), label
 
 
 async def test_ending_a_session_signs_it_out(
@@ -159,6 +179,19 @@ async def test_an_accounts_history_is_its_audit_trail(
 
     assert "user.deactivated" in history.text
     assert "auth.signed_in</td>" not in history.text
+
+
+async def test_a_planted_write_by_djangos_orm_is_seen(
+    with_admin: ASGIApp, user: User
+) -> None:
+    from bedplate.django_site.models import model_of
+    from bedplate.testing.django_side import WrittenByDjango
+
+    def plant() -> None:
+        model_of(User).objects.filter(pk=user.id).update(name="Planted")
+
+    with pytest.raises(WrittenByDjango):
+        await asyncio.to_thread(plant)
 
 
 async def test_no_list_asks_once_a_row(

@@ -218,5 +218,9 @@ async def test_no_page_shows_a_hash(
         assert "argon2" not in page.text
         assert "hashed" not in page.text
 
-    guessed = await admin_browser.open(USERS, password__startswith="$")
-    assert guessed.status_code == 400
+    for path, lookup in (
+        (USERS, "password__startswith"),
+        ("/admin/bedplate/session/", "user__password__startswith"),
+    ):
+        guessed = await admin_browser.open(path, **{lookup: "$"})
+        assert guessed.status_code == 400, lookup

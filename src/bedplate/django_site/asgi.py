@@ -5,6 +5,7 @@ import gc
 from typing import Any
 
 from django.core.asgi import get_asgi_application
+from django.db import DatabaseError
 from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -48,7 +49,14 @@ def _bring_to_head(runtime: Runtime) -> None:
     if not runtime.database.is_sqlite:
         told = "Django's tables are not at head: run `bedplate migrate` first"
         raise SchemaError(told)
-    upgrade()
+    for last_try in (False,) * 4 + (True,):
+        try:
+            upgrade()
+        except DatabaseError:
+            if last_try:
+                raise
+        else:
+            return  # another process may have been at it too, with which it collided
 
 
 class Site:

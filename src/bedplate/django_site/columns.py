@@ -1,32 +1,24 @@
 """SQLAlchemy's column types as Django's fields.
 
-Each kind of column is one line in `_FIELDS`. A type that isn't there is refused at
-start by its name: a guess would store what the other side can't read.
+Each kind of column is one line in `_MAKERS`; which kinds there are is in `kinds.py`.
 """
 
-import enum
 import re
 from collections.abc import Callable
 from datetime import datetime
-from decimal import Decimal
 from functools import partial
 from typing import Any, ClassVar
 from uuid import UUID
 
 import sqlalchemy as sa
-from django.core.exceptions import ImproperlyConfigured
 from django.db import models
 from django.db.models.functions import Now
 from sqlalchemy.dialects import postgresql, sqlite
 
-from bedplate.database import UTCDateTime
+from bedplate.django_site.kinds import kind_of
 
 Options = dict[str, Any]
 MakeField = Callable[[Any, Options], Any]
-
-
-class UnknownColumnType(ImproperlyConfigured):
-    """A column has a type that no Django field stores in the same way."""
 
 
 def make_field(column: sa.Column[Any]) -> Any:
@@ -35,17 +27,14 @@ def make_field(column: sa.Column[Any]) -> Any:
     Raises:
         UnknownColumnType: names the column and its type.
     """
-    return _field_of(column.type, column)(column.type, options_of(column))
+    return _maker(column.type, column)(column.type, options_of(column))
 
 
-def _field_of(type_: sa.types.TypeEngine[Any], column: sa.Column[Any]) -> MakeField:
-    for kind, make in _FIELDS:
-        if isinstance(type_, kind):
-            return make
-    if isinstance(type_, sa.TypeDecorator):
-        return partial(_decorated, _field_of(type_.impl_instance, column))
-    where = f"{column.table.name}.{column.name}"
-    raise UnknownColumnType(f"{where}: no Django field stores a {column.type!r}")
+def _maker(type_: Any, column: sa.Column[Any]) -> MakeField:
+    kind = kind_of(type_, column)
+    if kind == "decorated":
+        return partial(_decorated, _maker(type_.impl_instance, column))
+    return _MAKERS[kind]
 
 
 def options_of(column: sa.Column[Any]) -> Options:
@@ -130,11 +119,7 @@ def _string(type_: sa.String, options: Options) -> Any:
     return models.CharField(max_length=type_.length, **options)
 
 
-def _numeric(type_: "sa.Numeric[Decimal]", options: Options) -> Any:
-    if type_.precision is None or type_.scale is None:
-        raise UnknownColumnType(
-            f"{options['db_column']}: say how many digits, as in Numeric(10, 2)"
-        )
+def _numeric(type_: Any, options: Options) -> Any:
     return models.DecimalField(
         max_digits=type_.precision, decimal_places=type_.scale, **options
     )
@@ -145,6 +130,10 @@ class EnumField(models.CharField):  # type: ignore[type-arg]  # no generic at ru
 
     def __init__(self, *args: Any, enum_type: Any, **options: Any) -> None:
         self._type = enum_type
+        members = [(self.from_db_value(text), text) for text in enum_type.enums]
+        # In forms and addresses a member is what `str` makes of it.
+        self._texts = {key: text for m, text in members for key in (m, str(m), text)}
+        options["choices"] = [(member, _label(text)) for member, text in members]
         super().__init__(*args, **options)
 
     def deconstruct(self) -> Any:
@@ -155,44 +144,39 @@ class EnumField(models.CharField):  # type: ignore[type-arg]  # no generic at ru
         return value if value is None else self._type._object_value_for_elem(value)  # noqa: SLF001, its only way
 
     def to_python(self, value: Any) -> Any:
-        if value is None or isinstance(value, enum.Enum):
-            return value
-        return self.from_db_value(value)
+        return self.from_db_value(self._texts.get(value, value))
 
     def get_prep_value(self, value: Any) -> Any:
-        return None if value is None else self._type._db_value_for_elem(value)  # noqa: SLF001, its only way
+        return self._texts.get(value, value)
+
+    def value_from_object(self, obj: Any) -> Any:
+        value = super().value_from_object(obj)
+        return value if value is None else str(value)
 
 
-def _enum(type_: sa.Enum, options: Options) -> Any:
-    read: Any = type_._object_value_for_elem  # noqa: SLF001, its only way
-    choices = [(read(text), _label(text)) for text in type_.enums]
-    options |= {"choices": choices, "max_length": type_.length, "enum_type": type_}
-    return EnumField(**options)
+def _enum(type_: Any, options: Options) -> Any:
+    options.pop("choices", None)  # on some databases a check says the same
+    return EnumField(max_length=type_.length, enum_type=type_, **options)
 
 
 def _plain(field: type[Any]) -> MakeField:
     return lambda _type, options: field(**options)
 
 
-def _instant(_type: UTCDateTime, options: Options) -> Any:
-    return models.DateTimeField(**options)
-
-
-# The first that fits; `Enum` is a `String`, and `BigInteger` an `Integer`.
-_FIELDS: tuple[tuple[Any, MakeField], ...] = (
-    (UTCDateTime, _instant),
-    (sa.Enum, _enum),
-    (sa.String, _string),  # and Text
-    (sa.Uuid, _plain(models.UUIDField)),
-    (sa.Boolean, _plain(models.BooleanField)),
-    (sa.SmallInteger, _plain(models.SmallIntegerField)),
-    (sa.BigInteger, _plain(models.BigIntegerField)),
-    (sa.Integer, _plain(models.IntegerField)),
-    (sa.Float, _plain(models.FloatField)),
-    (sa.Numeric, _numeric),
-    (sa.Date, _plain(models.DateField)),
-    (sa.JSON, _plain(models.JSONField)),
-)
+_MAKERS: dict[str, MakeField] = {
+    "instant": _plain(models.DateTimeField),
+    "enum": _enum,
+    "string": _string,
+    "uuid": _plain(models.UUIDField),
+    "boolean": _plain(models.BooleanField),
+    "small integer": _plain(models.SmallIntegerField),
+    "big integer": _plain(models.BigIntegerField),
+    "integer": _plain(models.IntegerField),
+    "float": _plain(models.FloatField),
+    "decimal": _numeric,
+    "date": _plain(models.DateField),
+    "json": _plain(models.JSONField),
+}
 
 
 class Decorated(models.Field):  # type: ignore[type-arg]  # no generic at run time

@@ -6,10 +6,12 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.contrib.auth.middleware import AuthenticationMiddleware
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.utils.functional import SimpleLazyObject
 from uuid_utils import uuid4
 
+from bedplate.core.errors import APIError, ServiceUnavailable
 from bedplate.core.origin import Origin, client_address, origin
 from bedplate.django_site.authentication import signed_in
 from bedplate.django_site.project import bedplate_settings
@@ -71,3 +73,27 @@ class SignedInMiddleware(AuthenticationMiddleware):
     def process_request(self, request: Any) -> None:
         request.user = SimpleLazyObject(partial(signed_in, request))
         request.auser = partial(sync_to_async(signed_in), request)
+
+
+class RefusalMiddleware:
+    """What a service refuses outside a form, and a database that can't be had."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self._get_response(request)
+
+    def process_exception(
+        self, request: HttpRequest, error: Exception
+    ) -> HttpResponse | None:
+        if isinstance(error, OperationalError | InterfaceError):
+            error = ServiceUnavailable()
+        if not isinstance(error, APIError):
+            return None
+        return HttpResponse(
+            error.message,
+            content_type="text/plain; charset=utf-8",
+            status=error.status_code,
+            headers=dict(error.headers),
+        )

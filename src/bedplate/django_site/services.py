@@ -8,8 +8,10 @@ SQLite, one queue of writers. In a Django process of its own a thread has them.
 """
 
 import asyncio
+import os
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from bedplate.database import Session
@@ -53,6 +55,10 @@ def attach(host: Host | None) -> None:
     """Run services on this host from now on; None: on one of our own."""
     global _host  # noqa: PLW0603, Django is one a process, and so is this
     _host = host
+
+
+# A child has the memory of our thread, but not the thread.
+os.register_at_fork(after_in_child=partial(attach, None))
 
 
 def host() -> Host:

@@ -120,6 +120,7 @@ _APPS: dict[str, Any] = {
         "bedplate.django_site.middleware.SignedInMiddleware",
         "django.contrib.messages.middleware.MessageMiddleware",
         "django.middleware.clickjacking.XFrameOptionsMiddleware",
+        "bedplate.django_site.middleware.RefusalMiddleware",
     ],
     "TEMPLATES": [
         {
@@ -140,11 +141,16 @@ _APPS: dict[str, Any] = {
 def _sign_in(settings: Settings) -> dict[str, Any]:
     """A sign-in is a row of `sessions`; Django's cookie only names it, signed."""
     tls = is_https(settings)
+    public = urlsplit(settings.public_url or "")
     return {
         "AUTHENTICATION_BACKENDS": ["bedplate.django_site.authentication.Backend"],
         "SESSION_ENGINE": "django.contrib.sessions.backends.signed_cookies",
         "SESSION_COOKIE_NAME": "bedplate_admin",
-        "SESSION_COOKIE_PATH": "/",
+        "SESSION_COOKIE_PATH": "/admin/",
+        "CSRF_COOKIE_PATH": "/admin/",
+        # A proxy may have told us another host than the browser knows.
+        "CSRF_TRUSTED_ORIGINS": [f"{public.scheme}://{public.netloc}"]
+        * bool(public.netloc),
         "SESSION_COOKIE_HTTPONLY": True,
         "SESSION_COOKIE_SAMESITE": "Lax",
         "SESSION_COOKIE_AGE": settings.admin_session_hours * 3600,

@@ -83,6 +83,12 @@ class BedplateAdminSite(AdminSite):
 def _tile(model: Any, rows: Any, figure: Figure) -> Tile:
     only = {k: v() if callable(v) else v for k, v in figure.only.items()}
     name = f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist"  # noqa: SLF001, public
-    url = f"{reverse(name)}?{urlencode(only)}" if only else reverse(name)
+    query = urlencode({key: _in_address(value) for key, value in only.items()})
+    url = f"{reverse(name)}?{query}" if only else reverse(name)
     count = rows.filter(**only).count()
     return Tile(figure.label, count, url, figure.is_alarming and count > 0)
+
+
+def _in_address(value: Any) -> Any:
+    """As Django's list reads a filter; several values have commas between."""
+    return ",".join(value) if isinstance(value, tuple | list) else value

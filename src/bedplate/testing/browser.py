@@ -17,7 +17,9 @@ class Browser:
 
     async def open(self, path: str, **query: str) -> httpx.Response:
         """Go to an address, and where it leads."""
-        self.page = await self.client.get(path, params=query, follow_redirects=True)
+        # An empty query would take the place of the address's own.
+        params = query or None
+        self.page = await self.client.get(path, params=params, follow_redirects=True)
         return self.page
 
     async def submit(self, to: str = "", /, **fields: Any) -> httpx.Response:

@@ -1,12 +1,14 @@
 """Django in tests: one a process, on the database of the test under way."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 from django.apps import apps
 from django.db import connections
+from django.db.backends.signals import connection_created
 from starlette.types import ASGIApp
 
 from bedplate.config import Settings
@@ -63,17 +65,35 @@ def forget() -> None:
     del connections["default"]
 
 
+class WrittenByDjango(AssertionError):
+    """A statement of Django's would change a table whose only writers are services."""
+
+
+def _forbid_writes(connection: Any, **_: Any) -> None:
+    tables = {model._meta.db_table for model in apps.get_app_config(APP).get_models()}  # noqa: SLF001, public
+
+    def check(execute: Any, sql: str, *rest: Any) -> Any:
+        written = re.match(r'(?:INSERT INTO|UPDATE|DELETE FROM) "?([^" ]+)"?', sql)
+        if written and written[1] in tables:
+            raise WrittenByDjango(sql.partition("VALUES")[0])
+        return execute(sql, *rest)
+
+    connection.execute_wrappers.append(check)
+
+
 @asynccontextmanager
 async def beside(app: Application) -> AsyncIterator[ASGIApp]:
-    """A running application with Django beside it."""
+    """A running application with Django beside it, which may only read our tables."""
     runtime = app.state.runtime
     attach(Host(runtime, asyncio.get_running_loop()))
     # In threads: Django's ORM is for sync code.
     await asyncio.to_thread(point_at, runtime.settings, runtime.modules)
     dispatcher = Dispatcher(app)
     dispatcher.django.use(Site())
+    connection_created.connect(_forbid_writes)
     try:
         yield dispatcher
     finally:
+        connection_created.disconnect(_forbid_writes)
         await asyncio.to_thread(forget)
         attach(None)

@@ -6,7 +6,7 @@ from typing import Any
 from django.contrib.admin import AdminSite
 
 from bedplate.admin import Admin
-from bedplate.django_site.admin.rows import RowAdmin, link_to, told
+from bedplate.django_site.admin.rows import RowAdmin, link_along, link_to, told
 from bedplate.django_site.bridge import make_model, secrets_of
 from bedplate.module import Module
 
@@ -51,18 +51,25 @@ def _options(
     links = {
         f"link_{name}": link_to(name, target, fields[name].verbose_name)
         for name, target in admin.links.items()
+    } | {
+        f"link_{name}": link_along(
+            name, fields[name].related_model, fields[name].verbose_name
+        )
+        for name in relations
     }
     more = {f"told_{label.lower()}": told(label) for label in admin.list_details}
     visible = [name for name in fields if name not in secrets_of(mapped)]
     columns = list(admin.list_display or visible[:_FEW])
+
+    def shown(name: str) -> str:
+        return f"link_{name}" if f"link_{name}" in links else name
+
     return {
         **links,
         **more,
         "mapped": mapped,
-        "list_display": [
-            *(f"link_{name}" if name in admin.links else name for name in columns),
-            *more,
-        ],
+        # The first leads to the row's own page, so it is no link to another.
+        "list_display": [columns[0], *more, *(shown(name) for name in columns[1:])],
         "list_filter": list(admin.list_filter),
         "list_select_related": [name for name in columns if name in relations] or False,
         "search_fields": [f"{name}__icontains" for name in admin.search],

@@ -120,7 +120,9 @@ class RowAdmin(ModelAdmin):  # type: ignore[type-arg]  # no generic at run time
         """There is nothing that the service hasn't saved."""
 
     def delete_model(self, request: Any, obj: Any) -> None:
-        self.run(self.declaration.delete or _undeclared, obj.pk, request.user.caller)
+        delete = self.declaration.delete
+        assert delete is not None  # or there is no permission to come here
+        self.run(delete, obj.pk, request.user.caller)
 
     def get_deleted_objects(self, objs: Any, request: Any) -> Any:
         """What goes with a row is the database's to know; here it is only told."""
@@ -128,6 +130,7 @@ class RowAdmin(ModelAdmin):  # type: ignore[type-arg]  # no generic at run time
             related.label: related.total
             for obj in objs
             for related in related_rows(self.admin_site, obj, only_cascading=True)
+            if related.total
         }
         return [*map(str, objs)], told, set(), []
 
@@ -225,7 +228,7 @@ class RowAdmin(ModelAdmin):  # type: ignore[type-arg]  # no generic at run time
         return [
             (action, address(self.model, "act", obj.pk, slugify(action.label)))
             for action in self.declaration.actions
-            if all(getattr(obj, name) == value for name, value in action.when.items())
+            if action.when is None or action.when(obj)
         ]
 
     def _details(self, obj: Any) -> dict[str, Any]:
@@ -292,10 +295,6 @@ def _act_on_all(action: Action, row_admin: Any, request: Any, queryset: Any) -> 
         row_admin._act(request, action, obj)  # noqa: SLF001, its own
 
 
-async def _undeclared(*_: Any) -> None:
-    raise PermissionDenied
-
-
 def address(model: Any, page: str, *arguments: Any) -> str:
     """Where a page of a model's admin is."""
     name = f"admin:{APP}_{model._meta.model_name}_{page}"  # noqa: SLF001, public
@@ -352,17 +351,32 @@ def link_to(name: str, table: str, description: str) -> Callable[..., str]:
     """A column that holds another row's id, as a link with that row's label."""
     model = model_of_table(table)
 
-    def link(_admin: Any, obj: Any) -> str:
-        row_id = getattr(obj, name)
-        if row_id is None:
-            return "-"
-        label = getattr(obj, f"{name}_label", None)
-        if label is None:
-            return str(row_id)  # it is gone
-        return format_html(
-            '<a href="{}">{}</a>', address(model, "change", row_id), label
-        )
+    def link(_admin: Any, row: Any) -> str:
+        row_id, label = getattr(row, name), getattr(row, f"{name}_label", None)
+        if row_id is None or label is None:
+            return str(row_id or "-")  # nobody, or gone since
+        return _link(model, row_id, label)
 
-    link.short_description = description  # type: ignore[attr-defined]  # Django reads it
-    link.admin_order_field = name  # type: ignore[attr-defined]  # Django reads it
-    return link
+    return _column(link, name, description)
+
+
+def link_along(name: str, model: Any, description: str) -> Callable[..., str]:
+    """A foreign key as a link with the other row's label."""
+
+    def link(_admin: Any, row: Any) -> str:
+        other = getattr(row, name)
+        return "-" if other is None else _link(model, other.pk, other)
+
+    return _column(link, name, description)
+
+
+def _link(model: Any, row_id: Any, label: Any) -> str:
+    url = address(model, "change", row_id)
+    return format_html('<a href="{}">{}</a>', url, label)
+
+
+def _column(show: Any, name: str, description: str) -> Callable[..., str]:
+    show.short_description = description
+    show.admin_order_field = name
+    made: Callable[..., str] = show
+    return made

@@ -69,8 +69,13 @@ user = Admin(
     delete=UserService.delete,
     choices={"role": lambda settings: settings.roles},
     actions=[
-        Action("Activate", activate, when={"is_active": False}),
-        Action("Deactivate", deactivate, when={"is_active": True}, is_dangerous=True),
+        Action("Activate", activate, when=lambda user: not user.is_active),
+        Action(
+            "Deactivate",
+            deactivate,
+            when=lambda user: user.is_active,
+            is_dangerous=True,
+        ),
         Action("Send password reset", send_reset, service=RecoveryService),
         Action("Revoke sessions", UserService.revoke_sessions, is_dangerous=True),
     ],

@@ -58,7 +58,7 @@ def _recipient(arguments: Mapping[str, Any]) -> Any:
 
 
 ACTIONS = (
-    Action("Retry", retry, when={"status": "dead"}),
+    Action("Retry", retry, when=lambda job: job.status == "dead"),
     Action("Discard", discard, is_dangerous=True),
 )
 _COLUMNS = ("created_at", "job", "status")
@@ -89,6 +89,6 @@ mail = Admin(
     service=make_service,
     actions=ACTIONS,
     details=describe_mail,
-    list_details=["Mail", "To"],
+    list_details=["To", "Mail"],
     figures=[Figure("Mails sent", {"status": "succeeded"})],
 )

@@ -16,8 +16,15 @@ post = Admin(
     update=Form(PostUpdate, PostService.update),
     delete=PostService.delete,
     actions=[
-        Action("Publish", PostService.publish, when={"published_at": None}),
-        Action("Unpublish", PostService.unpublish, is_dangerous=True),
+        Action(
+            "Publish", PostService.publish, when=lambda post: post.published_at is None
+        ),
+        Action(
+            "Unpublish",
+            PostService.unpublish,
+            when=lambda post: post.published_at is not None,
+            is_dangerous=True,
+        ),
     ],
     figures=[Figure("Posts"), Figure("Drafts", {"published_at__isnull": True})],
 )
