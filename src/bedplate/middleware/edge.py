@@ -97,7 +97,7 @@ class _Exchange:
 
     def __init__(self, scope: Scope, send: Send) -> None:
         self._headers: dict[bytes, bytes] = dict(scope["headers"])
-        self.request_id = _request_id(self.header(b"x-request-id"))
+        self.request_id = request_id_of(self.header(b"x-request-id"))
         self.peer: str | None = (scope.get("client") or (None,))[0]
         self.status = 0
         self._scope = scope
@@ -141,7 +141,8 @@ def _template(scope: Scope) -> str:
     return str(scope.get("template") or getattr(scope.get("route"), "path", ""))
 
 
-def _request_id(sent: str) -> str:
+def request_id_of(sent: str) -> str:
+    """The caller's own id, if it may be kept, or a new one."""
     return sent if _ACCEPTED_ID.fullmatch(sent) else str(uuid4())
 
 

@@ -23,7 +23,7 @@ router.register("posts", PostViewSet)
 and names that file: `Module(rest="bedplate.modules.posts.viewsets")`.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, ClassVar
 from uuid import UUID
@@ -285,3 +285,12 @@ class Router(SimpleRouter):
 
     def get_default_basename(self, viewset: Any) -> str:
         return str(viewset.model.__tablename__)
+
+
+def only_viewsets(endpoints: Iterable[Any]) -> list[Any]:
+    """drf-spectacular's hook: document these viewsets and no other view."""
+    return [
+        endpoint
+        for endpoint in endpoints
+        if issubclass(endpoint[-1].cls, ServiceViewSet)
+    ]
