@@ -1,6 +1,6 @@
 RUN = uv run
 
-.PHONY: serve test lint format types bench lock ci
+.PHONY: serve test lint format types bench docs lock ci
 
 serve:  ## Start the service, and again when code changes
 	$(RUN) bedplate serve --reload
@@ -8,10 +8,11 @@ serve:  ## Start the service, and again when code changes
 test:  ## Both databases; ARGS="-k name" for some
 	$(RUN) pytest $(ARGS)
 
-lint:  ## Style and layers
+lint:  ## Style, layers, and our own check
 	$(RUN) ruff format --check
 	$(RUN) ruff check
 	$(RUN) lint-imports --no-logo
+	$(RUN) bedplate check
 
 format:  ## Put right what can be put right
 	$(RUN) ruff format
@@ -22,6 +23,9 @@ types:
 
 bench:
 	$(RUN) python -m benchmarks
+
+docs:  ## The site, at http://127.0.0.1:8001, and again when a page changes
+	$(RUN) mkdocs serve --dev-addr 127.0.0.1:8001
 
 lock:  ## Newest versions of everything, pinned in pyproject.toml
 	$(RUN) scripts/lock.py

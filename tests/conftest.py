@@ -28,6 +28,17 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("bedplate")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    told = "sign-ups of each test that breaks something under them"
+    parser.addoption("--sign-ups", type=int, default=40, help=told)
+
+
+@pytest.fixture
+def sign_ups(request: pytest.FixtureRequest) -> int:
+    """Few, so that the tests are quick; `--sign-ups 200 -n 0 -s` prints the counts."""
+    return int(request.config.getoption("--sign-ups"))
+
+
 @pytest.fixture
 def snapshot(app: Application) -> Snapshot:
     """Everything that is stored, to show that a refusal has written nothing."""

@@ -42,6 +42,12 @@ async def fail(run: JobRun, until: int) -> None:
         raise RuntimeError(f"not before attempt {until}")
 
 
+@job(backoff=lambda _attempt: timedelta(minutes=5))
+async def wait_long(run: JobRun) -> None:
+    note("wait_long", run.attempt)
+    raise RuntimeError("again in five minutes")
+
+
 @job(timeout=timedelta(seconds=0.5), attempts=2, backoff=HASTY)
 async def dawdle(run: JobRun) -> None:
     note("dawdle", run.attempt)
@@ -72,7 +78,7 @@ async def tick(run: JobRun) -> None:
     note("tick", run.id)
 
 
-JOBS = [poison, innocent, fail, dawdle, sleep, squeeze, drip]
+JOBS = [poison, innocent, fail, wait_long, dawdle, sleep, squeeze, drip]
 if "--ticking" in sys.argv:
     sys.argv.remove("--ticking")
     JOBS.append(tick)

@@ -37,6 +37,7 @@ WRONG = {
         "file://",
     ],
     "mail_from": [MARKER],
+    "mail_language": [MARKER, "../en"],
     "mail_timeout": [MARKER, "0", "301"],
     "embedded_worker": [MARKER],
     "worker_concurrency": [MARKER, "0", "1001"],

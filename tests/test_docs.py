@@ -1,11 +1,24 @@
 """Documentation is true: links lead somewhere, examples run, references are fresh."""
 
+import ast
+import json
 import re
+import shlex
 import subprocess
 import sys
+import tomllib
+from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer.main
+
+from bedplate.check.run import check_project
+from bedplate.cli import app as commands
+from bedplate.cli import register_commands
+from bedplate.config import PREFIX, Settings
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
@@ -26,12 +39,35 @@ asyncio.run(ask())
 """
 
 
+# In a copy of the repository, what stands before a command.
+IN_A_COPY = re.compile(
+    r"^(python3 -m pip install uv && )?python3 -m uv run (--no-dev )?"
+)
+ASSETS = re.compile(
+    r"""<(?:script|link|img|iframe)\b[^>]*?(?:src|href)=["']?(//|https?:)"""
+)
+
+
+def blocks_of(page: Path, *languages: str) -> list[str]:
+    pattern = rf"^ *```(?:{'|'.join(languages)})\n(.*?)^ *```"
+    return re.findall(pattern, page.read_text(), re.MULTILINE | re.DOTALL)
+
+
 def python_of(page: Path) -> str:
     """The page's runnable example: its longest block of Python."""
-    blocks = re.findall(
-        r"^```python\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL
-    )
-    return str(max(blocks, key=len))
+    return max(blocks_of(page, "python"), key=len)
+
+
+def commands_of(page: Path) -> Iterator[list[str]]:
+    """The words of each `bedplate …` of a page's shell blocks."""
+    for block in blocks_of(page, "sh", "bash", "console"):
+        for line in block.replace("\\\n", " ").splitlines():
+            command = IN_A_COPY.sub("", line.strip().removeprefix("$ "))
+            words = shlex.split(command, comments=True)
+            while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
+                words = words[1:]
+            if words[:1] == ["bedplate"]:
+                yield words[1:]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -47,7 +83,11 @@ def test_the_readme_is_short() -> None:
 
 @pytest.mark.parametrize(
     ("page", "path"),
-    [("README.md", "/greetings/mine"), ("docs/tutorial/first-service.md", "/notes")],
+    [
+        ("README.md", "/greetings/mine"),
+        ("docs/tutorial/first-service.md", "/notes"),
+        ("docs/tutorial/from-fastapi.md", "/books"),
+    ],
 )
 def test_the_example_of_a_module_runs(tmp_path: Path, page: str, path: str) -> None:
     script = tmp_path / "example.py"
@@ -77,3 +117,92 @@ def test_the_reference_is_what_the_code_says(tmp_path: Path) -> None:
     )
 
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_block_is_what_it_says(page: Path) -> None:
+    for block in blocks_of(page, "json"):
+        assert json.loads(block.replace("…", ""))
+    for block in blocks_of(page, "toml"):
+        assert tomllib.loads(block)
+    for block in blocks_of(page, "python"):
+        for node in ast.walk(ast.parse(block)):
+            if isinstance(node, ast.ImportFrom) and is_ours(node.module):
+                module = import_module(node.module or "")
+                for alias in node.names:
+                    assert hasattr(module, alias.name), f"{node.module}.{alias.name}"
+
+
+def is_ours(module: str | None) -> bool:
+    return module is not None and module.partition(".")[0] == "bedplate"
+
+
+def test_every_command_is_there_with_its_options() -> None:
+    register_commands()
+    root: Any = typer.main.get_command(commands)
+    seen = set()
+    for page in PAGES:
+        for words in commands_of(page):
+            command = root
+            while (children := getattr(command, "commands", None)) and words:
+                assert words[0] in children, f"{page.name}: bedplate {words[0]}"
+                command = children[words.pop(0)]
+            known = {opt for parameter in command.params for opt in parameter.opts}
+            asked = {word.partition("=")[0] for word in words if word.startswith("--")}
+            assert asked <= known, f"{page.name}: {command.name} {asked - known}"
+            seen.add(command.name)
+    assert {"check", "create", "migrate", "serve"} <= seen
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_setting_is_one(page: Path) -> None:
+    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
+
+    assert {*re.findall(rf"{PREFIX}[A-Z][A-Z_]*[A-Z]", page.read_text())} <= known
+
+
+def test_the_tutorial_says_what_is_found_before_and_nothing_after(
+    tmp_path: Path,
+) -> None:
+    page = ROOT / "docs" / "tutorial" / "from-fastapi.md"
+    before, after, *_ = blocks_of(page, "python")
+    (tmp_path / "books.py").write_text(before)
+    found = check_project(tmp_path, without=["mypy"]).findings
+    (tmp_path / "books.py").write_text(after)
+    left = check_project(tmp_path, without=["mypy"]).findings
+
+    said = {
+        rule
+        for line in page.read_text().splitlines()
+        if line.startswith("| `") and line.count("|") == 3
+        for rule in re.findall(r"`([\w-]+)`", line.split("|")[1])
+    }
+    told = {finding.rule.id for finding in found}
+    assert told <= said
+    assert left == []
+
+
+def test_the_site_is_whole_and_fetches_nothing(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", tmp_path],
+        cwd=ROOT,
+        env={"NO_MKDOCS_2_WARNING": "1", "PATH": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    pages = list(tmp_path.rglob("*.html"))
+    assert len(pages) > len(list((ROOT / "docs").rglob("*.md")))  # and the one for 404
+    assert [p.name for p in pages if ASSETS.search(p.read_text())] == []
+    styles = "".join(path.read_text() for path in tmp_path.rglob("*.css"))
+    assert re.findall(r"(?:url\(|@import)\s*[\"']?(?:https?:)?//", styles) == []
+
+
+def test_an_asset_from_elsewhere_would_be_seen() -> None:
+    assert ASSETS.search(
+        '<link rel="stylesheet" href="https://fonts.example.com/a.css">'
+    )
+    assert ASSETS.search("<script src=//cdn.example.com/a.js></script>")
+    assert not ASSETS.search('<script src="assets/a.js"></script>')

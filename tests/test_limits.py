@@ -117,6 +117,7 @@ async def test_processes_share_a_count(
 
     await refusal(limits.count(limited))
     await refusal(others.count(limited))
+    await others.close()
 
 
 async def test_of_two_limits_both_are_counted_when_one_is_over(

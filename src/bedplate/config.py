@@ -225,6 +225,11 @@ class Settings(BaseSettings):
         None,
         description="A folder whose `en/welcome.html` and the like replace ours.",
     )
+    mail_language: str = Field(
+        "en",
+        pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$",
+        description="Of the mails, as `de` or `pt-BR`; English where one is missing.",
+    )
     embedded_worker: bool | None = Field(
         None,
         description="Run jobs inside the server. Default: on SQLite yes, else "

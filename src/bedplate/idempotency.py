@@ -16,7 +16,7 @@ from starlette.responses import Response
 from bedplate.core.errors import APIError
 from bedplate.core.permissions import Caller
 from bedplate.database import Session
-from bedplate.dependencies import BearerCaller, SessionDep, runtime_of
+from bedplate.dependencies import SessionDep, runtime_of
 from bedplate.middleware.errors import render
 from bedplate.outcomes import HEADER, REPLAYED, Attempt, Outcome, is_kept
 
@@ -24,25 +24,22 @@ Respond = Callable[[Request, Any, Response | None], Response]
 
 
 def once(endpoint: Callable[..., Any], respond: Respond) -> Callable[..., Any]:
-    """The endpoint, done once for each key, if it knows a caller; else as it is."""
+    """The endpoint, done once for each key of a caller, however it comes by one."""
     signature = inspect.signature(endpoint, eval_str=True)
-    caller_name = _caller_name(signature)
-    if caller_name is None:
-        return endpoint
     names = _names(signature)
-    added = {names.request, names.session} - signature.parameters.keys()
+    added = set(names) - signature.parameters.keys()
 
     @wraps(endpoint)
     async def run(**values: Any) -> Any:
-        request, session = values[names.request], values[names.session]
+        request, session, draft = (values[name] for name in names)
         own = {name: value for name, value in values.items() if name not in added}
-        attempt = await _attempt(request, values[caller_name])
+        attempt = await _attempt(request)
         if attempt is None:
             return await endpoint(**own)
         if kept := await attempt.begin(session):
             return _replay(kept)
         answer = await endpoint(**own)
-        response = respond(request, answer, values.get(names.response or ""))
+        response = respond(request, answer, draft)
         await _keep(attempt, session, response)
         return response
 
@@ -51,28 +48,26 @@ def once(endpoint: Callable[..., Any], respond: Respond) -> Callable[..., Any]:
     return run
 
 
-def _caller_name(signature: inspect.Signature) -> str | None:
-    for name, parameter in signature.parameters.items():
-        for metadata in getattr(parameter.annotation, "__metadata__", ()):
-            if isinstance(getattr(metadata, "dependency", None), BearerCaller):
-                return name
-    return None
-
-
 class _Names(NamedTuple):
-    """What an endpoint calls its request, its session and its response."""
+    """What an endpoint calls its request, its session and its response.
+
+    The last collects headers that its dependencies set, too.
+    """
 
     request: str
     session: str
-    response: str | None
+    response: str
 
 
 def _names(signature: inspect.Signature) -> _Names:
-    by_type = {p.annotation: name for name, p in signature.parameters.items()}
+    def find(kind: Any, otherwise: str) -> str:
+        parameters = signature.parameters.items()
+        return next((n for n, p in parameters if p.annotation == kind), otherwise)
+
     return _Names(
-        by_type.get(Request, "idempotent_request"),
-        by_type.get(SessionDep, "idempotent_session"),
-        by_type.get(Response),
+        request=find(Request, "idempotent_request"),
+        session=find(SessionDep, "idempotent_session"),
+        response=find(Response, "idempotent_response"),
     )
 
 
@@ -81,16 +76,17 @@ def _with_parameters(signature: inspect.Signature, names: _Names) -> inspect.Sig
     parameters = [p.replace(kind=keyword) for p in signature.parameters.values()]
     parameters += [
         inspect.Parameter(name, keyword, annotation=annotation)
-        for name, annotation in ((names.request, Request), (names.session, SessionDep))
+        for name, annotation in zip(names, (Request, SessionDep, Response), strict=True)
         if name not in signature.parameters
     ]
     return signature.replace(parameters=parameters)
 
 
-async def _attempt(request: Request, caller: Caller | None) -> Attempt | None:
+async def _attempt(request: Request) -> Attempt | None:
     key = request.headers.get(HEADER)
     if key is None:
         return None
+    caller: Caller | None = request.scope.get("caller")
     sent = request.url.query.encode() + b"\0" + await request.body()
     return Attempt.of(caller, request.method, request.url.path, key, sent)
 
@@ -109,20 +105,19 @@ async def keep_refusal(
     request: Request, error: Exception, refusal: Response
 ) -> Response:
     """A refusal is an outcome too: kept for the repeat, after its rollback."""
-    caller: Caller | None = request.scope.get("caller")
     route = request.scope.get("route")
-    if caller is None or not getattr(route, "is_idempotent", False):
+    if "caller" not in request.scope or not getattr(route, "is_idempotent", False):
         return refusal
     if not is_kept(error, refusal.status_code):
         return refusal
     try:
-        return await _settle(request.scope["request"], caller, refusal)
+        return await _settle(request.scope["request"], refusal)
     except APIError as other:
         return render(other)
 
 
-async def _settle(request: Request, caller: Caller, refusal: Response) -> Response:
-    attempt = await _attempt(request, caller)
+async def _settle(request: Request, refusal: Response) -> Response:
+    attempt = await _attempt(request)
     if attempt is None:
         return refusal
     async with runtime_of(request).database.unit_of_work() as session:

@@ -8,17 +8,16 @@ own, so that no refusal undoes it.
 import hashlib
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from limits import RateLimitItem, parse
-from limits.aio.storage import Storage
+from limits.aio.storage import RedisStorage, Storage
 from limits.aio.strategies import FixedWindowRateLimiter
-from limits.errors import ConfigurationError, StorageError
-from limits.storage import storage_from_string
+from limits.errors import StorageError
 from sqlalchemy import String, bindparam, select
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
@@ -60,9 +59,16 @@ def hit(limit: str, *parts: str) -> Hit:
 class Limits:
     """Counts hits and refuses the one too many."""
 
-    def __init__(self, storage: Storage, *, enabled: bool) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        *,
+        enabled: bool,
+        close_storage: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
         self._windows = FixedWindowRateLimiter(storage)
         self._enabled = enabled
+        self._close_storage = close_storage
 
     async def check(self, *hits: Hit) -> None:
         """Count nothing.
@@ -95,6 +101,11 @@ class Limits:
         seconds = max(1, math.ceil(window.reset_time - time.time()))
         return RateLimited(headers={"Retry-After": str(seconds)})
 
+    async def close(self) -> None:
+        """Let go of a store of its own; the database is others' too."""
+        if self._close_storage is not None:
+            await self._close_storage()
+
 
 @contextmanager
 def _store_needed() -> Iterator[None]:
@@ -111,20 +122,25 @@ def make_limits(database: Database, *, redis_url: str | None, enabled: bool) -> 
     Raises:
         SettingsError: the Redis client isn't installed.
     """
-    storage: Any = DatabaseStorage(database)
-    if redis_url is not None:
-        storage = _redis_storage(redis_url)
-    return Limits(storage, enabled=enabled)
+    if redis_url is None:
+        return Limits(DatabaseStorage(database), enabled=enabled)
+    pool = _redis_pool(redis_url)
+    storage = RedisStorage(
+        "redis://",
+        implementation="redispy",
+        wrap_exceptions=True,
+        connection_pool=pool,
+    )
+    return Limits(storage, enabled=enabled, close_storage=pool.aclose)
 
 
-def _redis_storage(url: str) -> Any:
+def _redis_pool(url: str) -> Any:
     try:
-        return storage_from_string(
-            f"async+{url}", implementation="redispy", wrap_exceptions=True
-        )
-    except ConfigurationError:
+        from redis.asyncio import ConnectionPool
+    except ImportError:
         needed = "needs the package redis: install bedplate[redis]"
         raise SettingsError(f"{PREFIX}REDIS_URL: {needed}") from None
+    return ConnectionPool.from_url(url)
 
 
 _WINDOW = Statement(

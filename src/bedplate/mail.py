@@ -79,7 +79,9 @@ def make_mailer(settings: Settings) -> Mailer:
         return SmtpMailer(url, timeout=settings.mail_timeout)
     folder = outbox_folder(settings)
     kept = FileMailer(folder) if folder else None
-    return kept if kept and url.scheme == "file" else ConsoleMailer(kept)
+    if kept and url.scheme == "file":
+        return kept
+    return ConsoleMailer(kept, with_text=not settings.is_production)
 
 
 def outbox_folder(settings: Settings) -> Path | None:
@@ -102,13 +104,19 @@ def read_mails(folder: Path) -> list[EmailMessage]:
 
 
 class ConsoleMailer:
-    """Prints the text part, and may keep the mail: development's default."""
+    """Prints the mail, and may keep it: development's default.
 
-    def __init__(self, kept: "FileMailer | None" = None) -> None:
+    Without the text in production, where what is printed is a log: it may hold a token.
+    """
+
+    def __init__(self, kept: "FileMailer | None", *, with_text: bool) -> None:
         self._kept = kept
+        self._with_text = with_text
 
     async def send(self, mail: Mail) -> None:
-        lines = [f"To: {mail.to}", f"Subject: {mail.subject}", "", mail.text.rstrip()]
+        lines = [f"To: {mail.to}", f"Subject: {mail.subject}"]
+        if self._with_text:
+            lines += ["", mail.text.rstrip()]
         framed = "\n".join(
             f"  │ {line}".rstrip() for text in lines for line in text.split("\n")
         )
@@ -160,7 +168,7 @@ class SmtpMailer:
         self._used_at = 0.0
 
     async def send(self, mail: Mail) -> None:
-        message = mail.as_message()
+        message = await asyncio.to_thread(mail.as_message)  # takes a millisecond
         async with self._lock:
             try:
                 await self._ensure_connected()

@@ -59,8 +59,8 @@ def openapi_document(app: FastAPI) -> dict[str, Any]:
         route = routes.get(key)
         if route is not None and route.is_resource:
             declare_etag(operation, method=key[0])
-        if route is not None and route.is_idempotent:
-            declare_idempotency(operation)
+        if route is not None and route.is_idempotent and operation.get("security"):
+            declare_idempotency(operation)  # a stranger's key would be everybody's
         declare_errors(operation)
     return document
 

@@ -101,7 +101,7 @@ class Attempt(NamedTuple):
         return cls(caller.id, key_hash, sha256(sent).hexdigest())
 
     async def begin(self, session: Session) -> Outcome | None:
-        """Hold the key until the transaction ends; what came of it before, if it was.
+        """Hold the key until the unit of work ends; what came of it before, if it was.
 
         Raises:
             IdempotencyInProgress: another holds it.
@@ -122,9 +122,15 @@ class Attempt(NamedTuple):
     async def keep(
         self, session: Session, status: int, headers: Mapping[str, str], body: bytes
     ) -> None:
-        """Write the outcome down, in the transaction of what it tells of."""
-        expired = IdempotencyKey.key_hash == self.key_hash
-        await session.execute(sa.delete(IdempotencyKey).where(expired))
+        """Write the outcome down, in the transaction of what it tells of.
+
+        Raises:
+            IdempotencyInProgress: another wrote its own first (on SQLite, of another
+                process, whose lock isn't seen here).
+        """
+        is_this = IdempotencyKey.key_hash == self.key_hash
+        is_over = IdempotencyKey.expires_at <= utc_now()
+        await session.execute(sa.delete(IdempotencyKey).where(is_this, is_over))
         await session.insert(
             IdempotencyKey(
                 **self._asdict(),

@@ -83,11 +83,10 @@ class Route(APIRoute):
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         creates = options.get("status_code") == HTTPStatus.CREATED
-        done_once = endpoint
-        if creates and inspect.iscoroutinefunction(endpoint):
-            done_once = once(endpoint, self.respond)
-        self.is_idempotent = done_once is not endpoint
-        super().__init__(path, done_once, **options)
+        self.is_idempotent = creates and inspect.iscoroutinefunction(endpoint)
+        if self.is_idempotent:
+            endpoint = once(endpoint, self.respond)
+        super().__init__(path, endpoint, **options)
 
     @cached_property
     def struct(self) -> type[ResponseSchema] | None:
@@ -154,8 +153,9 @@ def _struct(response_model: Any) -> type[ResponseSchema] | None:
 
 def _with_etag(request: Request, response: Response) -> Response:
     """The resource with its `ETag`, or 304 for whoever has it already."""
-    if b"etag" in (name for name, _ in response.raw_headers):
-        return response  # a replay, or 304
+    has_tag = any(name == b"etag" for name, _ in response.raw_headers)
+    if has_tag or response.status_code >= HTTPStatus.MULTIPLE_CHOICES:
+        return response  # a replay, 304, or a refusal
     etag = etag_of(bytes(response.body))
     known = request.headers.get("if-none-match") if request.method == "GET" else None
     if known is not None and is_known(known, etag):

@@ -5,16 +5,24 @@ like any Pydantic model, and it becomes bytes straight from a row, without a sec
 validation of what the database just said.
 """
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
 from functools import cache
 from typing import Annotated, Any, Generic, Self, TypeVar, get_type_hints
 
 import msgspec
+from annotated_types import GroupedMetadata
 from pydantic import (
+    AfterValidator,
+    AwareDatetime,
     BaseModel,
     ConfigDict,
     Field,
     GetCoreSchemaHandler,
     StringConstraints,
+    WithJsonSchema,
     create_model,
     model_validator,
 )
@@ -30,6 +38,60 @@ PageNumber = Annotated[int, Field(ge=1, le=2**31 - 1)]
 PageLimit = Annotated[int, Field(ge=1, le=100)]
 Cursor = Annotated[str, StringConstraints(max_length=2048, pattern=r"^[\w-]*$")]
 SearchText = Annotated[str, StringConstraints(max_length=200, pattern=NO_NUL)]
+
+
+def _in_utc(value: datetime) -> datetime:
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("That is too far away") from None
+
+
+Instant = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+"""An instant with its offset, kept in UTC as the database gives it back."""
+
+
+@dataclass(frozen=True)
+class Digits(GroupedMetadata):
+    """How many digits a decimal has, and how many of them after the point.
+
+    Total = Annotated[Decimal, Digits(10, 2)]
+
+    It comes as a number or a string, and is kept with all its decimals.
+    """
+
+    precision: int
+    scale: int
+
+    def __iter__(self) -> Iterator[object]:
+        yield Field(
+            max_digits=self.precision, decimal_places=self.scale, allow_inf_nan=False
+        )
+        yield AfterValidator(self._with_all_decimals)
+        yield WithJsonSchema({"anyOf": [self._number(), self._text()]})
+
+    @property
+    def _step(self) -> Decimal:
+        return Decimal(1).scaleb(-self.scale)
+
+    def _with_all_decimals(self, value: Decimal) -> Decimal:
+        return value.quantize(self._step) + 0  # no -0.00, which no database keeps
+
+    def _number(self) -> dict[str, Any]:
+        most = float((Decimal(10) ** self.precision - 1) * self._step)
+        return {"type": "number", "minimum": -most, "maximum": most}
+
+    def _text(self) -> dict[str, Any]:
+        whole = self.precision - self.scale
+        pattern = rf"-?\d{{1,{whole}}}" if whole else "-?0"
+        if self.scale:
+            pattern += rf"(\.\d{{1,{self.scale}}})?"
+        most = self.precision + len("-0.")
+        return {"type": "string", "pattern": f"^{pattern}$", "maxLength": most}
+
+
+JsonObject = Annotated[dict[str, Any], Field(max_length=1000)]
+"""Any JSON object; its size is limited by that of the body."""
 
 
 class Schema(BaseModel):

@@ -28,7 +28,7 @@ def execute(settings: Settings, statement: str) -> None:
 @pytest.fixture
 def behind(settings: Settings) -> Settings:
     """Settings of a database in which one migration is missing."""
-    execute(settings, "UPDATE alembic_version SET version_num = '0000'")
+    execute(settings, "UPDATE alembic_version SET version_num = version_num || 'x'")
     return settings
 
 

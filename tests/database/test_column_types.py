@@ -53,6 +53,7 @@ FIND = Query(
 async def database(settings: Settings) -> AsyncIterator[Database]:
     database = make_database(settings)
     async with database.engine.begin() as connection:
+        # bedplate: ignore[create-all] its one table is made for these tests
         await connection.run_sync(PlantedBase.metadata.create_all)
     yield database
     await database.close()

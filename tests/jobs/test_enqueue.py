@@ -2,7 +2,7 @@
 
 import asyncio
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -128,3 +128,27 @@ async def test_a_job_that_no_module_lists_is_refused(app: Application) -> None:
     async with app.state.runtime.database.unit_of_work() as session:
         with pytest.raises(JobError, match="no module lists"):
             await enqueue(session, forgotten)
+
+
+@pytest.mark.parametrize(
+    "when",
+    [
+        {"due_at": datetime(2030, 1, 1)},  # noqa: DTZ001, that is what is wrong
+        {"due_at": utc_now(), "delay": timedelta()},
+    ],
+)
+async def test_a_time_that_makes_no_sense_is_refused(
+    app: Application, when: dict[str, Any]
+) -> None:
+    async with app.state.runtime.database.unit_of_work() as session:
+        with pytest.raises(JobError, match="due_at"):
+            await enqueue(session, send_email, **when, **WELCOME)
+
+
+async def test_a_time_that_is_past_is_now(app: Application, run_jobs: RunJobs) -> None:
+    async with app.state.runtime.database.unit_of_work() as session:
+        await enqueue(session, send_email, delay=timedelta(hours=-1), **WELCOME)
+        yesterday = utc_now() - timedelta(days=1)
+        await enqueue(session, send_email, due_at=yesterday, **WELCOME)
+
+    assert await run_jobs() == ["send_email"] * 2

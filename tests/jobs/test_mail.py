@@ -1,15 +1,27 @@
 """Mail: templates, and the ways out of the house."""
 
 import ssl
+from datetime import timedelta
 from email import message_from_bytes, policy
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import aiosmtplib
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+)
+from cryptography.x509.oid import NameOID
 from jinja2 import TemplateNotFound, UndefinedError
 
 from bedplate.config import Settings
+from bedplate.core.clock import utc_now
 from bedplate.mail import Mail, MailRefused, make_mailer, outbox_folder, read_mails
 from bedplate.modules.emails import service
 from bedplate.modules.emails.service import render
@@ -85,9 +97,9 @@ def test_a_project_overrides_a_template_a_language_and_the_layout(
     (tmp_path / "layout.html").write_text(
         "<p>frame</p>{% block content %}{% endblock %}"
     )
-    settings = make_settings(mail_templates=tmp_path)
+    settings = make_settings(mail_templates=tmp_path, mail_language="de-AT")
 
-    def welcome(language: str) -> Mail:
+    def welcome(language: str | None = None) -> Mail:
         return render(
             settings,
             "welcome",
@@ -99,6 +111,7 @@ def test_a_project_overrides_a_template_a_language_and_the_layout(
 
     assert welcome("en").subject == "Ours"
     assert welcome("de").subject == "Willkommen"
+    assert welcome().subject == "Willkommen"  # Austria's German is German
     assert welcome("fr").subject == "Ours"  # not translated: English
     assert welcome("de").html.startswith("<p>frame</p>")
 
@@ -146,10 +159,16 @@ async def test_the_console_shows_the_text_and_development_keeps_the_mail(
     assert len(read_mails(folder)) == 1
 
 
-def test_production_keeps_no_mail_of_the_console() -> None:
+async def test_production_neither_keeps_nor_prints_the_text_of_the_console(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     settings = make_settings(environment="production", secret_key="k" * 32)
+    await make_mailer(settings).send(make_mail())
 
     assert outbox_folder(settings) is None
+    printed = capsys.readouterr().out
+    assert "Subject: Welcome" in printed
+    assert "Hello" not in printed
 
 
 async def test_smtp_keeps_one_connection_and_replaces_one_that_was_dropped() -> None:
@@ -203,3 +222,48 @@ async def test_a_password_never_goes_over_a_connection_without_tls() -> None:
             await mailer.send(make_mail())
 
     assert inbox.mails == []
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """A key and a certificate of its own for 127.0.0.1."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "mail.example")])
+    address = x509.IPAddress(ip_address("127.0.0.1"))
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(utc_now() - timedelta(hours=1))
+        .not_valid_after(utc_now() + timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    path = tmp_path / "certificate.pem"
+    path.write_bytes(
+        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        + made.public_bytes(Encoding.PEM)
+    )
+    return path
+
+
+@pytest.mark.parametrize("mode", ["tls", "starttls"])
+async def test_a_server_that_is_who_it_says_is_signed_in_to_over_tls(
+    certificate: Path, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    contexts: dict[str, Any] = {mode: context}
+    with smtp_server(**contexts) as inbox:
+        url = inbox.url.replace("//", "//me:secret@") + f"?tls={mode}"
+        with pytest.raises((aiosmtplib.SMTPException, ssl.SSLError)):
+            await make_mailer(make_settings(mail_url=url)).send(make_mail())
+        assert inbox.users == set()
+
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        mailer = make_mailer(make_settings(mail_url=url))
+        await mailer.send(make_mail())
+        await mailer.close()
+
+    assert inbox.users == {"me"}
+    assert len(inbox.mails) == 1

@@ -10,10 +10,16 @@ from httpx import AsyncClient
 from support import execute
 
 from bedplate.config import Settings
+from bedplate.core.clock import utc_now
 from bedplate.jobs import WorkerHeartbeat
 from bedplate.main import Application
+from bedplate.modules import BUILT_IN
+from bedplate.modules.jobs.tasks import purge_jobs
+from bedplate.runtime import Runtime
+from bedplate.testing.databases import TEST_KEY
 from bedplate.testing.mailbox import Mailbox
 from bedplate.testing.plugin import client_for, running
+from bedplate.worker import Worker
 
 SIGN_UP = {"email": "ann@example.com", "name": "Ann", "password": "Passw0rd-of-tests"}
 READY = "http://test/health/ready"
@@ -69,3 +75,19 @@ async def _heartbeats(app: Application) -> int:
     query = sa.select(sa.func.count()).select_from(WorkerHeartbeat)
     async with app.state.runtime.database.engine.connect() as connection:
         return int(await connection.scalar(query) or 0)
+
+
+async def test_a_database_that_is_away_decides_nothing() -> None:
+    """The engine writes no outcome for what is cancelled: it is run again."""
+    nowhere = Settings.load(
+        _env_file=None,
+        database_url="postgresql://me@127.0.0.1:1/none",
+        secret_key=TEST_KEY,
+    )
+    runtime = Runtime.make(nowhere, BUILT_IN)
+    worker = Worker(runtime)
+    with pytest.raises(asyncio.CancelledError):
+        await worker._tick(utc_now(), purge_jobs.name)
+    with pytest.raises(asyncio.CancelledError):
+        await worker._attempt(purge_jobs, {})
+    await runtime.close()

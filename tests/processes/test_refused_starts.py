@@ -73,6 +73,8 @@ def test_a_schema_that_is_behind_is_told_with_what_to_run(
 async def fall_behind(url: str) -> None:
     connection = await asyncpg.connect(url)
     try:
-        await connection.execute("UPDATE alembic_version SET version_num = '0000'")
+        await connection.execute(
+            "UPDATE alembic_version SET version_num = version_num || 'x'"
+        )
     finally:
         await connection.close()

@@ -15,7 +15,16 @@ from uuid import UUID
 import job_program
 import pytest
 from job_program import dawdle as dawdle_job
-from job_program import drip, fail, innocent, poison, probe, sleep, squeeze
+from job_program import (
+    drip,
+    fail,
+    innocent,
+    poison,
+    probe,
+    sleep,
+    squeeze,
+    wait_long,
+)
 
 from bedplate.config import Settings
 from bedplate.jobs import Job, enqueue
@@ -158,11 +167,11 @@ def test_a_job_over_its_time_is_stopped(fleet: Fleet) -> None:
 
 def test_waiting_for_the_next_attempt_holds_no_slot(fleet: Fleet) -> None:
     fleet.start("--concurrency", "1")
-    fleet.promise(fail, count=5, until=99)
-    wait_until(lambda: len(fleet.diary("fail")) >= 2)
+    fleet.promise(wait_long, count=2)
     fleet.promise(innocent, number=1)
 
-    wait_until(lambda: fleet.diary("innocent"), seconds=15)
+    wait_until(lambda: fleet.diary("innocent"))
+    assert fleet.diary("wait_long") == [["wait_long", "1"]] * 2
 
 
 def test_a_stopped_worker_finishes_what_is_short_and_hands_back_the_rest(
@@ -187,8 +196,8 @@ def test_a_stopped_worker_finishes_what_is_short_and_hands_back_the_rest(
 def test_a_queue_keeps_to_its_concurrency_over_all_workers(fleet: Fleet) -> None:
     fleet.start()
     fleet.start()
-    fleet.promise(squeeze, count=10)
-    wait_until(lambda: len(fleet.diary("out")) == 10)
+    fleet.promise(squeeze, count=6)
+    wait_until(lambda: len(fleet.diary("out")) == 6)
 
     inside = highest = 0
     for [word] in fleet.diary():
@@ -216,13 +225,16 @@ def test_a_worker_runs_only_the_queues_that_it_is_told(fleet: Fleet) -> None:
     assert fleet.diary("innocent") == []
 
 
-def test_two_workers_run_each_moment_of_a_schedule_once(fleet: Fleet) -> None:
+def test_two_workers_run_each_moment_of_a_schedule_once(
+    fleet: Fleet, sign_ups: int
+) -> None:
+    ticks = sign_ups // 10
     first = fleet.start("--ticking", "--hasty")
     fleet.start("--ticking", "--hasty")
-    wait_until(lambda: len(fleet.diary("tick")) >= 4)
+    wait_until(lambda: len(fleet.diary("tick")) >= ticks, 60)
     first.kill()
     count = len(fleet.diary("tick"))
-    wait_until(lambda: len(fleet.diary("tick")) >= count + 4)
+    wait_until(lambda: len(fleet.diary("tick")) >= count + ticks, 60)
 
     seen = Counter(_moment(id_) for _, id_ in fleet.diary("tick"))
     # Up to the last but a few, which may still be on their way.

@@ -27,6 +27,8 @@ app = typer.Typer(
 def register_commands() -> None:
     """Put every command in its place, once."""
     from bedplate.cli import (
+        add,
+        check,
         inspect,
         jobs,
         keys,
@@ -35,12 +37,15 @@ def register_commands() -> None:
         new,
         outbox,
         serve,
+        upgrade,
         users,
         worker,
     )
 
-    for commands in (new, serve, worker, migrate, manage, outbox, inspect):
+    alone = (new, serve, worker, migrate, upgrade, manage, outbox, inspect, check)
+    for commands in alone:
         commands.register(app)
+    app.add_typer(add.app, name="add")
     app.add_typer(users.app, name="users")
     app.add_typer(jobs.app, name="jobs")
     app.add_typer(keys.app, name="keys")

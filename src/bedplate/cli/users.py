@@ -138,9 +138,12 @@ def _validated(schema: type[S], **values: Any) -> S:
 
 
 def _with_users(act: "Callable[[UserService], Awaitable[T]]") -> T:
+    """Act on accounts; the first one may be made before the first start."""
+    from bedplate.migrate import ensure_schema
     from bedplate.modules.users.service import UserService
 
     async def work(runtime: "Runtime") -> T:
+        await ensure_schema(runtime.database, runtime.migrations)
         async with runtime.database.unit_of_work() as session:
             return await act(UserService(session, runtime))
 

@@ -122,7 +122,7 @@ class Conflict(APIError):
             Conflict.by_constraint[constraint] = cls
 
 
-class IdempotencyInProgress(Conflict):
+class IdempotencyInProgress(Conflict, constraint="pk_idempotency_keys"):
     code = "IDEMPOTENCY_IN_PROGRESS"
     message = "The first request with that Idempotency-Key is still under way"
 

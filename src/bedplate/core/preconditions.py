@@ -8,7 +8,9 @@ import msgspec
 from bedplate.core.errors import Detail, PreconditionFailed, ValidationFailed
 
 MAX_TAGS_LENGTH = 1000
-_TAG = re.compile(r'\s*(W/)?("[\x21\x23-\x7e\x80-\xff]*")\s*(?:,|$)')
+_TAG = r'(W/)?("[\x21\x23-\x7e\x80-\xff]*")'
+_TAGS = re.compile(_TAG)
+_LIST = re.compile(rf"[\s,]*{_TAG}(?:\s*,[\s,]*{_TAG})*[\s,]*")
 _encode = msgspec.json.Encoder().encode
 
 
@@ -32,7 +34,8 @@ def is_known(if_none_match: str, etag: str) -> bool:
 
 
 def _tags(header: str) -> list[tuple[str, str]]:
-    return _TAG.findall(header)
+    """Whether each is weak, and its text; none of a header that is no list of tags."""
+    return _TAGS.findall(header) if _LIST.fullmatch(header) else []
 
 
 class IfMatch:

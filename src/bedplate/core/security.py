@@ -23,6 +23,8 @@ from pwdlib import PasswordHash
 from pwdlib.exceptions import UnknownHashError
 from pwdlib.hashers.argon2 import Argon2Hasher
 
+from bedplate.core.clock import timestamp
+
 T = TypeVar("T")
 
 TIME_COST: Final = 2
@@ -149,7 +151,7 @@ class AccessTokens:
 
     def issue(self, user_id: UUID, session_id: UUID) -> str:
         assert self._signing_key is not None, "the signing keys were not loaded"
-        now = int(time.time())
+        now = int(timestamp())
         claims = {
             "iss": self._issuer,
             "aud": self._AUDIENCE,
@@ -167,7 +169,7 @@ class AccessTokens:
     def verify(self, token: str) -> AccessClaims | None:
         """The claims of a token of ours that has not expired, else None."""
         claims = self._verified.get(token) or self._decode(token)
-        if claims is None or claims.expires_at <= time.time():
+        if claims is None or claims.expires_at <= timestamp():
             return None
         return claims
 
@@ -184,7 +186,7 @@ class AccessTokens:
     def _decode(self, token: str) -> AccessClaims | None:
         try:
             payload = self._payload(token)
-            if payload["typ"] != "access":
+            if payload["typ"] != "access" or payload["iat"] > timestamp():
                 return None
             claims = AccessClaims(
                 UUID(payload["sub"]), UUID(payload["sid"]), int(payload["exp"])
@@ -202,7 +204,12 @@ class AccessTokens:
             algorithms=[self.algorithm],
             audience=self._AUDIENCE,
             issuer=self._issuer,
-            options={"require": list(self._REQUIRED)},
+            # `verify` and `_decode` compare these with the one clock.
+            options={
+                "require": list(self._REQUIRED),
+                "verify_exp": False,
+                "verify_iat": False,
+            },
         )
 
     def _remember(self, token: str, claims: AccessClaims) -> None:

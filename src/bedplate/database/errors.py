@@ -104,8 +104,9 @@ def _unique_constraint_on(columns: str, metadata: sa.MetaData) -> str | None:
     table = metadata.tables.get(wanted[0].partition(".")[0])
     if table is None:
         return None
-    candidates: list[sa.UniqueConstraint | sa.Index] = [
-        *(c for c in table.constraints if isinstance(c, sa.UniqueConstraint)),
+    unique = (sa.UniqueConstraint, sa.PrimaryKeyConstraint)
+    candidates: list[sa.UniqueConstraint | sa.PrimaryKeyConstraint | sa.Index] = [
+        *(c for c in table.constraints if isinstance(c, unique)),
         *(i for i in table.indexes if i.unique),
     ]
     for candidate in candidates:

@@ -106,12 +106,13 @@ class Session(AsyncSession):
     async def try_lock(self, number: int) -> bool:
         """Take a lock by its number until the transaction ends; False if it is taken.
 
-        SQLite's writers follow one another, so there it is to be had when it's one's
-        turn.
+        SQLite has no such locks: there it holds among the sessions of this process,
+        until the unit of work ends. It begins no transaction, which would keep
+        everybody else from writing, this request's other units of work included.
         """
-        connection = await self.connection()
         if self._database.is_sqlite:
-            return True
+            return self._database.local_locks.take(number, self)
+        connection = await self.connection()
         locked = sa.select(sa.func.pg_try_advisory_xact_lock(number))
         return bool(await connection.scalar(locked))
 
@@ -156,6 +157,21 @@ class Session(AsyncSession):
         return [compiled.values(row) for row in rows]
 
 
+class LocalLocks:
+    """Locks by number among the sessions of one process."""
+
+    def __init__(self) -> None:
+        self._holders: dict[int, Session] = {}
+
+    def take(self, number: int, session: Session) -> bool:
+        return self._holders.setdefault(number, session) is session
+
+    def release(self, session: Session) -> None:
+        """Give back what a session holds."""
+        for number in [n for n, s in self._holders.items() if s is session]:
+            del self._holders[number]
+
+
 class Database:
     """An engine, its units of work and its reads. It opens nothing until it is used."""
 
@@ -180,6 +196,7 @@ class Database:
         )
         self.dialect = self.engine.dialect
         self.is_sqlite = self.dialect.name == "sqlite"
+        self.local_locks = LocalLocks()
         self._reads = make_reads(self.engine)
 
     @asynccontextmanager
@@ -205,6 +222,7 @@ class Database:
                 raise
             raise meant from error
         finally:
+            self.local_locks.release(session)
             if session.has_begun:
                 await asyncio.shield(session.close())
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import django
 from django.apps import apps
@@ -42,8 +43,15 @@ def upgrade() -> None:
 
 @contextmanager
 def _connected() -> Iterator[None]:
-    """Nothing of this thread's stays open: Django closes only what a request opened."""
     try:
         yield
     finally:
-        connections.close_all()
+        disconnect()
+
+
+def disconnect() -> None:
+    """Close what Django does not: it sees to the connections of requests only."""
+    connection: Any = connections["default"]
+    connection.close()
+    if connection.vendor == "postgresql":
+        connection.close_pool()

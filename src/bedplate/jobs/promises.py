@@ -37,15 +37,24 @@ async def enqueue(
     lie in the database in plain. Returns the job's id.
 
     Raises:
-        JobError: the arguments are not what the job declares, or no module lists it.
+        JobError: the arguments are not what the job declares, no module lists it, or
+            the time makes no sense.
     """
     promises: Promises = session.info[_PROMISES]
     promises.check(job)
-    id_ = key_to_id(job, key) if key else str(uuid7())
-    if due_at is not None:
-        delay = max(due_at - utc_now(), timedelta())
-    await session.run_sync(promises.write, id_, job, job.dump(arguments), delay)
+    id_ = str(uuid7()) if key is None else key_to_id(job, key)
+    wait = _wait(delay, due_at)
+    await session.run_sync(promises.write, id_, job, job.dump(arguments), wait)
     return id_
+
+
+def _wait(delay: timedelta | None, due_at: datetime | None) -> timedelta:
+    if delay is not None and due_at is not None:
+        raise JobError("a job takes `delay` or `due_at`, not both")
+    if due_at is not None and due_at.tzinfo is None:
+        raise JobError("`due_at` lacks its time zone")
+    wait = due_at - utc_now() if due_at else delay or timedelta()
+    return max(wait, timedelta())
 
 
 def key_to_id(job: Job, key: str) -> str:
@@ -71,7 +80,7 @@ class Promises:
         id_: str,
         job: Job,
         arguments: dict[str, Any],
-        delay: timedelta | None,
+        wait: timedelta,
     ) -> None:
         from dbos import WorkflowSerializationFormat
 
@@ -82,8 +91,8 @@ class Promises:
             # The engine's default is pickle.
             "serialization_type": WorkflowSerializationFormat.PORTABLE,
         }
-        if delay is not None:
-            options["delay_seconds"] = delay.total_seconds()
+        if wait:
+            options["delay_seconds"] = wait.total_seconds()
         self.client.enqueue_in_transaction(session, options, arguments)
 
     @cached_property

@@ -5,15 +5,27 @@ from typing import Any, Literal
 import sqlalchemy as sa
 from alembic import context
 from alembic.autogenerate.api import AutogenContext
+from sqlalchemy.sql.functions import now
 
 from bedplate.database import Base, ExactDecimal, UTCDateTime
 from bedplate.database.search import SEARCH_INDEX
 from bedplate.modules import BUILT_IN
 
-# Importing the modules has filled the metadata; naming them here says so.
-assert BUILT_IN
-
 LOCK = 0xBED_1A7E  # any constant: one migration at a time
+
+
+def tables_left_out() -> set[str]:
+    """Those of our modules that the application has not: it didn't run their revisions.
+
+    Importing the modules has put all of them into the metadata.
+    """
+    folders = context.config.get_version_locations_list() or []
+    return {
+        model.__tablename__
+        for module in BUILT_IN
+        for model in module.models
+        if module.migrations is not None and module.migrations not in folders
+    }
 
 
 def include_name(name: str | None, kind: str, _parents: Any) -> bool:
@@ -24,7 +36,9 @@ def include_name(name: str | None, kind: str, _parents: Any) -> bool:
 
 
 def render_item(kind: str, item: Any, autogen: AutogenContext) -> str | Literal[False]:
-    """Types that both databases understand, so that one revision runs on either."""
+    """What both databases understand, so that one revision runs on either."""
+    if kind == "server_default" and isinstance(getattr(item, "arg", None), now):
+        return "sa.func.now()"
     if kind == "type" and isinstance(item, UTCDateTime):
         autogen.imports.add("from bedplate.database import UTCDateTime")
         return "UTCDateTime()"
@@ -37,10 +51,14 @@ def render_item(kind: str, item: Any, autogen: AutogenContext) -> str | Literal[
 
 def run(connection: sa.Connection) -> None:
     is_sqlite = connection.dialect.name == "sqlite"
+    left_out = tables_left_out()
     context.configure(
         connection=connection,
         target_metadata=Base.metadata,
         include_name=include_name,
+        include_object=lambda _, name, kind, *__: (
+            kind != "table" or name not in left_out
+        ),
         render_item=render_item,
         render_as_batch=is_sqlite,
         compare_server_default=not is_sqlite,

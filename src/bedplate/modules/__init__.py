@@ -7,6 +7,8 @@ from bedplate.modules.jobs import module as jobs
 from bedplate.modules.posts import module as posts
 from bedplate.modules.users import module as users
 
-BUILT_IN = (audit, emails, jobs, users, auth, posts)
+CORE = (audit, emails, jobs, users, auth)
+"""What an application is built on."""
+BUILT_IN = (*CORE, posts)
 
-__all__ = ["BUILT_IN", "audit", "auth", "emails", "jobs", "posts", "users"]
+__all__ = ["BUILT_IN", "CORE", "audit", "auth", "emails", "jobs", "posts", "users"]

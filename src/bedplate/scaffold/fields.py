@@ -15,9 +15,10 @@ from bedplate.scaffold.kinds import Kind, make_kind
 from bedplate.scaffold.plan import ScaffoldError
 
 FLAGS = ("unique", "index")
+UNINDEXED = ("text", "json")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FieldSpec:
     """One field, as it was asked for."""
 
@@ -34,6 +35,11 @@ class FieldSpec:
         return f"{self.name}_id" if self.refers_to else self.name
 
     @property
+    def python(self) -> str:
+        """The annotation of the column and of the response."""
+        return f"{self.kind.python} | None" if self.is_optional else self.kind.python
+
+    @property
     def is_unique(self) -> bool:
         return "unique" in self.flags
 
@@ -44,6 +50,11 @@ class FieldSpec:
     @property
     def is_required(self) -> bool:
         return not self.is_optional and not self.has_default
+
+    @property
+    def is_sortable(self) -> bool:
+        """What has an index of its own is an order of the list."""
+        return self.kind.sortable and not self.is_optional and bool(self.flags)
 
 
 def parse_fields(arguments: Sequence[str]) -> list[FieldSpec]:
@@ -79,8 +90,18 @@ def parse_field(text: str) -> FieldSpec:
     reader.end("`?`, `:unique`, `:index`, `=default` in this order, or the end")
     if is_optional and default is not None:
         raise ScaffoldError(f"{text!r}: `?` or a default, not both")
-    refers_to = arguments[0] if kind_name == "ref" else None
-    return FieldSpec(name, kind, refers_to, is_optional, frozenset(flags), default)
+    if "unique" in flags and (kind.numbered is None or default is not None):
+        raise ScaffoldError(f"{text!r}: this can't be unique")
+    if flags and kind_name in UNINDEXED:
+        raise ScaffoldError(f"{text!r}: a {kind_name} has no index")
+    return FieldSpec(
+        name=name,
+        kind=kind,
+        refers_to=arguments[0] if kind_name == "ref" else None,
+        is_optional=is_optional,
+        flags=frozenset(flags),
+        default=default,
+    )
 
 
 def _read_kind(reader: "_Reader") -> tuple[str, list[str], Kind]:

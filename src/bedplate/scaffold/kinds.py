@@ -1,6 +1,7 @@
 """The types that a field may have, each with what the templates write of it."""
 
 import json
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from bedplate.scaffold.plan import ScaffoldError
 
 MOST_CHARACTERS = 1000
 MOST_CHOICES = 50
+_ROOM_FOR_NUMBERS = 12
 _CHOICE = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -30,11 +32,13 @@ class Kind:
     """The annotation of the body; None where `python` is enough."""
     examples: tuple[Any, Any]
     """Two different values, as JSON."""
-    refused: Sequence[Any]
-    """Values that are not accepted, as JSON."""
+    refused: Sequence[str]
+    """Values that are not accepted, as Python writes them."""
     read_default: Callable[[str], Any] | None = None
     """From the text after `=` to the default, as JSON; raises ValueError."""
     default_is: str = ""
+    numbered: str | None = None
+    """Another value for each `number`, as a factory writes it; None: never unique."""
     sortable: bool = False
     searchable: bool = False
     filtered: bool = False
@@ -42,13 +46,15 @@ class Kind:
 
     def literal(self, value: Any) -> str:
         """A default as Python writes it."""
+        if self.python == "date":
+            return "date({}, {}, {})".format(*map(int, value.split("-")))
         return f'Decimal("{value}")' if self.python == "Decimal" else repr(value)
 
     def server_default(self, value: Any) -> str:
-        """A default as the migration and the model tell the database."""
+        """A default as the database is told."""
         if isinstance(value, bool):
-            return f"sa.{str(value).lower()}()"
-        return json.dumps(str(value), ensure_ascii=False)
+            return f"{str(value).lower()}()"
+        return repr(str(value))
 
 
 def make_kind(name: str, arguments: Sequence[str]) -> Kind:
@@ -64,16 +70,17 @@ def make_kind(name: str, arguments: Sequence[str]) -> Kind:
 
 def _string(arguments: Sequence[str]) -> Kind:
     size = _number("str(255)", arguments or ["255"], least=1, most=MOST_CHARACTERS)
-    accepted = _text(size, "NO_CONTROLS")
+    accepted = _text(str(size), "NO_CONTROLS")
     return Kind(
         python="str",
         column=f"String({size})",
         migrated=f"sa.String({size})",
         accepted=accepted,
         examples=("One"[:size], "Two"[:size]),
-        refused=["", "x" * (size + 1), "a\0b", 1],
+        refused=['""', f'"x" * {size + 1}', r'"a\tb"', "1"],
         read_default=_short_text(size),
         default_is=f"1 to {size} characters",
+        numbered='f"One {number}"' if size >= _ROOM_FOR_NUMBERS else "str(number)",
         sortable=True,
         searchable=True,
     )
@@ -85,14 +92,14 @@ def _long_text(arguments: Sequence[str]) -> Kind:
         python="str",
         column="Text",
         migrated="sa.Text()",
-        accepted=_text(100_000, "NO_NUL"),
+        accepted=_text("100_000", "NO_NUL"),
         examples=("Some text", "Another text"),
-        refused=["", "a\0b", 1],
+        refused=['""', "1"],
         searchable=True,
     )
 
 
-def _text(size: int, pattern: str) -> str:
+def _text(size: str, pattern: str) -> str:
     return (
         "Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, "
         f"max_length={size}, pattern={pattern})]"
@@ -124,9 +131,10 @@ def _integer(name: str, bits: int, column: str | None) -> Callable[..., Kind]:
             migrated=f"sa.{column or 'Integer'}()",
             accepted=f"Annotated[int, Field(ge=-2**{bits - 1}, le=2**{bits - 1} - 1)]",
             examples=(1, 2),
-            refused=[2 ** (bits - 1), "one", 1.5],
+            refused=[f"2**{bits - 1}", '"one"', "1.5"],
             read_default=read,
             default_is=f"a whole number of {bits} bits",
+            numbered="number",
             sortable=True,
         )
 
@@ -137,14 +145,20 @@ def _float(arguments: Sequence[str]) -> Kind:
     _no_arguments("float", arguments)
     return Kind(
         python="float",
-        migrated="sa.Float()",
+        migrated="sa.Double()",
         accepted="Annotated[float, Field(ge=-1e100, le=1e100)]",
         examples=(1.5, 2.5),
-        refused=["one", 1e200],
-        read_default=float,
+        refused=['"one"', "1e200"],
+        read_default=_finite,
         default_is="a number",
         sortable=True,
     )
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(number := float(text)):
+        raise ValueError
+    return number
 
 
 def _decimal(arguments: Sequence[str]) -> Kind:
@@ -165,9 +179,9 @@ def _decimal(arguments: Sequence[str]) -> Kind:
         python="Decimal",
         column=f"ExactDecimal({digits})",
         migrated=f"ExactDecimal({digits})",
-        accepted=f"Annotated[Decimal, decimal_of({digits})]",
+        accepted=f"Annotated[Decimal, Digits({digits})]",
         examples=(f"{Decimal(1).scaleb(-scale):f}", f"{Decimal(2).scaleb(-scale):f}"),
-        refused=["one", str(most + 1), f"{Decimal(1).scaleb(-scale - 1):f}"],
+        refused=['"one"', f'"{most + 1}"', f'"{Decimal(1).scaleb(-scale - 1):f}"'],
         read_default=read,
         default_is=f"a number up to {most}",
         sortable=True,
@@ -180,7 +194,7 @@ def _boolean(arguments: Sequence[str]) -> Kind:
         python="bool",
         migrated="sa.Boolean()",
         examples=(False, True),
-        refused=["maybe"],
+        refused=['"maybe"'],
         read_default={"true": True, "false": False}.__getitem__,
         default_is="true or false",
         filtered=True,
@@ -193,9 +207,10 @@ def _date(arguments: Sequence[str]) -> Kind:
         python="date",
         migrated="sa.Date()",
         examples=("2026-01-31", "2026-02-28"),
-        refused=["2026-02-30", "soon"],
+        refused=['"2026-02-30"', '"soon"'],
         read_default=lambda text: date.fromisoformat(text).isoformat(),
         default_is="a date as 2026-01-31",
+        numbered="str(date.fromordinal(number))",
         sortable=True,
     )
 
@@ -205,9 +220,10 @@ def _instant(arguments: Sequence[str]) -> Kind:
     return Kind(
         python="datetime",
         migrated="UTCDateTime()",
-        accepted="AwareDatetime",
+        accepted="Instant",
         examples=("2026-01-31T10:00:00Z", "2026-02-28T10:00:00Z"),
-        refused=["2026-01-31T10:00:00", "soon"],
+        refused=['"2026-01-31T10:00:00"', '"soon"'],
+        numbered='f"2026-01-01T00:00:00.{number:06d}Z"',
         sortable=True,
     )
 
@@ -221,7 +237,8 @@ def _uuid(arguments: Sequence[str]) -> Kind:
             "01999999-9999-7999-8999-999999999999",
             "01999999-9999-7999-8999-99999999999a",
         ),
-        refused=["one"],
+        refused=['"one"'],
+        numbered="str(uuid4())",
         filtered=True,
     )
 
@@ -233,7 +250,7 @@ def _json(arguments: Sequence[str]) -> Kind:
         migrated="Json",
         accepted="JsonObject",
         examples=({"a": 1}, {"b": [2]}),
-        refused=["one", [1], {"a": "b\0"}],
+        refused=['"one"', "[1]"],
     )
 
 
@@ -249,7 +266,7 @@ def _enum(arguments: Sequence[str]) -> Kind:
         migrated=f"sa.String({size})",
         accepted=f"Literal[{', '.join(map(json.dumps, names))}]",
         examples=(names[0], names[1]),
-        refused=["another", ""],
+        refused=['"another"', '""'],
         read_default=lambda text: names[names.index(text)],
         default_is=f"one of {', '.join(names)}",
         filtered=True,
@@ -264,7 +281,8 @@ def _reference(arguments: Sequence[str]) -> Kind:
         python="UUID",
         migrated="sa.Uuid()",
         examples=(None, None),  # the factory makes the rows
-        refused=["one"],
+        refused=['"one"'],
+        numbered="",  # a row of its own each time
         filtered=True,
     )
 

@@ -52,8 +52,8 @@ class Plan:
         for path in written:
             if path in before:
                 (self.folder / path).write_text(before[path])
-            else:
-                (self.folder / path).unlink(missing_ok=True)
+            elif (self.folder / path).is_file():
+                (self.folder / path).unlink()
 
 
 def _write(path: Path, text: str) -> None:

@@ -50,6 +50,8 @@ def plan_project(spec: ProjectSpec) -> Plan:
         not spec.folder.is_dir() or any(spec.folder.iterdir())
     ):
         raise ScaffoldError(f"{spec.folder} is there already, and not empty")
+    if spec.ci not in CI_FILES:
+        raise ScaffoldError(f"CI is one of {', '.join(CI_FILES)}, not {spec.ci!r}")
     values = {
         "name": spec.name,
         "package": package,

@@ -1,17 +1,19 @@
 """Templates: real files beside this one, whose names end in `.jinja`."""
 
-from collections.abc import Mapping
+import textwrap
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+LINE = 88
 _SUFFIX = ".jinja"
 
 
 @cache
 def _environment() -> Environment:
-    return Environment(
+    environment = Environment(
         loader=PackageLoader("bedplate.scaffold"),
         undefined=StrictUndefined,
         autoescape=False,  # noqa: S701, it writes Python, and every value was checked
@@ -19,6 +21,14 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["wrapped"] = _wrapped
+    return environment
+
+
+def _wrapped(names: Sequence[str], indent: int) -> str:
+    """Names on lines that are short enough, all but the first indented."""
+    lines = textwrap.wrap(", ".join(names), LINE - indent)
+    return f"\n{' ' * indent}".join(lines)
 
 
 def render_folder(folder: str, values: Mapping[str, Any]) -> dict[str, str]:

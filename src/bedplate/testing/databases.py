@@ -12,6 +12,7 @@ import asyncpg
 from bedplate import migrate
 from bedplate.config import Settings
 from bedplate.dispatcher import django_is_installed
+from bedplate.module import Module, migrations_of
 from bedplate.runtime import make_database
 from bedplate.testing.postgres import local_postgres
 
@@ -47,7 +48,7 @@ def _known(url: str) -> Iterator[str]:
         _made.discard(url)
 
 
-def migrate_url(url: str, data_dir: Path, migrations: Sequence[str] = ()) -> None:
+def migrate_url(url: str, data_dir: Path, modules: Sequence[Module] = ()) -> None:
     """Bring a test database to head, Django's own tables included if it is there."""
     settings = Settings.load(
         _env_file=None,
@@ -60,7 +61,7 @@ def migrate_url(url: str, data_dir: Path, migrations: Sequence[str] = ()) -> Non
     async def work() -> None:
         database = make_database(settings)
         try:
-            await migrate.upgrade(database, migrations)
+            await migrate.upgrade(database, migrations_of(modules))
         finally:
             await database.close()
 
@@ -74,10 +75,10 @@ def migrate_url(url: str, data_dir: Path, migrations: Sequence[str] = ()) -> Non
 class SqliteDatabases:
     """Copies of one migrated file."""
 
-    def __init__(self, directory: Path, migrations: Sequence[str] = ()) -> None:
+    def __init__(self, directory: Path, modules: Sequence[Module] = ()) -> None:
         self._directory = directory
         self._template = directory / "template.db"
-        migrate_url(f"sqlite:///{self._template}", directory, migrations)
+        migrate_url(f"sqlite:///{self._template}", directory, modules)
 
     @contextmanager
     def fresh(self) -> Iterator[str]:
@@ -90,16 +91,25 @@ class SqliteDatabases:
             file.unlink()
 
 
+# A database that somebody is connected to can't be cloned, and what migrated it may be
+# slow to leave.
+_HANG_UP = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+    " WHERE datname = 'bedplate_template'"
+)
+
+
 class PostgresDatabases:
     """Clones of one migrated database on a server of our own."""
 
     def __init__(
-        self, server_url: str, directory: Path, migrations: Sequence[str] = ()
+        self, server_url: str, directory: Path, modules: Sequence[Module] = ()
     ) -> None:
         self._server_url = server_url
         self._base = server_url.rpartition("/")[0]
         self._execute("CREATE DATABASE bedplate_template")
-        migrate_url(f"{self._base}/bedplate_template", directory, migrations)
+        migrate_url(f"{self._base}/bedplate_template", directory, modules)
+        self._execute(_HANG_UP)
 
     @contextmanager
     def fresh(self) -> Iterator[str]:

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from django.apps import apps
+from django.conf import settings as django_settings
 from django.db import connections
 from django.db.backends.signals import connection_created
 from starlette.types import ASGIApp
@@ -14,10 +15,10 @@ from starlette.types import ASGIApp
 from bedplate.config import Settings
 from bedplate.dispatcher import Dispatcher
 from bedplate.django_site.asgi import Site
-from bedplate.django_site.project import APP
+from bedplate.django_site.project import APP, bedplate_settings
 from bedplate.django_site.services import Host, attach
-from bedplate.django_site.settings import database
-from bedplate.django_site.setup import set_up, upgrade
+from bedplate.django_site.settings import django_settings as made_of
+from bedplate.django_site.setup import disconnect, set_up, upgrade
 from bedplate.jobs.rows import ENGINE_SCHEMA, ENGINE_TABLES
 from bedplate.main import Application
 from bedplate.module import Module
@@ -31,8 +32,11 @@ def point_at(settings: Settings, modules: Sequence[Module] = BUILT_IN) -> None:
     """
     set_up(settings, modules)
     forget()
-    own = connections.configure_settings({"default": database(settings)})
-    connections.settings["default"] = own["default"]
+    made = made_of(settings, modules)
+    for name in ("ALLOWED_HOSTS", "BEDPLATE", "SECRET_KEY"):
+        setattr(django_settings, name, made[name])
+    bedplate_settings.cache_clear()
+    connections.settings |= connections.configure_settings(made["DATABASES"])
     _move_engine_tables(settings.resolved_database_url.drivername)
 
 
@@ -58,10 +62,7 @@ def migrate_django(settings: Settings) -> None:
 
 def forget() -> None:
     """Close what is open: this thread's connection, and the pool of all threads."""
-    connection: Any = connections["default"]
-    connection.close()
-    if connection.vendor == "postgresql":
-        connection.close_pool()
+    disconnect()
     del connections["default"]
 
 

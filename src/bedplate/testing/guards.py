@@ -4,7 +4,7 @@ def test_no_operation_is_open_by_accident(app):
     assert public_operations(app.openapi()) == {"POST /api/v1/auth/token"}
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,13 +13,31 @@ from argon2 import PasswordHasher
 from blockbuster import BlockBusterFunction, blockbuster_ctx
 from sqlalchemy import event
 
+from bedplate.check.document import (
+    Document,
+    Json,
+    inputs,
+    operations,
+    public_operations,
+    resolved,
+    schemas_of,
+    successes,
+)
 from bedplate.database import Database
 from bedplate.database.query import CompiledQuery, Statement
 
-Document = Mapping[str, Any]
-Json = Mapping[str, Any]
+__all__ = [
+    "blocking_calls_raise",
+    "example",
+    "example_request",
+    "list_operations",
+    "operations",
+    "public_operations",
+    "recorded_statements",
+    "responses_without_schema",
+    "unbounded_inputs",
+]
 
-_METHODS = ("get", "post", "put", "patch", "delete")
 _EXAMPLES = {
     "array": [],
     "boolean": True,
@@ -33,40 +51,23 @@ _EXAMPLES = {
 _SHORT_FORMATS = {"uuid", "date", "time", "date-time", "ipv4", "ipv6"}
 
 
-def operations(document: Document) -> Iterator[tuple[str, Json]]:
-    """Every operation, by its name: `GET /api/v1/users`."""
-    for path, methods in document["paths"].items():
-        for method in _METHODS:
-            if method in methods:
-                yield f"{method.upper()} {path}", methods[method]
-
-
-def public_operations(document: Document) -> set[str]:
-    """The operations that need no credentials."""
-    return {
-        name
-        for name, operation in operations(document)
-        if {} in (operation.get("security") or [{}])
-    }
-
-
 def list_operations(document: Document) -> set[str]:
     """The operations that answer with `items`."""
     return {
         name
         for name, operation in operations(document)
-        for schema in _schemas(operation["responses"].get("200", {}))
-        if "items" in _resolved(document, schema).get("properties", {})
+        for schema in schemas_of(operation["responses"].get("200", {}))
+        if "items" in resolved(document, schema).get("properties", {})
     }
 
 
 def unbounded_inputs(document: Document) -> list[str]:
     """What a caller may send without a limit: texts, lists, numbers, other fields."""
     return [
-        f"{name}: {place}"
+        f"{name}: {given.where}"
         for name, operation in operations(document)
-        for where, schema in _inputs(operation)
-        for place in _unbounded(document, schema, where)
+        for given in inputs(document, operation)
+        if not _is_bounded(given.schema)
     ]
 
 
@@ -75,50 +76,13 @@ def responses_without_schema(document: Document) -> list[str]:
     return [
         f"{name}: {status}"
         for name, operation in operations(document)
-        for status, response in operation["responses"].items()
-        if status.startswith("2") and status != "204"
-        if not any(_says_something(schema) for schema in _schemas(response))
+        for status, response in successes(operation)
+        if not any(_says_something(schema) for schema in schemas_of(response))
     ]
 
 
 def _says_something(schema: Json) -> bool:
     return bool(schema.keys() & {"$ref", "type", "anyOf", "oneOf", "enum", "const"})
-
-
-def _inputs(operation: Json) -> Iterator[tuple[str, Json]]:
-    for parameter in operation.get("parameters", ()):
-        yield f"{parameter['in']}.{parameter['name']}", parameter.get("schema", {})
-    for schema in _schemas(operation.get("requestBody", {})):
-        yield "body", schema
-
-
-def _schemas(holder: Json) -> Iterator[Json]:
-    for media_type in holder.get("content", {}).values():
-        yield media_type.get("schema", {})
-
-
-def _resolved(document: Document, schema: Json) -> Json:
-    reference = schema.get("$ref")
-    if reference is None:
-        return schema
-    found: Any = document
-    for part in reference.removeprefix("#/").split("/"):
-        found = found[part]
-    return _resolved(document, found)
-
-
-def _unbounded(document: Document, schema: Json, where: str) -> Iterator[str]:
-    schema = _resolved(document, schema)
-    alternatives = [*schema.get("anyOf", ()), *schema.get("oneOf", ())]
-    if alternatives:
-        for alternative in alternatives:
-            yield from _unbounded(document, alternative, where)
-    elif not _is_bounded(schema):
-        yield where
-    for name, field in schema.get("properties", {}).items():
-        yield from _unbounded(document, field, f"{where}.{name}")
-    if "items" in schema:
-        yield from _unbounded(document, schema["items"], f"{where}[]")
 
 
 def _is_bounded(schema: Json) -> bool:
@@ -132,14 +96,15 @@ def _is_bounded(schema: Json) -> bool:
         case "array":
             return "maxItems" in schema
         case "object":
-            return schema.get("additionalProperties") is False
+            closed = schema.get("additionalProperties") is False
+            return closed or "maxProperties" in schema
         case kind:
             return kind in ("boolean", "null")
 
 
 def example(document: Document, schema: Json) -> Any:
     """A value that a schema of ours accepts; texts fit as a password, too."""
-    schema = _resolved(document, schema)
+    schema = resolved(document, schema)
     for alternative in (*schema.get("anyOf", ()), *schema.get("oneOf", ())):
         return example(document, alternative)
     if "properties" in schema:

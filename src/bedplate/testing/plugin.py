@@ -6,7 +6,7 @@ on a real PostgreSQL, on a migrated database of its own.
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -20,11 +20,12 @@ from bedplate.config import Settings
 from bedplate.core.permissions import ADMIN, USER
 from bedplate.core.security import hash_password
 from bedplate.main import Application, create_app
-from bedplate.module import Module, migrations_of
+from bedplate.module import Module
 from bedplate.modules import BUILT_IN
 from bedplate.modules.auth.service import AuthService
 from bedplate.modules.users.models import User, UserSession
 from bedplate.testing.browser import Browser
+from bedplate.testing.clock import FrozenClock, frozen
 from bedplate.testing.databases import (
     TEST_KEY,
     PostgresDatabases,
@@ -32,6 +33,7 @@ from bedplate.testing.databases import (
     local_postgres,
     refuse_unless_made_here,
 )
+from bedplate.testing.guards import recorded_statements
 from bedplate.testing.jobs import run_queued_jobs
 from bedplate.testing.mailbox import Mailbox
 
@@ -50,7 +52,7 @@ def sqlite_databases(
     tmp_path_factory: pytest.TempPathFactory, modules: Sequence[Module]
 ) -> SqliteDatabases:
     folder = tmp_path_factory.mktemp("sqlite")
-    return SqliteDatabases(folder, migrations_of(modules))
+    return SqliteDatabases(folder, modules)
 
 
 @pytest.fixture(scope="session")
@@ -59,7 +61,7 @@ def postgres_databases(
 ) -> Iterator[PostgresDatabases]:
     with local_postgres() as url:
         folder = tmp_path_factory.mktemp("postgres")
-        yield PostgresDatabases(url, folder, migrations_of(modules))
+        yield PostgresDatabases(url, folder, modules)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -187,6 +189,22 @@ async def _issue_token(app: Application, user_id: UUID) -> str:
     return str(runtime.tokens.issue(user_id, opened.id))
 
 
+AsRole = Callable[[str], Awaitable[httpx.AsyncClient]]
+
+
+@pytest.fixture
+def as_role(make_user: MakeUser, sign_in: SignIn) -> AsRole:
+    """For a signed-in client of a new account with a role.
+
+    as_editor = await as_role("editor")
+    """
+
+    async def make(role: str) -> httpx.AsyncClient:
+        return await sign_in((await make_user(role=role)).id)
+
+    return make
+
+
 @pytest_asyncio.fixture
 async def user(make_user: MakeUser) -> User:
     return await make_user(email="user@example.com", name="A User", role=USER)
@@ -229,6 +247,26 @@ async def admin_browser(browser: Browser, admin: User) -> Browser:
     """An admin in the admin site."""
     await browser.sign_in(admin.email, PASSWORD)
     return browser
+
+
+@pytest.fixture
+def frozen_clock() -> Iterator[FrozenClock]:
+    """The clock stands during the test; `advance(timedelta(hours=1))` moves it on."""
+    with frozen() as clock:
+        yield clock
+
+
+Statements = Callable[[], AbstractContextManager[list[str]]]
+
+
+@pytest.fixture
+def statements(app: Application) -> Statements:
+    """For a block whose statements are to be seen.
+
+    with statements() as sent:
+        await as_user.get("/users/me")
+    """
+    return lambda: recorded_statements(app.state.runtime.database)
 
 
 RunJobs = Callable[..., Awaitable[list[str]]]

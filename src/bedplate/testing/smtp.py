@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import ssl
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -10,7 +11,7 @@ from email import message_from_bytes, policy
 from email.message import EmailMessage
 from typing import Any, cast
 
-from aiosmtpd.smtp import SMTP, Envelope, Session
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 
 Reply = Callable[[str, int], str | None]
 """From a recipient and how often it was tried, to a reply; None hangs."""
@@ -25,8 +26,10 @@ def accept(_recipient: str, _attempt: int) -> str | None:
 class Inbox:
     """What an SMTP server took, and how often each recipient was tried."""
 
-    def __init__(self, reply: Reply) -> None:
+    def __init__(self, reply: Reply, starttls: ssl.SSLContext | None = None) -> None:
         self.reply = reply
+        self.users: set[str] = set()
+        self._starttls = starttls
         self.mails: list[EmailMessage] = []
         self.tries: Counter[str] = Counter()
         self.connections = 0
@@ -43,7 +46,22 @@ class Inbox:
     def make_protocol(self, loop: asyncio.AbstractEventLoop) -> SMTP:
         """What talks to one client."""
         self.connections += 1
-        return SMTP(self, hostname="test", loop=loop, timeout=3600)
+        return SMTP(
+            self,
+            hostname="test",
+            loop=loop,
+            timeout=3600,
+            tls_context=self._starttls,
+            require_starttls=self._starttls is not None,
+            authenticator=self._authenticate,
+            auth_require_tls=self._starttls is not None,
+        )
+
+    def _authenticate(
+        self, _server: SMTP, _session: Session, _: Envelope, _kind: str, data: Any
+    ) -> AuthResult:
+        self.users.add(data.login.decode())
+        return AuthResult(success=True)
 
     async def handle_DATA(  # noqa: N802, aiosmtpd's name
         self, server: SMTP, _session: Session, envelope: Envelope
@@ -64,15 +82,23 @@ class Inbox:
 
 
 @contextmanager
-def smtp_server(reply: Reply = accept, port: int = 0) -> Iterator[Inbox]:
+def smtp_server(
+    reply: Reply = accept,
+    port: int = 0,
+    *,
+    tls: ssl.SSLContext | None = None,
+    starttls: ssl.SSLContext | None = None,
+) -> Iterator[Inbox]:
     """A server on a port of its own, on a thread of its own."""
-    inbox = Inbox(reply)
+    inbox = Inbox(reply, starttls)
     loop = asyncio.new_event_loop()
     listener = socket.create_server(("127.0.0.1", port))
     inbox.port = listener.getsockname()[1]
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
-    opening = loop.create_server(lambda: inbox.make_protocol(loop), sock=listener)
+    opening = loop.create_server(
+        lambda: inbox.make_protocol(loop), sock=listener, ssl=tls
+    )
     server = asyncio.run_coroutine_threadsafe(opening, loop).result(10)
     try:
         yield inbox

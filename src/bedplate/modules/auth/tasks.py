@@ -15,13 +15,14 @@ from bedplate.modules.auth.repository import (
     delete_expired,
 )
 from bedplate.modules.emails.service import render
+from bedplate.modules.emails.tasks import MAIL, MAIL_ATTEMPTS
 from bedplate.modules.users.models import User
 from bedplate.modules.users.repository import UserRepository
 
 BATCH = 1000
 
 
-@job
+@job(queue=MAIL, attempts=MAIL_ATTEMPTS)
 async def send_password_reset(run: JobRun, email: str) -> None:
     """A link to choose a new password, if the address has an active account."""
     async with run.unit_of_work() as session:
@@ -31,7 +32,7 @@ async def send_password_reset(run: JobRun, email: str) -> None:
         await _send_link(run, user, Purpose.RESET_PASSWORD, email, minutes=minutes)
 
 
-@job
+@job(queue=MAIL, attempts=MAIL_ATTEMPTS)
 async def send_verification(run: JobRun, email: str) -> None:
     """A link to verify an address, if it has an account that needs it."""
     async with run.unit_of_work() as session:
@@ -41,14 +42,14 @@ async def send_verification(run: JobRun, email: str) -> None:
         await _send_link(run, user, Purpose.VERIFY_EMAIL, email, hours=hours)
 
 
-@job
+@job(queue=MAIL, attempts=MAIL_ATTEMPTS)
 async def send_first_verification(run: JobRun, email: str) -> None:
     """The verification of a new account, where nobody gets in without it."""
     if run.runtime.settings.require_verified_email:
         await send_verification(run, email=email)
 
 
-@job
+@job(queue=MAIL, attempts=MAIL_ATTEMPTS)
 async def send_email_change(run: JobRun, user_id: UUID, new_email: str) -> None:
     """A link to the new address; if it has an owner already, only a notice to them."""
     async with run.unit_of_work() as session:
@@ -75,7 +76,7 @@ async def _send_link(
     await _send(run, purpose, to, name=user.name, link=address, **lasts)
 
 
-@job
+@job(queue=MAIL, attempts=MAIL_ATTEMPTS)
 async def send_new_sign_in(
     run: JobRun, user_id: UUID, device: str, address: str, at: str
 ) -> None:

@@ -32,19 +32,21 @@ def render(
     *,
     to: str,
     message_id: str,
-    language: str = DEFAULT_LANGUAGE,
+    language: str | None = None,
     folders: Sequence[Path] = (),
     **context: Any,
 ) -> Mail:
     """A mail in a language, or in English where the template isn't translated.
 
-    `message_id` is the job's id: the header is made of it, the same each time. A
-    template is looked for in the setting's folder, in those of modules, in ours.
+    Without one it is in the settings' language. `message_id` is the job's id: the
+    header is made of it, the same each time. A template is looked for in the setting's
+    folder, in those of modules, in ours.
 
     Raises:
         jinja2.TemplateNotFound: there is no such template.
         jinja2.UndefinedError: the context lacks what the template asks for.
     """
+    language = language or settings.mail_language
     product, sender = parseaddr(settings.mail_from)
     values = {
         "product": product or "Bedplate",
@@ -72,7 +74,7 @@ def _split(rendered: str) -> tuple[str, str]:
 
 
 def _find(folders: tuple[Path, ...], language: str, name: str) -> Template:
-    languages = dict.fromkeys((language, DEFAULT_LANGUAGE))
+    languages = (language, language.partition("-")[0], DEFAULT_LANGUAGE)  # de-AT, de
     environment = _environment(folders)
     return environment.select_template([f"{folder}/{name}" for folder in languages])
 

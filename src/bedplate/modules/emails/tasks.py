@@ -1,12 +1,21 @@
 import asyncio
 
-from bedplate.jobs import JobRun, job
+from bedplate.jobs import JobRun, Queue, job
 from bedplate.modules.emails.service import render
 
+# Other jobs don't wait for a slow mail server.
+MAIL = Queue("mail")
+# With the usual waits: five hours for a mail server to come back.
+MAIL_ATTEMPTS = 16
 
-@job
+
+@job(queue=MAIL, attempts=MAIL_ATTEMPTS)
 async def send_email(
-    run: JobRun, template: str, to: str, context: dict[str, str], language: str = "en"
+    run: JobRun,
+    template: str,
+    to: str,
+    context: dict[str, str],
+    language: str | None = None,
 ) -> None:
     """Send a mail whose context may lie in the database: no token, no link with one."""
     mail = await asyncio.to_thread(  # templates are files

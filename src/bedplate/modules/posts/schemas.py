@@ -30,7 +30,9 @@ Content = Annotated[
 class PostCreate(Schema):
     title: Title
     content: Content
-    publish: Annotated[bool, Field(description="At once, or keep it a draft.")] = False
+    publish: Annotated[
+        bool, Field(strict=True, description="At once, or keep it a draft.")
+    ] = False
 
 
 class PostUpdate(PatchSchema):

@@ -81,7 +81,7 @@ class PostService:
         post = await self._get_own(post_id, caller, if_match)
         for name, value in data.changes().items():
             setattr(post, name, value)
-        return await self._save(post, caller)
+        return await self._save(post)
 
     async def publish(
         self, post_id: UUID, caller: Caller, if_match: IfMatch | None = None
@@ -93,7 +93,7 @@ class PostService:
         """
         post = await self._get_own(post_id, caller, if_match)
         post.published_at = post.published_at or utc_now()
-        return await self._save(post, caller)
+        return await self._save(post)
 
     async def unpublish(
         self, post_id: UUID, caller: Caller, if_match: IfMatch | None = None
@@ -105,7 +105,7 @@ class PostService:
         """
         post = await self._get_own(post_id, caller, if_match)
         post.published_at = None
-        return await self._save(post, caller)
+        return await self._save(post)
 
     async def delete(
         self, post_id: UUID, caller: Caller, if_match: IfMatch | None = None
@@ -132,9 +132,13 @@ class PostService:
             if_match.check(current)
         return post
 
-    async def _save(self, post: Post, caller: Caller) -> PostResponse:
+    async def _save(self, post: Post) -> PostResponse:
+        """What came of it, for who made it so: a draft that they couldn't read too."""
         await self.posts.save(post)
-        return await self.get(post.id, caller)
+        saved = await self.posts.find(post.id, "all", None)
+        if saved is None:
+            raise PostNotFound
+        return saved
 
 
 def reading(caller: Caller | None) -> tuple[Readable, UUID | None]:

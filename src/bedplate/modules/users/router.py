@@ -164,7 +164,7 @@ async def deactivate_user(
     response_model=SessionListResponse,
     responses=errors(PermissionDenied, UserNotFound),
 )
-async def list_user_sessions(
+async def list_user_sessions(  # bedplate: ignore[unpaged-list] they are few
     users: UserServiceDep, admin: AdminUser, user_id: UUID
 ) -> SessionListResponse:
     """Where an account is signed in."""

@@ -1,0 +1,172 @@
+"""Sync in async: what holds up the event loop, beside what ruff's ASYNC rules find."""
+
+import ast
+from collections.abc import Iterator
+
+from bedplate.check.facts import SYNC_SESSIONS, Facts, last_part
+from bedplate.check.findings import Topic
+from bedplate.check.project import Function, Source
+from bedplate.check.rules import Place, rule
+
+# Whole names, or a module's with a dot after it.
+SLOW = (
+    "MySQLdb.connect",
+    "bcrypt.checkpw",
+    "bcrypt.hashpw",
+    "boto3.client",
+    "boto3.resource",
+    "hashlib.pbkdf2_hmac",
+    "hashlib.scrypt",
+    "psycopg.connect",
+    "psycopg2.connect",
+    "pymongo.MongoClient",
+    "pymysql.connect",
+    "redis.Redis",
+    "redis.StrictRedis",
+    "redis.from_url",
+    "requests.Session",
+    "shutil.copyfile",
+    "shutil.copytree",
+    "shutil.rmtree",
+    "smtplib.SMTP",
+    "smtplib.SMTP_SSL",
+    "socket.create_connection",
+    "sqlite3.connect",
+    "urllib3.request",
+)
+# Ruff finds these in an `async def`, not in what an `async def` calls.
+SLOW_FOR_RUFF = (
+    "httpx.delete",
+    "httpx.get",
+    "httpx.patch",
+    "httpx.post",
+    "httpx.put",
+    "httpx.request",
+    "open",
+    "os.system",
+    "requests.",
+    "subprocess.Popen",
+    "subprocess.call",
+    "subprocess.check_call",
+    "subprocess.check_output",
+    "subprocess.run",
+    "time.sleep",
+    "urllib.request.urlopen",
+)
+
+
+@rule(
+    "blocking-session",
+    Topic.SYNC_IN_ASYNC,
+    why="A query on a synchronous session inside `async def` holds up the event loop: "
+    "every other request waits for it.",
+    mend="Take an `AsyncSession` and await its calls, or make the function a plain "
+    "`def`, which FastAPI runs in a thread.",
+)
+def blocking_session(source: Source, facts: Facts) -> Iterator[Place]:
+    for function in source.functions:
+        if function.is_async:
+            yield from _session_parameters(source, facts, function)
+            yield from _sessions_made(source, facts, function)
+    for owner in source.classes:
+        yield from _session_attributes(source, facts, owner)
+
+
+def _session_parameters(
+    source: Source, facts: Facts, function: Function
+) -> Iterator[Place]:
+    for parameter, _ in function.parameters:
+        if facts.is_sync_session(source, parameter.annotation):
+            name = function.node.name
+            yield Place(parameter, f"`{name}` is async and takes a synchronous session")
+
+
+def _sessions_made(source: Source, facts: Facts, function: Function) -> Iterator[Place]:
+    for call in function.calls:
+        name = source.name(call.func)
+        if name in SYNC_SESSIONS or last_part(name) in facts.sync_session_names:
+            yield Place(
+                call, f"`{function.node.name}` is async and opens a synchronous session"
+            )
+
+
+def _session_attributes(
+    source: Source, facts: Facts, owner: ast.ClassDef
+) -> Iterator[Place]:
+    """Async methods of a class that was given a synchronous session."""
+    methods = [f for f in source.functions if f.owner is owner]
+    if not any(
+        facts.is_sync_session(source, parameter.annotation)
+        for method in methods
+        if method.node.name == "__init__"
+        for parameter, _ in method.parameters
+    ):
+        return
+    for method in methods:
+        if method.is_async:
+            name = f"{owner.name}.{method.node.name}"
+            yield Place(method.node, f"`{name}` is async on a synchronous session")
+
+
+@rule(
+    "blocking-call",
+    Topic.SYNC_IN_ASYNC,
+    why="The event loop does nothing else until the call returns: one slow answer "
+    "delays every request.",
+    mend="Use the library's async counterpart, or `await asyncio.to_thread(…)`.",
+)
+def blocking_call(source: Source, facts: Facts) -> Iterator[Place]:
+    for function in source.functions:
+        if not function.is_async:
+            continue
+        for call in function.calls:
+            if name := _slow(source, facts, call, SLOW):
+                yield Place(call, f"`{name}` in `async def {function.node.name}`")
+            elif name := _slow_inside(source, facts, function, call):
+                called = last_part(source.name(call.func))
+                yield Place(call, f"`{called}` isn't async and calls `{name}`")
+
+
+def _slow(
+    source: Source, facts: Facts, call: ast.Call, names: tuple[str, ...]
+) -> str | None:
+    name = source.name(call.func)
+    owner, _, method = name.rpartition(".")
+    if method in ("hash", "verify") and last_part(owner) in facts.hashers:
+        return name
+    known = any(
+        name == slow or (slow.endswith(".") and name.startswith(slow)) for slow in names
+    )
+    return name if known else None
+
+
+def _slow_inside(
+    source: Source, facts: Facts, caller: Function, call: ast.Call
+) -> str | None:
+    """What blocks in the plain function or method that is called."""
+    name = source.name(call.func)
+    if name.startswith("self."):
+        return next(
+            (
+                slow
+                for function in source.functions
+                if function.owner is caller.owner
+                and f"self.{function.node.name}" == name
+                and not function.is_async
+                for slow in _slow_in(facts, source, function)
+            ),
+            None,
+        )
+    module, _, own_name = name.rpartition(".")
+    for found in facts.plain_functions.get(own_name, ()):
+        is_here = not module and found[0] is source
+        if is_here or (module and last_part(module) == found[0].stem):
+            return next(iter(_slow_in(facts, *found)), None)
+    return None
+
+
+def _slow_in(facts: Facts, source: Source, function: Function) -> list[str]:
+    names = (
+        _slow(source, facts, call, SLOW + SLOW_FOR_RUFF) for call in function.calls
+    )
+    return [name for name in names if name]

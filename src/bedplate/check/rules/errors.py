@@ -1,0 +1,175 @@
+"""What callers are told when something goes wrong."""
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+
+from bedplate.check.facts import Facts, last_part
+from bedplate.check.findings import Topic
+from bedplate.check.project import Function, Source
+from bedplate.check.rules import Place, rule
+
+BARE = {"Exception", "KeyError", "LookupError", "ValueError"}
+_REGISTERING = {"add_exception_handler", "exception_handler"}
+_CAUSE = {"constraint_name", "diag", "orig", "sqlstate", "__cause__"}
+
+
+@rule(
+    "bare-error-in-service",
+    Topic.ERRORS,
+    why="Nobody turns it into an answer: the caller of the API reads 500 where it did "
+    "something wrong.",
+    mend="Raise an error of your own that has a status and a code.",
+)
+def bare_error_in_service(source: Source, facts: Facts) -> Iterator[Place]:
+    for function in source.functions:
+        owner = function.owner.name if function.owner else ""
+        if not owner.endswith("Service") and source.stem not in ("service", "services"):
+            continue
+        for node in function.nodes:
+            if isinstance(node, ast.Raise) and (name := _raised(node)) in BARE:
+                yield Place(node, f"`{function.node.name}` raises {name}")
+
+
+def _raised(node: ast.Raise) -> str:
+    raised = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
+    return raised.id if isinstance(raised, ast.Name) else ""
+
+
+@rule(
+    "any-integrity-error",
+    Topic.ERRORS,
+    why="A forgotten NOT NULL or foreign key is a bug, and is told as a conflict, "
+    "too; its text, logged, holds the row's data.",
+    mend="Look at the violated constraint's name, and let what you don't know be a "
+    "500.",
+)
+def any_integrity_error(source: Source, facts: Facts) -> Iterator[Place]:
+    for function in source.functions:
+        if "IntegrityError" in _types_of(source, function) and not _looks(
+            function.nodes
+        ):
+            what = f"`{function.node.name}` answers for every IntegrityError alike"
+            yield Place(function.node, what)
+        for node in function.nodes:
+            if (
+                isinstance(node, ast.ExceptHandler)
+                and "IntegrityError"
+                in {last_part(n) for n in source.names_in(node.type)}
+                and not _looks(list(ast.walk(node)))
+                and not _only_passes_on(node)
+            ):
+                yield Place(node, "every IntegrityError is taken for the same one")
+
+
+def _types_of(source: Source, function: Function) -> set[str]:
+    return {
+        last_part(name)
+        for parameter, _ in function.parameters
+        for name in source.names_in(parameter.annotation)
+    }
+
+
+def _looks(nodes: list[ast.AST]) -> bool:
+    """Whether the cause of an error is looked at, here or by what it is given to."""
+    words = {n.attr for n in nodes if isinstance(n, ast.Attribute)}
+    calls = {ast.unparse(n.func) for n in nodes if isinstance(n, ast.Call)}
+    return bool(words & _CAUSE) or any("constraint" in call for call in calls)
+
+
+def _only_passes_on(node: ast.ExceptHandler) -> bool:
+    last = node.body[-1]
+    return isinstance(last, ast.Raise) and last.exc is None
+
+
+@rule(
+    "echoed-input",
+    Topic.ERRORS,
+    why="Pydantic's `errors()` holds the input that it refused, a password among it, "
+    "and it ends up in answers and logs.",
+    mend="Take only `loc` and `msg` of each error.",
+)
+def echoed_input(source: Source, facts: Facts) -> Iterator[Place]:
+    for function in source.functions:
+        if not _types_of(source, function) & {
+            "RequestValidationError",
+            "ValidationError",
+        }:
+            continue
+        gone_through = {
+            node.iter
+            for node in function.nodes
+            if isinstance(node, ast.For | ast.comprehension)
+        }
+        for node in function.nodes:
+            if _is_errors_call(node) and node not in gone_through:
+                yield Place(node, f"`{function.node.name}` passes the refused input on")
+
+
+def _is_errors_call(node: ast.AST) -> bool:
+    return (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr == "errors"
+        and not any(k.arg == "include_input" for k in node.keywords)
+    )
+
+
+@rule(
+    "two-error-shapes",
+    Topic.ERRORS,
+    why="Clients meet one shape of error from your handler, and FastAPI's `detail` "
+    "from here and from unknown paths.",
+    mend="Raise your own error, and register a handler for `HTTPException`, too.",
+)
+def two_error_shapes(source: Source, facts: Facts) -> Iterator[Place]:
+    handled = _handled_in(facts)
+    if not handled - {"HTTPException", "RequestValidationError", "IntegrityError"}:
+        return
+    if "HTTPException" in handled:
+        return
+    for node in source.nodes:
+        if isinstance(node, ast.Raise) and _raised(node) == "HTTPException":
+            yield Place(
+                node, "HTTPException beside an error class with its own handler"
+            )
+
+
+@cache
+def _handled_in(facts: Facts) -> set[str]:
+    return {name for source in facts.sources for name in _handled(source)}
+
+
+def _handled(source: Source) -> Iterator[str]:
+    """The errors with a handler (a function of a request and one) of another shape.
+
+    `HTTPException` is among them however it is registered.
+    """
+    if any(
+        last_part(source.name(given)) == "HTTPException"
+        for node in source.nodes
+        for given in (*_registered(source, node), *_keys(node))
+    ):
+        yield "HTTPException"
+    for function in source.functions:
+        types = [
+            {last_part(n) for n in source.names_in(parameter.annotation)}
+            for parameter, _ in function.parameters
+        ]
+        if len(types) < 2 or "Request" not in types[0]:  # noqa: PLR2004
+            continue
+        if "'detail':" not in ast.unparse(function.node):
+            yield from (
+                name for name in types[1] if name.endswith(("Error", "Exception"))
+            )
+
+
+def _registered(source: Source, node: ast.AST) -> list[ast.expr]:
+    if isinstance(node, ast.Call) and last_part(source.name(node.func)) in _REGISTERING:
+        return node.args[:1]
+    return []
+
+
+def _keys(node: ast.AST) -> list[ast.expr]:
+    """Of what may be a table of handlers: `{HTTPException: handle_http_error}`."""
+    return [key for key in node.keys if key] if isinstance(node, ast.Dict) else []

@@ -1,0 +1,63 @@
+"""A new revision of a project's branch, from its models."""
+
+import asyncio
+import secrets
+import tempfile
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+from alembic.util import coerce_resource_to_filename
+
+from bedplate import migrate
+from bedplate.config import Settings
+from bedplate.module import Module, migrations_of
+from bedplate.runtime import make_database
+from bedplate.scaffold.existing import ExistingProject
+from bedplate.scaffold.format import format_files
+
+
+def add_migration(
+    project: ExistingProject, modules: Sequence[Module], message: str
+) -> Path:
+    """Write it, by what a new database of all migrations lacks of the models.
+
+    Raises:
+        NothingChanged
+        ScaffoldError: the branch has several heads.
+    """
+    revision = project.next_revision(modules, "")
+    own = project.migrations(modules)
+    folders = list(dict.fromkeys([*migrations_of(modules), own]))
+    here = coerce_resource_to_filename(own)
+    before = set(here.iterdir())
+    asyncio.run(
+        _write(
+            folders,
+            message=message,
+            rev_id=revision.id,
+            head=revision.down or "base",
+            branch_label=None if revision.down else project.package,
+            version_path=str(here.resolve()),
+        )
+    )
+    written = min(set(here.iterdir()) - before)
+    if find_spec("ruff") is not None:
+        format_files(project.folder, str(written.resolve()))
+    return written
+
+
+async def _write(folders: Sequence[str], **options: str | None) -> None:
+    with tempfile.TemporaryDirectory(prefix="bedplate-") as name:
+        settings = Settings.load(
+            _env_file=None,
+            data_dir=Path(name),
+            database_url=f"sqlite:///{name}/new.db",
+            secret_key=secrets.token_hex(),
+        )
+        database = make_database(settings)
+        try:
+            await migrate.upgrade(database, folders)
+            await migrate.write_revision(database, folders, **options)
+        finally:
+            await database.close()

@@ -1,0 +1,257 @@
+"""A new module: its files rendered from the fields, formatted, and listed."""
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any
+
+import inflection
+
+from bedplate.database import Base
+from bedplate.database.search import SEARCH_INDEX
+from bedplate.jobs.rows import ENGINE_TABLES
+from bedplate.module import Module
+from bedplate.scaffold.existing import MODULES_FILE, ExistingProject
+from bedplate.scaffold.fields import parse_fields
+from bedplate.scaffold.format import formatted
+from bedplate.scaffold.names import (
+    TAKEN_FIELDS,
+    TAKEN_MODULES,
+    check_field,
+    check_module,
+)
+from bedplate.scaffold.plan import Plan, ScaffoldError
+from bedplate.scaffold.render import render_folder
+from bedplate.scaffold.views import ModuleField, Target
+
+_PARTS = {part.name for part in dataclasses.fields(Module)}
+MOST_BYTES = 63
+"""Of a name in PostgreSQL."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModuleSpec:
+    """What `bedplate add module` asks for."""
+
+    name: str
+    fields: Sequence[str]
+    singular: str | None = None
+    jobs: bool = False
+
+
+def plan_module(
+    project: ExistingProject, modules: Sequence[Module], spec: ModuleSpec
+) -> Plan:
+    """All the files of a new module, formatted.
+
+    Raises:
+        ScaffoldError: a name or a field is wrong, or a file is in the way.
+    """
+    singular = _check_names(spec, modules)
+    entity = inflection.camelize(singular)
+    targets = _targets(modules)
+    fields = [
+        ModuleField(
+            **vars(field), entity=entity, target=targets.get(field.refers_to or "")
+        )
+        for field in parse_fields(spec.fields)
+    ]
+    _check_fields(project, fields, targets)
+    values = _values(project, modules, spec, singular, fields)
+    new = render_folder("module", values)
+    if not spec.jobs:
+        del new[f"src/{project.package}/modules/{spec.name}/tasks.py"]
+    for name, file in (("admin", "admin.py"), ("rest", "viewsets.py")):
+        if not values[name]:
+            del new[f"src/{project.package}/modules/{spec.name}/{file}"]
+    new = {_placed(project, path): text for path, text in new.items()}
+    listing = f"{project.source}/{MODULES_FILE}"
+    changed = {listing: project.registered(spec.name)}
+    plan = Plan(project.folder, new, changed)
+    plan.check()
+    return formatted(plan, project.package)
+
+
+def _check_names(spec: ModuleSpec, modules: Sequence[Module]) -> str:
+    """The name of one of what the module is of."""
+    taken = {module.name for module in modules} | Base.metadata.tables.keys()
+    singular = spec.singular or inflection.singularize(spec.name)
+    check_module(spec.name, singular, taken | ENGINE_TABLES | TAKEN_MODULES)
+    return singular
+
+
+def _targets(modules: Sequence[Module]) -> dict[str, Target]:
+    """What a field may refer to, by table."""
+    return {
+        model.__tablename__: Target(
+            table=model.__tablename__, module=module.name, entity=model.__name__
+        )
+        for module in modules
+        for model in module.models
+    }
+
+
+def _check_fields(
+    project: ExistingProject, fields: Sequence[ModuleField], tables: Iterable[str]
+) -> None:
+    if all(field.refers_to for field in fields):
+        raise ScaffoldError("expected at least one field besides references")
+    for field in fields:
+        check_field(field.name, TAKEN_FIELDS)
+        if field.refers_to and field.target is None:
+            known = ", ".join(sorted(tables))
+            raise ScaffoldError(f"no table {field.refers_to!r}; there are {known}")
+        if field.is_checked and field.target is not None:
+            _check_factory(project, field.target)
+
+
+def _check_factory(project: ExistingProject, target: Target) -> None:
+    path = f"tests/factories/{target.module}.py"
+    if not (project.folder / path).exists():
+        make = f"make_{target.singular}"
+        raise ScaffoldError(f"tests of references need `{make}(client)` in {path}")
+
+
+def _placed(project: ExistingProject, path: str) -> str:
+    return path.replace(f"src/{project.package}", project.source, 1)
+
+
+def _values(
+    project: ExistingProject,
+    modules: Sequence[Module],
+    spec: ModuleSpec,
+    singular: str,
+    fields: Sequence[ModuleField],
+) -> dict[str, Any]:
+    """What the templates are given."""
+    has_django = find_spec("django") is not None
+    revision = project.next_revision(modules, f"create_{spec.name}")
+    unique = [field for field in fields if field.is_unique]
+    return {
+        "package": project.package,
+        "admin": "admin" in _PARTS,
+        "rest": "rest" in _PARTS and has_django,
+        "browser": "admin" in _PARTS and has_django,
+        "jobs": spec.jobs,
+        "job": f"announce_{singular}",
+        "fields": fields,
+        "unique_fields": unique,
+        "create_errors": [field.taken_error for field in unique],
+        "create_raises": [
+            *(["ValidationFailed"] if any(f.is_checked for f in fields) else []),
+            *(field.taken_error for field in unique),
+        ],
+        "checked_fields": [field for field in fields if field.is_checked],
+        "has_json": any(field.kind.python.startswith("dict") for field in fields),
+        "revision": revision.id,
+        "down_revision": revision.down,
+        "revision_file": revision.file,
+        **_names(spec.name, singular),
+        **_lists(spec.name, fields),
+        **_references(fields),
+        **_test_values(fields),
+    }
+
+
+def _names(module: str, singular: str) -> dict[str, str]:
+    """What one and many are called, in each place."""
+    words = module.replace("_", " ")
+    title = singular.replace("_", " ")
+    return {
+        "module": module,
+        "path": module.replace("_", "-"),
+        "singular": singular,
+        "entity": inflection.camelize(singular),
+        "singular_title": title,
+        "singular_upper": singular.upper(),
+        "plural_words": words,
+        "plural_title": words.capitalize(),
+        "plural_upper": module.upper(),
+        "article": _article(title),
+    }
+
+
+def _article(word: str) -> str:
+    silent = ("hour", "honest", "honour", "heir")
+    spoken = ("uni", "use", "usu", "eu", "one")
+    vowel = word.startswith(tuple("aeiou")) and not word.startswith(spoken)
+    return "an" if vowel or word.startswith(silent) else "a"
+
+
+def _searched(module: str, fields: Sequence[ModuleField]) -> list[ModuleField]:
+    """The fields of a search, as many as the name of their index has room for."""
+    found: list[ModuleField] = []
+    room = MOST_BYTES - len(f"ix_{module}{SEARCH_INDEX}")
+    for field in fields:
+        needed = len(f"_{field.name}")
+        if field.kind.searchable and needed <= room:
+            found.append(field)
+            room -= needed
+    return found
+
+
+def _lists(module: str, fields: Sequence[ModuleField]) -> dict[str, Any]:
+    """Orders, filters and search of the list, and the indexes that serve them."""
+    ordered = [field for field in fields if field.is_sortable]
+    filtered = [field for field in fields if field.kind.filtered]
+    searched = _searched(module, fields)
+    orders = [["created_at", "id"]]
+    orders += [[field.name, "id"] for field in ordered if not field.is_unique]
+    others = [["owner_id", "created_at", "id"]]
+    others += [
+        [field.column_name]
+        for field in fields
+        if not field.is_unique and not field.is_sortable
+        if field.refers_to or field.has_index
+    ]
+    names = ["created_at", *(field.name for field in ordered)]
+    return {
+        "sorted_fields": ordered,
+        "filtered_fields": filtered,
+        "searched_fields": searched,
+        "searched_columns": _quoted([field.name for field in searched]),
+        "orders": [_quoted(columns) for columns in orders],
+        "other_indexes": [_quoted(columns) for columns in others],
+        "sorts": _quoted([f"{sign}{name}" for name in names for sign in ("", "-")]),
+        "search_help": f"Part of {' or '.join(field.title for field in searched)}.",
+        "shown": _quoted([*(field.name for field in fields[:4]), "owner"]),
+        "filters_shown": _quoted(
+            [field.name for field in filtered if not field.refers_to]
+        ),
+    }
+
+
+def _quoted(names: Sequence[str]) -> str:
+    return ", ".join(f'"{name}"' for name in names)
+
+
+def _references(fields: Sequence[ModuleField]) -> dict[str, Any]:
+    """What the module and its factory take from other modules."""
+    targets = {f.target.table: f.target for f in fields if f.is_checked and f.target}
+    made = [field.made for field in fields if field.is_required]
+    return {
+        "requires": _quoted(["auth", *(target.module for target in targets.values())]),
+        "targets": targets.values(),
+        "needs_number": any("number" in value for value in made),
+        "needs_me": any("my_id" in value for value in made),
+        "needs_others": any("another_users_id" in value for value in made),
+    }
+
+
+def _test_values(fields: Sequence[ModuleField]) -> dict[str, Any]:
+    refused = [
+        (field.column_name, value)
+        for field in fields
+        for value in [*field.kind.refused, *([] if field.is_optional else ["None"])]
+    ]
+    defaults = {f.column_name: f.default for f in fields if not f.is_required}
+    own = next(field for field in fields if not field.refers_to)
+    in_a_form = own.kind.python in {"str", "int", "bool", "Decimal"}
+    return {
+        "refused": refused,
+        "change": own.change,
+        "admin_change": f"{own.name}={own.changed_to}" if in_a_form else "",
+        "defaults": repr(defaults) if defaults else "",
+        "article_of": {field.name: _article(field.title) for field in fields},
+    }

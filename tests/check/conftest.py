@@ -1,0 +1,2 @@
+# The corpus is what is checked: its tests are bad ones.
+collect_ignore = ["corpus"]

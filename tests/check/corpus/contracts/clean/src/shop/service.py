@@ -1,0 +1,3 @@
+from shop.repository import rows
+
+orders = rows

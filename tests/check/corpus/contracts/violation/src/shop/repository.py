@@ -1,0 +1,3 @@
+from shop.service import orders  # finds: import-contract
+
+rows = orders

@@ -1,0 +1,3 @@
+import shop.repository  # finds: import-contract
+
+rows = shop.repository.rows

@@ -1,0 +1,2 @@
+class OrderRepository:
+    rows: tuple[int, ...] = ()

@@ -1,0 +1,5 @@
+from shop.orders.service import OrderService
+
+
+def make() -> OrderService:
+    return OrderService()

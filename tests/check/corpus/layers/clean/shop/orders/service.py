@@ -1,0 +1,5 @@
+from shop.orders.repository import OrderRepository
+
+
+class OrderService:
+    orders = OrderRepository()

@@ -1,0 +1,5 @@
+from .service import OrderService  # finds: layer-skipped
+
+
+class OrderRepository:
+    service: OrderService

@@ -1,0 +1,282 @@
+"""Session.insert: a lone row is one statement, with others it is a transaction's."""
+
+import asyncio
+from contextlib import suppress
+from typing import Any
+from uuid import UUID
+
+import pytest
+import sqlalchemy as sa
+from support import read_table
+from uuid_utils.compat import uuid7
+
+from bedplate.core.errors import Conflict, ServiceUnavailable
+from bedplate.database import Base, Database, Session
+from bedplate.database.errors import BrokenReference
+from bedplate.database.inserts import insert_of
+from bedplate.jobs import enqueue
+from bedplate.main import Application
+from bedplate.modules.audit.models import AuditEvent
+from bedplate.modules.jobs.tasks import purge_jobs
+from bedplate.modules.posts.models import Post
+from bedplate.modules.posts.repository import FIND_POST
+from bedplate.modules.users.errors import EmailTaken
+from bedplate.modules.users.models import User
+from bedplate.testing.guards import recorded_statements
+from bedplate.testing.plugin import RunJobs
+
+
+@pytest.fixture
+def database(app: Application) -> Database:
+    database: Database = app.state.runtime.database
+    return database
+
+
+def a_post(author_id: UUID, title: str = "T") -> Post:
+    return Post(author_id=author_id, title=title, content="C")
+
+
+async def titles(app: Application) -> list[str]:
+    return sorted(post.title for post in await read_table(app, Post))
+
+
+def verbs(statements: list[str]) -> list[str]:
+    return [statement.split()[0] for statement in statements]
+
+
+async def test_a_lone_row_is_one_statement(
+    app: Application, database: Database, user: User
+) -> None:
+    post = a_post(user.id)
+    begun: list[Any] = []
+    sa.event.listen(database.engine.sync_engine, "begin", begun.append)
+    with recorded_statements(database) as sent:
+        async with database.unit_of_work() as session:
+            await session.insert(post)
+            assert not session.in_transaction()
+
+    assert (verbs(sent), begun) == (["INSERT"], [])
+    [row] = await read_table(app, Post)
+    assert row._asdict() == {c.name: getattr(post, c.name) for c in row_columns(Post)}
+
+
+def row_columns(model: type[Base]) -> Any:
+    return model.__table__.columns
+
+
+async def test_defaults_and_values_of_every_type_are_stored_as_the_orm_does(
+    app: Application, database: Database
+) -> None:
+    values: dict[str, Any] = {"action": "x", "details": {"é": [1, None, {"a": 0.5}]}}
+    rows = [AuditEvent(**values), AuditEvent(**values, ip=None, subject_id=uuid7())]
+    async with database.unit_of_work() as session:
+        await session.insert(rows[0])
+    async with database.unit_of_work() as session:
+        await session.insert(AuditEvent(action="with another"))
+        await session.insert(rows[1])
+
+    stored = {row.id: row for row in await read_table(app, AuditEvent)}
+    for event in rows:
+        row = stored[event.id]
+        assert row._asdict() == {
+            c.name: getattr(event, c.name) for c in row_columns(AuditEvent)
+        }
+
+
+async def test_with_another_write_it_is_one_transaction_in_its_order(
+    app: Application, database: Database, user: User
+) -> None:
+    author = User(email="a@example.com", name="A", hashed_password="x")
+    with recorded_statements(database) as sent:
+        async with database.unit_of_work() as session:
+            await session.insert(author)
+            await session.insert(a_post(author.id, "second"))  # refers to the first
+            await session.execute(sa.update(Post).values(title="third"))
+            session.add(a_post(user.id, "fourth"))
+
+    writes = [v for v in verbs(sent) if v in {"INSERT", "UPDATE"}]
+    assert writes == ["INSERT", "INSERT", "UPDATE", "INSERT"]
+    assert await titles(app) == ["fourth", "third"]
+
+
+async def test_a_rollback_takes_it_along_wherever_it_stood(
+    app: Application, database: Database, user: User, run_jobs: RunJobs
+) -> None:
+    async def alone(session: Session) -> None:
+        await session.insert(a_post(user.id))
+
+    async def before(session: Session) -> None:
+        await session.insert(a_post(user.id))
+        await session.execute(sa.update(User).values(name="Never"))
+
+    async def after(session: Session) -> None:
+        await session.execute(sa.update(User).values(name="Never"))
+        await session.insert(a_post(user.id))
+
+    async def with_job(session: Session) -> None:
+        await session.insert(a_post(user.id))
+        await enqueue(session, purge_jobs)
+
+    for write in (alone, before, after, with_job):
+        with suppress(ZeroDivisionError):
+            async with database.unit_of_work() as session:
+                await write(session)
+                raise ZeroDivisionError
+        assert await titles(app) == [], write.__name__
+    assert [row.name for row in await read_table(app, User)] == [user.name]
+    assert await run_jobs() == []
+
+
+async def test_a_job_commits_with_it(
+    app: Application, database: Database, user: User, run_jobs: RunJobs
+) -> None:
+    async with database.unit_of_work() as session:
+        await session.insert(a_post(user.id))
+        await enqueue(session, purge_jobs)
+
+    assert await titles(app) == ["T"]
+    assert await run_jobs() == ["purge_jobs"]
+
+
+async def test_a_savepoint_takes_along_only_what_is_its_own(
+    app: Application, database: Database, user: User
+) -> None:
+    async with database.unit_of_work() as session:
+        await session.insert(a_post(user.id, "before"))
+        with suppress(ZeroDivisionError):
+            async with session.begin_nested():
+                await session.insert(a_post(user.id, "inside"))
+                raise ZeroDivisionError
+        await session.insert(a_post(user.id, "after"))
+
+    assert await titles(app) == ["after", "before"]
+
+
+async def test_a_read_of_the_same_session_sees_it(
+    database: Database, user: User
+) -> None:
+    async with database.unit_of_work() as session:
+        compiled = a_post(user.id)
+        await session.insert(compiled)
+        found = await session.fetch_one(
+            FIND_POST["own"], post_id=compiled.id, caller_id=user.id
+        )
+        assert found is not None
+        assert found.created_at == compiled.created_at
+    async with database.unit_of_work() as session:
+        by_orm = a_post(user.id)
+        await session.insert(by_orm)
+        assert (await session.get(Post, by_orm.id)) is not None
+        assert (
+            await database.fetch_one(
+                FIND_POST["all"], post_id=by_orm.id, caller_id=None
+            )
+            is None
+        ), "it is committed already"
+
+
+async def test_what_a_constraint_refuses_becomes_its_error_at_the_end(
+    app: Application, database: Database, user: User
+) -> None:
+    taken = {"email": user.email, "name": "N", "hashed_password": "x"}
+    refused: list[tuple[Base, type[Conflict]]] = [
+        (User(**taken), EmailTaken),
+        (a_post(uuid7()), BrokenReference),
+    ]
+    reached: list[Base] = []
+
+    async def alone(row: Base) -> None:
+        async with database.unit_of_work() as session:
+            await session.insert(row)
+            reached.append(row)
+
+    async def with_another(row: Base) -> None:
+        async with database.unit_of_work() as session:
+            session.add(a_post(user.id))
+            await session.flush()
+            await session.insert(row)
+
+    people = await read_table(app, User)
+    for row, error in refused:
+        for write in (alone, with_another):
+            with pytest.raises(error):
+                await write(row)
+    assert reached == [row for row, _ in refused]
+    assert (await read_table(app, User), await titles(app)) == (people, [])
+
+
+async def test_a_row_without_a_value_is_refused_before_anything_is_sent(
+    app: Application, database: Database, user: User
+) -> None:
+    with pytest.raises(TypeError, match=r"posts\.content has no value"):
+        insert_of(Post(author_id=user.id, title="T"))
+    async with database.unit_of_work() as session:
+        with pytest.raises(TypeError):
+            await session.insert(Post(title="T"))
+    assert await titles(app) == []
+
+
+async def test_a_connection_that_is_gone_is_503_and_nothing_is_half_written(
+    app: Application, database: Database, user: User
+) -> None:
+    """Killed under the statement; the next unit of work has a new one."""
+    if database.is_sqlite:
+        await lock_sqlite(app, database, user)
+    else:
+        await kill_backends(app, database, user)
+    async with database.unit_of_work() as session:
+        await session.insert(a_post(user.id, "next"))
+    assert await titles(app) == ["next"]
+
+
+async def kill_backends(app: Application, database: Database, user: User) -> None:
+    """The row's table is locked, so that the INSERT waits until its backend ends."""
+    kill = sa.text(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    )
+    # Each look in a transaction of its own: within one, the view stays as it was.
+    options = {"isolation_level": "AUTOCOMMIT"}
+    async with asyncio.timeout(20), database.engine.connect() as blocker:
+        await blocker.execute(sa.text("LOCK TABLE posts IN EXCLUSIVE MODE"))
+        insert = asyncio.create_task(insert_post(database, user))
+        async with database.engine.connect() as killer:
+            await killer.execution_options(**options)
+            while not (await killer.execute(kill)).all():  # noqa: ASYNC110, a process
+                await asyncio.sleep(0.01)
+        with pytest.raises(ServiceUnavailable):
+            await insert
+    assert await titles(app) == []
+
+
+async def lock_sqlite(app: Application, database: Database, user: User) -> None:
+    """Another process writes, and goes on for longer than anybody waits."""
+    async with database.unit_of_work() as session:
+        await session.execute(sa.text("PRAGMA busy_timeout=50"))
+    other = Database(database.url, cursor_key=b"")
+    async with other.unit_of_work() as session:
+        await session.execute(sa.update(User).values(name="Other"))
+        with pytest.raises(ServiceUnavailable):
+            await insert_post(database, user)
+    await other.close()
+    assert await titles(app) == []
+
+
+async def insert_post(database: Database, user: User) -> None:
+    async with database.unit_of_work() as session:
+        await session.insert(a_post(user.id))
+
+
+async def test_a_lock_is_held_until_the_unit_of_work_ends(database: Database) -> None:
+    async with database.unit_of_work() as first, database.unit_of_work() as second:
+        assert await first.try_lock(7)
+        assert await first.try_lock(7)  # again is no matter
+        assert not await second.try_lock(7)
+        assert await second.try_lock(8)
+    with suppress(ZeroDivisionError):
+        async with database.unit_of_work() as third:
+            assert await third.try_lock(7)
+            raise ZeroDivisionError
+    async with database.unit_of_work() as fourth:
+        assert await fourth.try_lock(7)
+        assert await fourth.try_lock(8)

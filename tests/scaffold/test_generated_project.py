@@ -1,0 +1,124 @@
+"""A project with three modules, made by the commands, passes its whole check."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+from bedplate.testing.servers import PROGRAM
+
+ROOT = Path(__file__).parents[2]
+# Between them every type, every flag, a default of each kind and references.
+MODULES = {
+    "invoices": """
+        number:str:unique total:decimal(10,2):index due:date customer:ref(users)
+        paid:bool=false notes:text? status:enum(draft,sent,paid)=draft
+    """,
+    "payments": """
+        invoice:ref(invoices) payer:ref(users):unique code:str(5):unique
+        paid_at:datetime:unique method:enum(cash,card) reference:uuid:unique
+        fee:decimal(4,4)=0.5 booked:date=2026-01-01
+    """,
+    "order_lines": """
+        invoice:ref(invoices):unique payment:ref(payments)? quantity:int=1 label:text
+        level:bigint:unique day:date:unique weight:float extra:json tags:json?
+        token:uuid? sent_at:datetime:index
+    """,
+}
+CHECKS = [
+    ("ruff", "format", "--check"),
+    ("ruff", "check"),
+    ("mypy",),
+    ("lint-imports", "--no-logo"),
+    ("bedplate", "migrate"),
+    ("pytest", "-q", "-p", "xdist", "-n", "2"),
+]
+LISTS = "    return await invoices.list_page(params, caller)"
+LISTS_BADLY = """
+    import time
+
+    from planted_shop.modules.invoices.repository import LIST_INVOICES
+
+    time.sleep(0)
+    page = await invoices.list_page(params, caller)
+    for invoice in page.items:
+        await invoices.get(invoice.id, caller)
+    return page
+"""
+# What is put in the place of what, and the tests that have to notice.
+SPOILT = {
+    "router.py": (LISTS, LISTS_BADLY),
+    "service.py": ("if_match.check(current)", "pass"),
+    "repository.py": ("Scope(OWN)", "Scope(sa.true())"),
+}
+FAILURES = {
+    "a_list_asks_no_more_for_more_rows",
+    "nothing_holds_up_the_event_loop",
+    "an_invoice_has_to_be_ones_own",
+    "another_user_does_not_know_of_it",
+    "what_has_changed_meanwhile_is_not_overwritten",
+}
+
+
+def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    """A program of this environment, with the project as if it were installed."""
+    program, *arguments = command
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("BEDPLATE_")}
+    return subprocess.run(
+        [str(Path(PROGRAM[0]).with_name(program)), *arguments],
+        cwd=folder,
+        env={**kept, "PYTHONPATH": str(folder / "src")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_project_with_three_modules_passes_its_whole_check(tmp_path: Path) -> None:
+    folder = tmp_path / "planted-shop"
+    made = run(tmp_path, "bedplate", "new", folder.name, "--bedplate-source", str(ROOT))
+    assert made.returncode == 0, made.stderr
+
+    for name, fields in MODULES.items():
+        added = run(folder, "bedplate", "add", "module", name, fields, "--jobs")
+        assert added.returncode == 0, added.stderr
+    for check in CHECKS:
+        done = run(folder, *check)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    listed = run(folder, "bedplate", "routes").stdout
+    assert "/api/v1/order-lines/{order_line_id}" in listed
+    assert_spoilt_code_is_seen(folder)
+
+
+def assert_spoilt_code_is_seen(folder: Path) -> None:
+    """The project's checks are no ornament."""
+    for file, (found, put) in SPOILT.items():
+        path = folder / "src" / "planted_shop" / "modules" / "invoices" / file
+        assert found in path.read_text()
+        path.write_text(path.read_text().replace(found, put))
+
+    linted = run(folder, "lint-imports", "--no-logo")
+    tested = run(folder, "pytest", "-q", "-k", "sqlite and invoice")
+
+    assert "A router never imports a repository BROKEN" in linted.stdout
+    failed = re.findall(r"^FAILED .*::test_(\w+)\[", tested.stdout, re.MULTILINE)
+    assert set(failed) == FAILURES, tested.stdout
+
+
+def test_a_dry_run_shows_the_plan_and_writes_nothing(tmp_path: Path) -> None:
+    done = run(tmp_path, "bedplate", "new", "planted-shop", "--dry-run", "--no-django")
+
+    assert "main.py" in done.stdout
+    assert "Nothing is written" in done.stdout
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_project_is_made_once(tmp_path: Path) -> None:
+    run(tmp_path, "bedplate", "new", "planted-shop", "--ci", "none")
+
+    again = run(tmp_path, "bedplate", "new", "planted-shop")
+
+    assert (again.returncode, again.stderr.count("\n")) == (1, 1)
+    assert "is there already, and not empty" in again.stderr
+    assert not (tmp_path / "planted-shop" / ".github").exists()

@@ -1,0 +1,113 @@
+"""Named permissions over HTTP: granted by declaration and setting, at once."""
+
+from typing import Annotated, Any
+
+import pytest
+from httpx import AsyncClient
+
+from bedplate.config import Settings, SettingsError
+from bedplate.core.permissions import Caller, Permission
+from bedplate.dependencies import CurrentUser, require_permission, require_role
+from bedplate.main import create_app
+from bedplate.module import Module
+from bedplate.modules import BUILT_IN
+from bedplate.routing import Router
+from bedplate.testing.answers import assert_refused
+from bedplate.testing.plugin import MakeUser, SignIn
+
+BAKE = Permission("cakes:bake", "Bake cakes.", frozenset({"baker"}))
+EAT = Permission("cakes:eat", "Eat cakes.")
+planted = Router(prefix="/cakes")
+
+
+@planted.post("/bake")
+async def bake(who: Annotated[Caller, require_permission(BAKE)]) -> dict[str, str]:
+    return {"by": who.role}
+
+
+@planted.post("/eat")
+async def eat(who: Annotated[Caller, require_permission(EAT)]) -> dict[str, str]:
+    return {"by": who.role}
+
+
+@planted.post("/judge")
+async def judge(who: Annotated[Caller, require_role("guest")]) -> dict[str, str]:
+    return {"by": who.role}
+
+
+@planted.get("/mine")
+async def mine(who: CurrentUser) -> dict[str, bool]:
+    return {"bake": who.may(BAKE), "eat": who.may(EAT), "admin": who.is_admin}
+
+
+cakes = Module(name="cakes", router=planted, permissions=[BAKE, EAT])
+
+
+@pytest.fixture(scope="session")
+def modules() -> Any:
+    return (*BUILT_IN, cakes)
+
+
+@pytest.fixture
+def setting_overrides() -> dict[str, Any]:
+    return {
+        "roles": "user,admin,baker,guest",
+        "role_permissions": {"guest": ["cakes:eat"], "user": ["posts:read_any"]},
+    }
+
+
+async def test_a_role_may_what_it_was_granted_and_admin_all(
+    client: AsyncClient, make_user: MakeUser, sign_in: SignIn
+) -> None:
+    allowed = {
+        "user": set[str](),
+        "baker": {"bake"},
+        "guest": {"eat", "judge"},
+        "admin": {"bake", "eat"},  # a role is not a permission
+    }
+    for role, deeds in allowed.items():
+        caller = await sign_in((await make_user(role=role)).id)
+        for deed in ("bake", "eat", "judge"):
+            answer = await caller.post(f"/cakes/{deed}")
+            if deed in deeds:
+                assert (answer.status_code, answer.json()) == (200, {"by": role})
+            else:
+                assert_refused(answer, 403, "FORBIDDEN")
+        told = (await caller.get("/cakes/mine")).json()
+        may = {deed: deed in deeds for deed in ("bake", "eat")}
+        assert told == {**may, "admin": role == "admin"}
+    for deed in ("bake", "eat", "judge"):
+        stranger = await client.post(f"/cakes/{deed}")
+        assert_refused(stranger, 401, "UNAUTHENTICATED")
+
+
+async def test_a_role_that_changes_changes_what_one_may_on_the_next_request(
+    as_admin: AsyncClient, make_user: MakeUser, sign_in: SignIn
+) -> None:
+    user = await make_user()
+    caller = await sign_in(user.id)
+    for role, status in [("baker", 200), ("guest", 403), ("admin", 200), ("user", 403)]:
+        changed = await as_admin.patch(f"/users/{user.id}", json={"role": role})
+        assert changed.status_code == 200
+        assert (await caller.post("/cakes/bake")).status_code == status, role
+
+
+@pytest.mark.parametrize(
+    ("grants", "told"),
+    [
+        ({"guest": ["cakes:fly"]}, r"ROLE_PERMISSIONS: .*'cakes:fly', for 'guest'"),
+        ({"chef": ["cakes:eat"]}, "names a role that is not in BEDPLATE_ROLES"),
+    ],
+)
+def test_a_grant_that_means_nothing_stops_the_start_in_one_line(
+    grants: dict[str, list[str]], told: str
+) -> None:
+    def start() -> None:
+        key = "a key for tests, at least 32 bytes long"
+        roles = {"roles": "user,admin,guest", "role_permissions": grants}
+        settings = Settings.load(_env_file=None, secret_key=key, **roles)
+        create_app(settings, (*BUILT_IN, cakes))
+
+    with pytest.raises(SettingsError, match=told) as raised:
+        start()
+    assert "\n" not in str(raised.value)
