@@ -86,16 +86,14 @@ class LazyDjango:
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        prefix = scope["path"].split("/", 2)[1]
-        told = {
-            "template": f"/{prefix}/{{path}}"
-        }  # one series of metrics, not one a row
-        await self._edge({**scope, **self._scheme, **told}, receive, send)
+        # For the metrics: one series, not one a row.
+        template = f"/{scope['path'].split('/', 2)[1]}/{{path}}"
+        await self._edge({**scope, **self._scheme, "template": template}, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             site = self._site or await self.load()
-        except SchemaError as error:
+        except (SchemaError, ServiceUnavailable) as error:
             logger.error("django", problem=str(error))  # noqa: TRY400, no bug of ours
             await render(ServiceUnavailable())(scope, receive, send)
         else:
@@ -110,6 +108,7 @@ class LazyDjango:
 
         Raises:
             SchemaError: on PostgreSQL, Django's own tables are not at head.
+            ServiceUnavailable: the database can't be asked.
         """
         async with self._loading:
             if self._site is None:

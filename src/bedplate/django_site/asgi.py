@@ -5,12 +5,12 @@ import gc
 from typing import Any
 
 from django.core.asgi import get_asgi_application
-from django.db import DatabaseError
+from django.db import DatabaseError, OperationalError
 from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bedplate.core.errors import NotFound
+from bedplate.core.errors import NotFound, ServiceUnavailable
 from bedplate.django_site.services import Host, attach
 from bedplate.django_site.settings import STATIC_URL
 from bedplate.django_site.setup import is_at_head, set_up, upgrade
@@ -32,9 +32,13 @@ async def load(runtime: Runtime) -> ASGIApp:
 
     Raises:
         SchemaError: on PostgreSQL, Django's own tables are not at head.
+        ServiceUnavailable: the database can't be asked.
     """
     attach(Host(runtime, asyncio.get_running_loop()))
-    await asyncio.to_thread(_prepare, runtime)
+    try:
+        await asyncio.to_thread(_prepare, runtime)
+    except OperationalError as error:
+        raise ServiceUnavailable from error
     return Site()
 
 
