@@ -6,12 +6,14 @@ answered alike; a write that one stack has done, the other can't find invalid.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import suppress
 from itertools import cycle
 from typing import Any, NamedTuple
 
 import httpx
+import pytest
+import pytest_asyncio
 import requests
 import schemathesis
 from hypothesis import HealthCheck, Phase, given
@@ -39,9 +41,10 @@ DONE = {404, 409, 412}
 Operation = APIOperation[Any, Any, Any, Any]
 
 
-async def test_both_stacks_answer_alike(
+@pytest_asyncio.fixture
+async def comparison(
     app: Application, service: ASGIApp, admin: User, user: User, other: User
-) -> None:
+) -> AsyncIterator["Comparison"]:
     shown = Post(author_id=user.id, title="T", content="C", published_at=utc_now())
     draft = Post(author_id=other.id, title="T", content="C")
     async with app.state.runtime.database.unit_of_work() as session:
@@ -51,14 +54,36 @@ async def test_both_stacks_answer_alike(
     transport = httpx.ASGITransport(service)
     async with httpx.AsyncClient(transport=transport) as client:
         loop = asyncio.get_running_loop()
-        comparison = Comparison(client, loop, tokens, ids)
-        document = (await client.get(f"http://test{DJANGO}/schema")).json()
-        await asyncio.to_thread(comparison.run, document)
+        yield Comparison(client, loop, tokens, ids)
+
+
+async def test_both_stacks_answer_alike(comparison: "Comparison") -> None:
+    document = await comparison.document()
+
+    await asyncio.to_thread(comparison.run, document)
 
     assert len(comparison.seen) == 16
     for label, statuses in comparison.seen.items():
         assert min(statuses) < 300 or label.startswith("DELETE"), (label, statuses)
         assert max(statuses) >= 400, (label, statuses)
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_the_comparison_sees_what_differs(
+    comparison: "Comparison", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document = await comparison.document()
+    path = f"{DJANGO}/posts"
+    document["paths"] = {path: {"get": document["paths"][path]["get"]}}
+    await asyncio.to_thread(comparison.run, document)
+    from bedplate.django_site.api.lists import OrmList
+
+    page = OrmList.page
+    monkeypatch.setattr(
+        OrmList, "page", lambda it, rows, asked: page(it, rows.none(), asked)
+    )
+    with pytest.raises(AssertionError, match="GET"):
+        await asyncio.to_thread(comparison.run, document)
 
 
 class Answers(NamedTuple):
@@ -96,6 +121,12 @@ class Comparison:
         self.ids = {name: cycle(found) for name, found in ids.items()}
         self.orders = cycle([(FASTAPI, DJANGO), (DJANGO, FASTAPI)])
         self.seen: dict[str, set[int]] = defaultdict(set)
+
+    async def document(self) -> dict[str, Any]:
+        """What REST framework says of itself."""
+        served = await self.client.get(f"http://test{DJANGO}/schema")
+        document: dict[str, Any] = served.json()
+        return document
 
     def run(self, document: dict[str, Any]) -> None:
         schema = schemathesis.openapi.from_dict(document)
