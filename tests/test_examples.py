@@ -103,6 +103,13 @@ bearer = Client(headers={"Authorization": f"Bearer {tokens.access_token}"})
 assert bearer.get("/whoami/").json() == {"email": "ada@example.com", "role": "admin"}
 made = bearer.post("/baskets/", {"note": "Apples"}, content_type="application/json")
 assert made.json()["owner"] == "ada@example.com", made.content
+me = bearer.get("/api/v1/users/me")
+assert me.json()["email"] == "ada@example.com", me.content
+assert me["X-Request-ID"]
+post = {"title": "Apples", "content": "Ripe"}
+made = bearer.post("/api/v1/posts", post, content_type="application/json")
+assert bearer.get(made["Location"]).json() == made.json(), made.content
+assert "/api/v1/posts/{post_id}" in bearer.get("/api/v1/schema").json()["paths"]
 print("uvicorn" in sys.modules)
 """
 

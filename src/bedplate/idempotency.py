@@ -6,33 +6,19 @@ answer. After the IETF's draft-ietf-httpapi-idempotency-key-header.
 """
 
 import inspect
-import re
 from collections.abc import Callable
 from functools import wraps
-from http import HTTPStatus
 from typing import Any, NamedTuple
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from bedplate.core.errors import (
-    APIError,
-    Detail,
-    IdempotencyInProgress,
-    IdempotencyKeyReused,
-    ValidationFailed,
-)
+from bedplate.core.errors import APIError
 from bedplate.core.permissions import Caller
 from bedplate.database import Session
 from bedplate.dependencies import SessionDep, runtime_of
 from bedplate.middleware.errors import render
-from bedplate.outcomes import Attempt, Outcome
-
-HEADER = "Idempotency-Key"
-REPLAYED = "Idempotent-Replayed"
-_VALID_KEY = re.compile(r"[\x21-\x7e]{1,255}")
-# What says nothing about the request itself, and may be otherwise the next time.
-_PASSING = {HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_REQUESTS}
+from bedplate.outcomes import HEADER, REPLAYED, Attempt, Outcome, is_kept
 
 Respond = Callable[[Request, Any, Response | None], Response]
 
@@ -97,22 +83,12 @@ def _with_parameters(signature: inspect.Signature, names: _Names) -> inspect.Sig
 
 
 async def _attempt(request: Request) -> Attempt | None:
-    """None without a key, and for a stranger, who would share it with everybody.
-
-    Raises:
-        ValidationFailed: the key is no key.
-    """
     key = request.headers.get(HEADER)
     if key is None:
         return None
-    if not _VALID_KEY.fullmatch(key):
-        told = "A key is 1 to 255 visible ASCII characters"
-        raise ValidationFailed(details=[Detail(f"header.{HEADER}", told)])
     caller: Caller | None = request.scope.get("caller")
-    if caller is None:
-        return None
     sent = request.url.query.encode() + b"\0" + await request.body()
-    return Attempt.of(caller.id, request.method, request.url.path, key, sent)
+    return Attempt.of(caller, request.method, request.url.path, key, sent)
 
 
 def _replay(kept: Outcome) -> Response:
@@ -128,26 +104,16 @@ async def _keep(attempt: Attempt, session: Session, response: Response) -> None:
 async def keep_refusal(
     request: Request, error: Exception, refusal: Response
 ) -> Response:
-    """A refusal is an outcome too: kept for the repeat, after its rollback.
-
-    Nothing is kept of what may pass (401, 429) or is ours to mend (500 and above).
-    """
+    """A refusal is an outcome too: kept for the repeat, after its rollback."""
     route = request.scope.get("route")
     if "caller" not in request.scope or not getattr(route, "is_idempotent", False):
         return refusal
-    if not _is_outcome(error, refusal):
+    if not is_kept(error, refusal.status_code):
         return refusal
     try:
         return await _settle(request.scope["request"], refusal)
     except APIError as other:
         return render(other)
-
-
-def _is_outcome(error: Exception, refusal: Response) -> bool:
-    if isinstance(error, IdempotencyInProgress | IdempotencyKeyReused):
-        return False
-    status = refusal.status_code
-    return status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _PASSING
 
 
 async def _settle(request: Request, refusal: Response) -> Response:

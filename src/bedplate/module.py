@@ -34,6 +34,8 @@ class Module:
     """Its operations, below `/api/v1`."""
     pages: APIRouter | None = None
     """What it serves outside the API, at the paths as they are."""
+    rest: str | None = None
+    """The file of its viewsets, as `shop.invoices.viewsets`; only Django imports it."""
     models: Sequence[type[Base]] = ()
     migrations: str | None = None
     """The folder of the revisions of its tables, as `shop:migrations`.

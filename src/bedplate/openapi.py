@@ -15,8 +15,8 @@ from bedplate.core.errors import (
 )
 from bedplate.core.preconditions import MAX_TAGS_LENGTH
 from bedplate.dependencies import OPTIONAL_SCHEME, SCHEME
-from bedplate.idempotency import REPLAYED
 from bedplate.middleware.errors import ErrorResponse
+from bedplate.outcomes import REPLAYED
 from bedplate.routing import Route
 
 Responses = dict[int | str, dict[str, Any]]
@@ -49,17 +49,19 @@ def openapi_document(app: FastAPI) -> dict[str, Any]:
         tags=app.openapi_tags,
     )
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
-    schemas |= _error_schemas()
+    schemas |= error_schemas()
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
     document["components"].get("securitySchemes", {}).pop(OPTIONAL_SCHEME, None)
     routes = _routes(app)
     for key, operation in _operations(document):
         _declare_optional_caller(operation)
-        if key in routes:
-            _declare_etag(operation, routes[key], method=key[0])
-            _declare_idempotency(operation, routes[key])
-        _declare_errors(operation)
+        route = routes.get(key)
+        if route is not None and route.is_resource:
+            declare_etag(operation, method=key[0])
+        if route is not None and route.is_idempotent and operation.get("security"):
+            declare_idempotency(operation)  # a stranger's key would be everybody's
+        declare_errors(operation)
     return document
 
 
@@ -76,10 +78,8 @@ def _routes(app: FastAPI) -> dict[_Key, Route]:
     }
 
 
-def _declare_etag(operation: Operation, route: Route, *, method: str) -> None:
+def declare_etag(operation: Operation, *, method: str) -> None:
     """What a resource's representations carry, and what asks for them."""
-    if not route.is_resource:
-        return
     told = _header("Changes when anything in the body does (RFC 9110, 8.8.3).")
     for status, response in operation["responses"].items():
         if status.startswith("2"):
@@ -87,19 +87,17 @@ def _declare_etag(operation: Operation, route: Route, *, method: str) -> None:
     if method == "GET":
         sent = "Answer 304 if the resource still has this `ETag`."
         longest = {"maxLength": MAX_TAGS_LENGTH}
-        _add_header_parameter(operation, "If-None-Match", sent, **longest)
+        add_header_parameter(operation, "If-None-Match", sent, **longest)
         operation["responses"]["304"] = {
             "description": "It has not changed.",
             "headers": {"ETag": told},
         }
 
 
-def _declare_idempotency(operation: Operation, route: Route) -> None:
-    if not (route.is_idempotent and operation.get("security")):
-        return  # a stranger's key would be everybody's
+def declare_idempotency(operation: Operation) -> None:
     sent = "A repeat with the same key within 24 hours gets the first answer again."
     bounds = {"minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"}
-    _add_header_parameter(operation, "Idempotency-Key", sent, **bounds)
+    add_header_parameter(operation, "Idempotency-Key", sent, **bounds)
     told = _header("`true` for an earlier request's answer.", required=False)
     operation["responses"]["201"].setdefault("headers", {})[REPLAYED] = told
     for status, declared in errors(IdempotencyInProgress, IdempotencyKeyReused).items():
@@ -116,7 +114,7 @@ def _header(description: str, *, required: bool = True) -> dict[str, Any]:
     }
 
 
-def _add_header_parameter(
+def add_header_parameter(
     operation: Operation, name: str, description: str, **bounds: Any
 ) -> None:
     operation.setdefault("parameters", []).append(
@@ -130,7 +128,8 @@ def _add_header_parameter(
     )
 
 
-def _error_schemas() -> dict[str, Any]:
+def error_schemas() -> dict[str, Any]:
+    """The components that errors are declared by."""
     schema = ErrorResponse.model_json_schema(
         ref_template="#/components/schemas/{model}"
     )
@@ -151,7 +150,8 @@ def _declare_optional_caller(operation: Operation) -> None:
         operation["security"] = [{}, {SCHEME: []}]
 
 
-def _declare_errors(operation: Operation) -> None:
+def declare_errors(operation: Operation) -> None:
+    """Each error that the operation can answer, and the headers of every answer."""
     for status in _possible_statuses(operation):
         declared = operation["responses"].setdefault(str(status), {})
         declared["description"] = (

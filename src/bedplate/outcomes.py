@@ -1,8 +1,10 @@
 """The outcomes that are kept under idempotency keys: see `bedplate.idempotency`."""
 
+import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from hashlib import blake2b, sha256
+from http import HTTPStatus
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -12,10 +14,21 @@ from sqlalchemy import ForeignKey, String, Text, bindparam, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from bedplate.core.clock import utc_now
-from bedplate.core.errors import IdempotencyInProgress, IdempotencyKeyReused
+from bedplate.core.errors import (
+    Detail,
+    IdempotencyInProgress,
+    IdempotencyKeyReused,
+    ValidationFailed,
+)
+from bedplate.core.permissions import Caller
 from bedplate.database import Base, Query, Session, UTCDateTime
 
+HEADER = "Idempotency-Key"
+REPLAYED = "Idempotent-Replayed"
 KEPT_FOR = timedelta(hours=24)
+_VALID_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+# What says nothing about the request itself, and may be otherwise the next time.
+_PASSING = {HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_REQUESTS}
 
 
 class IdempotencyKey(Base):
@@ -67,12 +80,25 @@ class Attempt(NamedTuple):
 
     @classmethod
     def of(
-        cls, user_id: UUID, method: str, path: str, key: str, sent: bytes
-    ) -> "Attempt":
-        """`sent` is all that makes the request another one."""
-        scope = "\0".join((str(user_id), method, path, key))
+        cls, caller: Caller | None, method: str, path: str, key: str | None, sent: bytes
+    ) -> "Attempt | None":
+        """None without a key, and for a stranger, who would share it with everybody.
+
+        `sent` is all that makes the request another one.
+
+        Raises:
+            ValidationFailed: the key is no key.
+        """
+        if key is None:
+            return None
+        if not _VALID_KEY.fullmatch(key):
+            told = "A key is 1 to 255 visible ASCII characters"
+            raise ValidationFailed(details=[Detail(f"header.{HEADER}", told)])
+        if caller is None:
+            return None
+        scope = "\0".join((str(caller.id), method, path, key))
         key_hash = sha256(scope.encode()).hexdigest()
-        return cls(user_id, key_hash, sha256(sent).hexdigest())
+        return cls(caller.id, key_hash, sha256(sent).hexdigest())
 
     async def begin(self, session: Session) -> Outcome | None:
         """Hold the key until the unit of work ends; what came of it before, if it was.
@@ -114,3 +140,13 @@ class Attempt(NamedTuple):
                 expires_at=utc_now() + KEPT_FOR,
             )
         )
+
+
+def is_kept(error: Exception, status: int) -> bool:
+    """Whether a refusal is an outcome too.
+
+    Nothing is kept of what may pass (401, 429) or is ours to mend (500 and above).
+    """
+    if isinstance(error, IdempotencyInProgress | IdempotencyKeyReused):
+        return False
+    return status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _PASSING

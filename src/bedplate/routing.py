@@ -41,24 +41,19 @@ from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 from fastapi.utils import is_body_allowed_for_status_code
 from pydantic import ValidationError
 from pydantic_core import PydanticUndefined
-from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from bedplate.core.errors import Detail, UnsupportedMediaType, ValidationFailed
-from bedplate.core.preconditions import MAX_TAGS_LENGTH, etag_of, is_known
+from bedplate.core import bodies
+from bedplate.core.bodies import FORM, JSON, parse_json
+from bedplate.core.preconditions import etag_of, is_known
 from bedplate.idempotency import once
 from bedplate.schemas import ListParams, ResponseSchema
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 ErrorHandler = Callable[[Request, Exception], Awaitable[Response]]
-
-_JSON = re.compile(r"application/([\w.-]+\+)?json")
-_FORM = re.compile(r"application/x-www-form-urlencoded")
-# What JSON can spell and text columns can't hold: NUL, and half a surrogate pair.
-_SUSPECT_ESCAPE = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
 
 
 class JSONRequest(Request):
@@ -72,52 +67,11 @@ class JSONRequest(Request):
         """The body.
 
         Raises:
-            RequestValidationError: it is not JSON, or holds text that can't be stored.
+            ValidationFailed: it is not JSON, or holds text that can't be stored.
         """
         if not hasattr(self, "_json"):
-            self._json = _parse(await self.body())
+            self._json = parse_json(await self.body())
         return self._json
-
-
-def _parse(raw: bytes) -> Any:
-    try:
-        data = msgspec.json.decode(raw)
-        if _SUSPECT_ESCAPE.search(raw):
-            _refuse_unstorable(data)
-    except (ValueError, RecursionError, msgspec.DecodeError):
-        raise RequestValidationError(
-            [
-                {
-                    "type": "json_invalid",
-                    "loc": ("body",),
-                    "msg": "That is not valid JSON",
-                }
-            ]
-        ) from None
-    return data
-
-
-def _refuse_unstorable(data: Any, location: tuple[str | int, ...] = ("body",)) -> None:
-    if isinstance(data, str):
-        if "\x00" in data or not _is_unicode(data):
-            message = "Text must not hold NUL or half of a surrogate pair"
-            error = {"type": "string_unicode", "loc": location, "msg": message}
-            raise RequestValidationError([error])
-    elif isinstance(data, dict):
-        for key, value in data.items():
-            _refuse_unstorable(key, location)
-            _refuse_unstorable(value, (*location, key))
-    elif isinstance(data, list):
-        for index, value in enumerate(data):
-            _refuse_unstorable(value, (*location, index))
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 class Route(APIRoute):
@@ -150,7 +104,7 @@ class Route(APIRoute):
         async def handle(request: Request) -> Response:
             request = JSONRequest(request.scope, request.receive)
             check_media_type(request, accepted)
-            if accepted is _JSON and await request.body():
+            if accepted is JSON and await request.body():
                 await request.json()  # kept; FastAPI would make a 400 of our refusal
             response = await handler(request)
             return _with_etag(request, response) if self.is_resource else response
@@ -204,9 +158,6 @@ def _with_etag(request: Request, response: Response) -> Response:
         return response  # a replay, 304, or a refusal
     etag = etag_of(bytes(response.body))
     known = request.headers.get("if-none-match") if request.method == "GET" else None
-    if known is not None and len(known) > MAX_TAGS_LENGTH:
-        told = f"At most {MAX_TAGS_LENGTH} characters"
-        raise ValidationFailed(details=[Detail("header.If-None-Match", told)])
     if known is not None and is_known(known, etag):
         response = Response(status_code=HTTPStatus.NOT_MODIFIED)
     # May be kept, but not used without asking: who may see it can change.
@@ -226,7 +177,7 @@ def _accepted_media_type(route: Any) -> re.Pattern[str] | None:
     """The body's media type; None where any will do (no body, or an upload)."""
     if route.body_field is None or isinstance(route.body_field.field_info, params.File):
         return None
-    return _FORM if isinstance(route.body_field.field_info, params.Form) else _JSON
+    return FORM if isinstance(route.body_field.field_info, params.Form) else JSON
 
 
 def check_media_type(request: Request, accepted: re.Pattern[str] | None) -> None:
@@ -235,16 +186,8 @@ def check_media_type(request: Request, accepted: re.Pattern[str] | None) -> None
     Raises:
         UnsupportedMediaType: there is a body, and it is none of ours.
     """
-    headers = request.headers
-    if accepted is None or not _has_body(headers):
-        return
-    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-    if not accepted.fullmatch(media_type):
-        raise UnsupportedMediaType
-
-
-def _has_body(headers: Headers) -> bool:
-    return headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+    if accepted is not None:
+        bodies.check_media_type(request.headers, accepted)
 
 
 class _Call:

@@ -132,11 +132,11 @@ class ResponseSchema(msgspec.Struct, frozen=True):
     def __get_pydantic_core_schema__(
         cls, source: Any, handler: GetCoreSchemaHandler
     ) -> CoreSchema:
-        return handler.generate_schema(_documented(cls))
+        return handler.generate_schema(documented(cls))
 
 
 @cache
-def _documented(schema: type[ResponseSchema]) -> type[BaseModel]:
+def documented(schema: type[ResponseSchema]) -> type[BaseModel]:
     """The Pydantic model that documents a struct, and can stand in for it."""
     hints = get_type_hints(schema, include_extras=True)
     types = {field.name: field.type for field in msgspec.structs.fields(schema)}

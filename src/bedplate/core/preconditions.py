@@ -5,7 +5,7 @@ from hashlib import blake2b
 
 import msgspec
 
-from bedplate.core.errors import PreconditionFailed
+from bedplate.core.errors import Detail, PreconditionFailed, ValidationFailed
 
 MAX_TAGS_LENGTH = 1000
 _TAG = r'(W/)?("[\x21\x23-\x7e\x80-\xff]*")'
@@ -20,7 +20,14 @@ def etag_of(representation: bytes) -> str:
 
 
 def is_known(if_none_match: str, etag: str) -> bool:
-    """Whether whoever sent `If-None-Match` has this representation already."""
+    """Whether whoever sent `If-None-Match` has this representation already.
+
+    Raises:
+        ValidationFailed: it is longer than anybody needs.
+    """
+    if len(if_none_match) > MAX_TAGS_LENGTH:
+        told = f"At most {MAX_TAGS_LENGTH} characters"
+        raise ValidationFailed(details=[Detail("header.If-None-Match", told)])
     return if_none_match.strip() == "*" or etag in {
         tag for _, tag in _tags(if_none_match)
     }

@@ -76,13 +76,15 @@ class ListQuery(Generic[R]):
     ) -> None:
         self.select = select
         self.page = page
+        self.params = params
+        self.item = _item_type(page)
         self.sort: Mapping[str, Column] = {column.key: column for column in sort}
         self.filters: Mapping[str, Column | Choices] = {f.key: f for f in filters}
         self.search = search
         self.scopes = scopes or {}
         self.id = sort[0].class_.id
         self._columns = [column.key for column in select.selected_columns]
-        self.build = row_builder(_item_type(page), self._columns)
+        self.build = row_builder(self.item, self._columns)
         self._statements: dict[_Shape, Statement] = {}
         self._check(params)
 
@@ -117,8 +119,7 @@ class ListQuery(Generic[R]):
         else:
             values["rows"] += 1  # one more tells whether there is a next page
             mode = "start"
-        if params.cursor:
-            position = self._position(asked["sort"], params.cursor, cursors)
+        if position := self.position(params, cursors):
             mode = "after_null" if position.value is None else "after"
             values |= {"after_value": position.value, "after_id": position.id}
         shape = _Shape(scope, filters, "pattern" in values, asked["sort"], mode)
@@ -127,10 +128,19 @@ class ListQuery(Generic[R]):
     def _choice(self, name: str, value: Any) -> str | None:
         return value if isinstance(self.filters[name], Choices) else None
 
-    def _position(self, sort: str, cursor: str, cursors: Cursors) -> Position:
+    def position(self, params: ListParams, cursors: Cursors) -> Position | None:
+        """After which row the page begins, if a cursor says so.
+
+        Raises:
+            InvalidCursor: the cursor is not of this list in this order.
+        """
+        if not params.cursor:
+            return None
+        sort: str = vars(params)["sort"]
         column = self.sort[sort.removeprefix("-")]
         kind = column.type.python_type
-        return cursors.read(sort, cursor, kind | None if _is_nullable(column) else kind)
+        kind = kind | None if is_nullable(column) else kind
+        return cursors.read(sort, params.cursor, kind)
 
     def _statement(self, shape: _Shape) -> Statement:
         statement = self._statements.get(shape)
@@ -189,7 +199,7 @@ class ListQuery(Generic[R]):
 
     def _has_nulls(self, column: Column, scope: str | None) -> bool:
         never = self.scopes[scope].never_null if scope is not None else ()
-        return _is_nullable(column) and not any(column is other for other in never)
+        return is_nullable(column) and not any(column is other for other in never)
 
     @property
     def _last_id(self) -> sa.BindParameter[Any]:
@@ -225,23 +235,30 @@ class ListQuery(Generic[R]):
         self, rows: Sequence[Sequence[Any]], params: ListParams, cursors: Cursors
     ) -> Page[R]:
         """The page that the statement's rows make."""
-        if params.cursor is None:
-            return self._read_page(rows, params, cursors)
-        items = [self.build(row) for row in rows[: params.limit]]
-        more = len(rows) > params.limit
-        cursor = self._next_cursor(items, params, cursors) if more else None
-        return self.page(items, None, None, params.limit, None, cursor)
-
-    def _read_page(
-        self, rows: Sequence[Sequence[Any]], params: ListParams, cursors: Cursors
-    ) -> Page[R]:
-        total: int = rows[0][0]
+        if params.cursor is not None:
+            return self.page_of([self.build(row) for row in rows], params, cursors)
         id_position = 1 + self._columns.index("id")
         items = [self.build(r[1:]) for r in rows if r[id_position] is not None]
-        more = items and params.page * params.limit < total
-        cursor = self._next_cursor(items, params, cursors) if more else None
-        pages = page_count(total, params.limit)
-        return self.page(items, total, params.page, params.limit, pages, cursor)
+        return self.page_of(items, params, cursors, total=rows[0][0])
+
+    def page_of(
+        self,
+        items: Sequence[R],
+        params: ListParams,
+        cursors: Cursors,
+        *,
+        total: int | None = None,
+    ) -> Page[R]:
+        """The page of these items: in cursor mode one more than asked, if there is."""
+        limit, shown = params.limit, list(items[: params.limit])
+        if total is None:
+            more = len(items) > limit
+            number = pages = None
+        else:
+            more = bool(items) and params.page * limit < total
+            number, pages = params.page, page_count(total, limit)
+        cursor = self._next_cursor(shown, params, cursors) if more else None
+        return self.page(shown, total, number, limit, pages, cursor)
 
     def _next_cursor(
         self, items: Sequence[Any], params: ListParams, cursors: Cursors
@@ -266,10 +283,10 @@ def _directed(sort: str, *columns: Any) -> list[sa.UnaryExpression[Any]]:
 
 def _directed_one(descending: bool, column: Any) -> sa.UnaryExpression[Any]:
     ordered: sa.UnaryExpression[Any] = sa.desc(column) if descending else sa.asc(column)
-    if _is_nullable(column):  # PostgreSQL's way, said so that SQLite follows
+    if is_nullable(column):  # PostgreSQL's way, said so that SQLite follows
         ordered = sa.nulls_first(ordered) if descending else sa.nulls_last(ordered)
     return ordered
 
 
-def _is_nullable(column: Any) -> bool:
+def is_nullable(column: Any) -> bool:
     return bool(getattr(column.expression, "nullable", False))

@@ -14,6 +14,7 @@ from bedplate.core.errors import NotFound, ServiceUnavailable
 from bedplate.django_site.services import Host, attach
 from bedplate.django_site.settings import STATIC_URL
 from bedplate.django_site.setup import is_at_head, set_up, upgrade
+from bedplate.middleware.edge import BodyTooLarge
 from bedplate.middleware.errors import render
 from bedplate.migrate import SchemaError
 from bedplate.runtime import Runtime
@@ -71,13 +72,30 @@ class Site:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if not scope["path"].startswith(STATIC_URL):
-            await self._django(scope, receive, _lower_case(send))
+            await self._answer(scope, receive, _lower_case(send))
             return
         below = {**scope, "path": "/" + scope["path"].removeprefix(STATIC_URL)}
         try:
             await self._static(below, receive, send)
         except HTTPException:
             await render(NotFound())(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A body that grows too large ends like a caller who goes away: Django closes
+        its file, and the refusal is raised after it.
+        """
+        refusals: list[BodyTooLarge] = []
+
+        async def received() -> Message:
+            try:
+                return await receive()
+            except BodyTooLarge as error:
+                refusals.append(error)
+                return {"type": "http.disconnect"}
+
+        await self._django(scope, received, send)
+        for refusal in refusals:
+            raise refusal
 
 
 def _lower_case(send: Send) -> Send:

@@ -6,6 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 from django.core.exceptions import ImproperlyConfigured
 from django.db import models
+from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import DeclarativeBase, Mapper
 
 from bedplate.django_site.accounts import RENAMED, Account
@@ -91,6 +92,7 @@ def _new_model(mapped: Mapped, name: str) -> Any:
     mapper: Mapper[Any] = sa.inspect(mapped)
     attributes = {
         **_fields(mapper),
+        **_properties(mapper),
         "__module__": _MODULE,
         "__doc__": mapped.__doc__,
         "__str__": _described,
@@ -120,6 +122,15 @@ def _fields(mapper: Mapper[Any]) -> dict[str, Any]:
         field.primary_key = False
     keys = [mapper.get_property_by_column(column).key for column in mapper.primary_key]
     return {"pk": models.CompositePrimaryKey(*keys), **fields}
+
+
+def _properties(mapper: Mapper[Any]) -> dict[str, property]:
+    """What a class tells of its columns by `hybrid_property`, for Django too."""
+    return {
+        name: property(described.fget)
+        for name, described in mapper.all_orm_descriptors.items()
+        if isinstance(described, hybrid_property)
+    }
 
 
 def _field(

@@ -9,12 +9,12 @@ from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.utils.functional import SimpleLazyObject
-from uuid_utils import uuid4
 
 from bedplate.core.errors import APIError, ServiceUnavailable
 from bedplate.core.origin import Origin, client_address, origin
 from bedplate.django_site.authentication import signed_in
 from bedplate.django_site.project import bedplate_settings
+from bedplate.middleware.edge import request_id_of
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
@@ -28,7 +28,7 @@ _LONGEST_USER_AGENT = 255
 
 
 class OriginMiddleware:
-    """Tells limits and the audit trail where a request comes from.
+    """Tells limits, audit trail and answers which request it is, and where from.
 
     Under our own server the edge has said so already.
     """
@@ -39,11 +39,14 @@ class OriginMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if origin.get() != Origin():
             return self._get_response(request)
-        token = origin.set(_origin_of(request))
+        asking = _origin_of(request)
+        token = origin.set(asking)
         try:
-            return self._get_response(request)
+            response = self._get_response(request)
         finally:
             origin.reset(token)
+        response["X-Request-ID"] = str(asking.request_id)
+        return response
 
 
 def _origin_of(request: HttpRequest) -> Origin:
@@ -52,7 +55,8 @@ def _origin_of(request: HttpRequest) -> Origin:
     trusted = bedplate_settings().trusted_proxies
     address = client_address(meta.get("REMOTE_ADDR"), told, trusted)
     user_agent = meta.get("HTTP_USER_AGENT", "")[:_LONGEST_USER_AGENT]
-    return Origin(str(uuid4()), address, user_agent or None)
+    request_id = request_id_of(meta.get("HTTP_X_REQUEST_ID", ""))
+    return Origin(request_id, address, user_agent or None)
 
 
 class ContentPolicyMiddleware:

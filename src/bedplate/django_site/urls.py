@@ -1,4 +1,10 @@
 from django.contrib import admin
-from django.urls import path
+from django.urls import include, path
 
-urlpatterns = [path("admin/", admin.site.urls)]
+urlpatterns = [
+    path("admin/", admin.site.urls),
+    path("django/api/v1/", include("bedplate.django_site.api.urls")),
+]
+handler400 = "bedplate.django_site.api.errors.bad_request"
+handler404 = "bedplate.django_site.api.errors.not_found"
+handler500 = "bedplate.django_site.api.errors.server_error"

@@ -22,12 +22,16 @@ _LONGEST_USER_AGENT = 255
 _ACCEPTED_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
 # OWASP REST Security Cheat Sheet, "Security headers", for answers that have none.
-_DEFAULTS = (
+SECURITY_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
 )
+
+
+class BodyTooLarge(HTTPException):
+    """A body of undeclared length has grown past the limit."""
 
 
 class Edge:
@@ -79,6 +83,8 @@ class Edge:
             return
         try:
             await self._app(scope, receive, exchange.send)
+        except BodyTooLarge:  # FastAPI has handled it, Django hasn't
+            await render(PayloadTooLarge())(scope, receive, exchange.send)
         except Exception:
             self._log.exception("bug", path=scope["path"])
             if exchange.status:
@@ -91,7 +97,7 @@ class _Exchange:
 
     def __init__(self, scope: Scope, send: Send) -> None:
         self._headers: dict[bytes, bytes] = dict(scope["headers"])
-        self.request_id = _request_id(self.header(b"x-request-id"))
+        self.request_id = request_id_of(self.header(b"x-request-id"))
         self.peer: str | None = (scope.get("client") or (None,))[0]
         self.status = 0
         self._scope = scope
@@ -111,7 +117,7 @@ class _Exchange:
             headers = [*message.get("headers", ())]
             given = {name for name, _ in headers}
             headers.append((b"x-request-id", self.request_id.encode()))
-            headers += [header for header in _DEFAULTS if header[0] not in given]
+            headers += [header for header in SECURITY_HEADERS if header[0] not in given]
             message["headers"] = headers
         await self._send(message)
 
@@ -135,7 +141,8 @@ def _template(scope: Scope) -> str:
     return str(scope.get("template") or getattr(scope.get("route"), "path", ""))
 
 
-def _request_id(sent: str) -> str:
+def request_id_of(sent: str) -> str:
+    """The caller's own id, if it may be kept, or a new one."""
     return sent if _ACCEPTED_ID.fullmatch(sent) else str(uuid4())
 
 
@@ -148,7 +155,7 @@ def _limited(receive: Receive, limit: int) -> Receive:
         message = await receive()
         received += len(message.get("body", b""))
         if received > limit:
-            raise HTTPException(PayloadTooLarge.status_code)
+            raise BodyTooLarge(PayloadTooLarge.status_code)
         return message
 
     return counted

@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from bedplate.core.bodies import field_name
 from bedplate.core.errors import (
     APIError,
     BadRequest,
@@ -47,7 +48,6 @@ _BY_STATUS: Mapping[int, type[APIError]] = {
 }
 
 
-_LONGEST_NAME = 100
 _MOST_DETAILS = 50  # or a body of unknown names is answered with six times its size
 
 
@@ -79,20 +79,23 @@ class ErrorResponse(BaseModel):
 
 def render(error: APIError) -> Response:
     """The envelope of an error, as a response."""
-    body = {
-        "error": {
-            "code": error.code,
-            "message": error.message,
-            "details": _details(error.details),
-            "request_id": origin.get().request_id,
-        }
-    }
     return Response(
-        msgspec.json.encode(body),
+        envelope(error),
         error.status_code,
         headers=dict(error.headers),
         media_type="application/json",
     )
+
+
+def envelope(error: APIError) -> bytes:
+    """The body of an error."""
+    body = {
+        "code": error.code,
+        "message": error.message,
+        "details": _details(error.details),
+        "request_id": origin.get().request_id,
+    }
+    return msgspec.json.encode({"error": body})
 
 
 def _details(details: Iterable[Detail] | None) -> list[dict[str, str]] | None:
@@ -137,12 +140,7 @@ async def _handle_invalid_request(_request: Request, error: Exception) -> Respon
 def details_of(errors: Sequence[Mapping[str, Any]], *prefix: str) -> list[Detail]:
     """Pydantic's errors as ours, below a place such as `body`."""
     found = errors[:_MOST_DETAILS]
-    return [Detail(_field((*prefix, *e["loc"])), _message(e)) for e in found]
-
-
-def _field(location: tuple[int | str, ...]) -> str:
-    """`body.email`. A name that the caller made up is cut, not echoed at length."""
-    return ".".join(str(part)[:_LONGEST_NAME] for part in location) or "body"
+    return [Detail(field_name((*prefix, *e["loc"])), _message(e)) for e in found]
 
 
 def _message(error: Mapping[str, Any]) -> str:
@@ -153,20 +151,23 @@ def _message(error: Mapping[str, Any]) -> str:
 
 def describe_error(error: Mapping[str, Any]) -> str:
     """One of Pydantic's errors in one line, without the input."""
-    return f"{_field(error['loc'])}: {_message(error)}"
+    return f"{field_name(error['loc'])}: {_message(error)}"
 
 
 async def _handle_http_error(request: Request, error: Exception) -> Response:
     """What Starlette and FastAPI raise themselves: 404, 405, a broken form, …"""
     assert isinstance(error, HTTPException)
-    kind = _BY_STATUS.get(error.status_code)
+    kind = error_of(error.status_code)
     headers = dict(error.headers or {})
     if kind is MethodNotAllowed:
         allowed = request.app.state.route_table().methods(request.url.path)
         headers["Allow"] = ", ".join(sorted(allowed)) or headers.get("Allow", "")
-    if kind is not None:
-        return render(kind(headers=headers))
-    return render(_unnamed(error.status_code)(headers=headers))
+    return render(kind(headers=headers))
+
+
+def error_of(status: int) -> type[APIError]:
+    """The error of a status that a framework answers with."""
+    return _BY_STATUS.get(status) or _unnamed(status)
 
 
 def _unnamed(status: int) -> type[APIError]:

@@ -9,6 +9,7 @@ from bedplate.modules.posts.router import router
 module = Module(
     name="posts",
     router=router,
+    rest="bedplate.modules.posts.viewsets",
     models=[Post],
     admin=[admin.post],
     migrations="bedplate:modules/posts/migrations",

@@ -33,7 +33,7 @@ class PostService:
         Raises:
             InvalidCursor: the cursor is of another list or order.
         """
-        return await self.posts.list_page(params, *_reading(caller))
+        return await self.posts.list_page(params, *reading(caller))
 
     async def get(self, post_id: UUID, caller: Caller | None) -> PostResponse:
         """A post.
@@ -41,7 +41,7 @@ class PostService:
         Raises:
             PostNotFound: another's draft too.
         """
-        post = await self.posts.find(post_id, *_reading(caller))
+        post = await self.posts.find(post_id, *reading(caller))
         if post is None:
             raise PostNotFound
         return post
@@ -141,7 +141,7 @@ class PostService:
         return saved
 
 
-def _reading(caller: Caller | None) -> tuple[Readable, UUID | None]:
+def reading(caller: Caller | None) -> tuple[Readable, UUID | None]:
     """What a caller may read: the one rule, for single posts and for lists."""
     if caller is None:
         return "published", None

@@ -119,9 +119,17 @@ class UserService:
             ValidationFailed: the role is not configured.
             InvalidCursor: the cursor is of another list or order.
         """
+        await self.check_params(params)
+        return await self.users.list_page(params)
+
+    async def check_params(self, params: UserListParams) -> None:
+        """What only the settings know of a list's parameters.
+
+        Raises:
+            ValidationFailed: the role is not configured.
+        """
         if params.role is not None:
             self._check_role(params.role, "query.role")
-        return await self.users.list_page(params)
 
     async def update(
         self,

@@ -1,0 +1,108 @@
+"""Every error under Django, in the one envelope."""
+
+from collections.abc import Iterator, Mapping
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from django.core.exceptions import (
+    BadRequest,
+    PermissionDenied,
+    RequestDataTooBig,
+    SuspiciousOperation,
+)
+from django.db import InterfaceError, OperationalError
+from django.http import Http404, HttpResponse
+from django.views import defaults
+from rest_framework import exceptions
+
+from bedplate.core import errors
+from bedplate.core.errors import APIError, Detail
+from bedplate.django_site.api.responses import refuse
+from bedplate.middleware.errors import error_of
+
+logger = structlog.get_logger()
+
+_OURS: Mapping[type[Exception], type[APIError]] = {
+    Http404: errors.NotFound,
+    PermissionDenied: errors.PermissionDenied,
+    RequestDataTooBig: errors.PayloadTooLarge,
+    SuspiciousOperation: errors.BadRequest,
+    BadRequest: errors.BadRequest,
+    OperationalError: errors.ServiceUnavailable,
+    InterfaceError: errors.ServiceUnavailable,
+}
+
+
+def meaning(error: Exception) -> APIError | None:
+    """What an exception of Django's, REST framework's or ours tells; None is a bug."""
+    if isinstance(error, APIError):
+        return error
+    if isinstance(error, exceptions.APIException):
+        return _of_rest_framework(error)
+    for kind in type(error).__mro__:
+        if kind in _OURS:
+            return _OURS[kind]()
+    return None
+
+
+def _of_rest_framework(error: exceptions.APIException) -> APIError:
+    if isinstance(error, exceptions.ValidationError):
+        return errors.ValidationFailed(details=[*_details(error.detail, "body")])
+    if isinstance(error, exceptions.ParseError):
+        told = "That is not valid JSON"
+        return errors.ValidationFailed(details=[Detail("body", told)])
+    if isinstance(error, exceptions.Throttled):
+        wait = str(int(getattr(error, "wait", None) or 1))
+        return errors.RateLimited(headers={"Retry-After": wait})
+    return error_of(error.status_code)()
+
+
+def _details(detail: Any, field: str) -> Iterator[Detail]:
+    """REST framework's tree of messages, flat."""
+    if isinstance(detail, Mapping):
+        for name, inner in detail.items():
+            yield from _details(inner, f"{field}.{name}")
+    elif isinstance(detail, list):
+        for inner in detail:
+            yield from _details(inner, field)
+    else:
+        yield Detail(field, str(detail))
+
+
+def handle_exception(error: Exception, context: Mapping[str, Any]) -> HttpResponse:
+    """REST framework's `EXCEPTION_HANDLER`: whatever it is, the envelope."""
+    meant = meaning(error)
+    if meant is None:
+        request = context["request"]
+        logger.error("bug", path=request.path, exc_info=error)
+        return refuse(errors.InternalError())
+    if meant.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        cause = repr(error.__cause__ or error)
+        logger.warning("unavailable", code=meant.code, cause=cause)
+    return refuse(meant)
+
+
+# What Django answers itself: `handler400` and the like of a project's `urls.py`.
+
+
+def bad_request(request: Any, exception: Exception) -> Any:
+    if _is_page(request):
+        return defaults.bad_request(request, exception)
+    return refuse(errors.BadRequest())
+
+
+def not_found(request: Any, exception: Exception) -> Any:
+    if _is_page(request):
+        return defaults.page_not_found(request, exception)
+    return refuse(errors.NotFound())
+
+
+def server_error(request: Any) -> Any:
+    if _is_page(request):
+        return defaults.server_error(request)
+    return refuse(errors.InternalError())
+
+
+def _is_page(request: Any) -> bool:
+    return bool(request.path.startswith("/admin"))

@@ -1,0 +1,85 @@
+"""What a request says, checked by the module's own schemas."""
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qsl
+from uuid import UUID
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from bedplate.core.bodies import JSON, check_media_type, parse_json
+from bedplate.core.errors import ValidationFailed
+from bedplate.core.preconditions import MAX_TAGS_LENGTH, IfMatch
+from bedplate.middleware.errors import details_of
+
+Found = dict[str, Any]
+NO_BODY = object()
+
+_ID: TypeAdapter[UUID] = TypeAdapter(UUID)
+
+
+def read_json(request: Any) -> Any:
+    """The body as it was sent, or `NO_BODY`.
+
+    Raises:
+        UnsupportedMediaType
+        ValidationFailed: it is not JSON, or holds text that can't be stored.
+    """
+    check_media_type(request.headers, JSON)
+    raw: bytes = request.body
+    return parse_json(raw) if raw else NO_BODY
+
+
+class Inputs:
+    """Reads one input after another; what is wrong with any is told at once."""
+
+    def __init__(self) -> None:
+        self._errors: list[Found] = []
+
+    def if_match(self, headers: Mapping[str, str]) -> IfMatch | None:
+        header = headers.get("If-Match")
+        if header is None:
+            return None
+        if len(header) > MAX_TAGS_LENGTH:
+            told = f"String should have at most {MAX_TAGS_LENGTH} characters"
+            self._blame("string_too_long", told, "header", "if-match")
+        return IfMatch(header)
+
+    def id(self, name: str, text: str) -> Any:
+        try:
+            return _ID.validate_python(text)
+        except ValidationError as error:
+            self._note(error, "path", name)
+            return None
+
+    def query(self, schema: type[BaseModel], query: str) -> Any:
+        """Of a name that is sent twice the last value counts."""
+        try:
+            return schema.model_validate(dict(parse_qsl(query, keep_blank_values=True)))
+        except ValidationError as error:
+            self._note(error, "query")
+            return None
+
+    def body(self, schema: type[BaseModel], sent: Any) -> Any:
+        if sent is NO_BODY:
+            self._blame("missing", "Field required", "body")
+            return None
+        try:
+            return schema.model_validate(sent, from_attributes=True)
+        except ValidationError as error:
+            self._note(error, "body")
+            return None
+
+    def _blame(self, kind: str, message: str, *location: str) -> None:
+        self._errors.append({"type": kind, "msg": message, "loc": location})
+
+    def _note(self, error: ValidationError, *prefix: str) -> None:
+        self._errors += [
+            {**found, "loc": (*prefix, *found["loc"])}
+            for found in error.errors(include_url=False, include_input=False)
+        ]
+
+    def check(self) -> None:
+        """Raises ValidationFailed, if anything was wrong."""
+        if self._errors:
+            raise ValidationFailed(details=details_of(self._errors))

@@ -1,0 +1,137 @@
+"""The OpenAPI document of the viewsets: what FastAPI's tells of the same operations."""
+
+from http import HTTPStatus
+from typing import Any
+
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.plumbing import ResolvedComponent
+from drf_spectacular.utils import OpenApiParameter
+from pydantic import BaseModel
+
+from bedplate.core.preconditions import MAX_TAGS_LENGTH
+from bedplate.openapi import (
+    add_header_parameter,
+    declare_errors,
+    declare_etag,
+    declare_idempotency,
+    error_schemas,
+    errors,
+)
+from bedplate.schemas import ResponseSchema, documented
+
+Json = dict[str, Any]
+
+_COMPONENTS = "#/components/schemas/"
+
+
+class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # it registers itself
+    """Our tokens, in the document of any project that takes them."""
+
+    target_class = "bedplate.django_site.authentication.BearerAuthentication"
+    name = "BearerToken"
+
+    def get_security_definition(self, auto_schema: Any) -> Json:
+        return {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+
+
+class ContractSchema(AutoSchema):
+    """Of a `ServiceViewSet`, by its declarations; `extend_schema` adds to it."""
+
+    view: Any
+
+    def get_operation(self, *args: Any, **options: Any) -> Any:
+        operation = super().get_operation(*args, **options)
+        if operation is None:
+            return None
+        self._add_schemas(error_schemas())
+        if "requestBody" in operation:
+            operation["requestBody"]["required"] = True
+        for status, refusal in errors(*self._refusals()).items():
+            told = {"description": refusal["description"]}
+            operation["responses"].setdefault(str(status), told)
+        self._declare_machinery(operation)
+        declare_errors(operation)
+        return operation
+
+    def _declare_machinery(self, operation: Json) -> None:
+        if self.view.is_change:
+            told = "Write only if the resource still has this `ETag`."
+            longest = {"maxLength": MAX_TAGS_LENGTH}
+            add_header_parameter(operation, "if-match", told, **longest)
+        if self._is_resource():
+            declare_etag(operation, method=self.method)
+        if self.view.action == "create":
+            declare_idempotency(operation)
+
+    def _is_resource(self) -> bool:
+        shown = self._response()
+        return shown is not None and "id" in shown.__struct_fields__
+
+    def _refusals(self) -> Any:
+        return self.view.refusals.get(self.view.action, ())
+
+    def _response(self) -> type[ResponseSchema] | None:
+        """None where there is nothing to show."""
+        if self.method == "DELETE":
+            return None
+        is_list = self.view.action == "list"
+        shown: type[ResponseSchema] = (
+            self.view.lists.page if is_list else self.view.response_schema
+        )
+        return shown
+
+    def get_operation_id(self) -> str:
+        return f"{self.view.basename}_{self.view.action}"
+
+    def get_summary(self) -> str:
+        return f"{self.view.action} {self.view.basename}".replace("_", " ").capitalize()
+
+    def get_tags(self) -> list[str]:
+        return [self.view.basename]
+
+    def _is_list_view(self, serializer: Any = None) -> bool:
+        return False  # or it would make an array of the page
+
+    def get_override_parameters(self) -> list[Any]:
+        found = []
+        name = self.view.lookup_url_kwarg
+        if self.view.detail:
+            schema = {"type": "string", "format": "uuid"}
+            found.append(OpenApiParameter(name, schema, OpenApiParameter.PATH))
+        if self.view.action == "list":
+            properties = self.view.lists.params.model_json_schema()["properties"]
+            found += [
+                OpenApiParameter(
+                    name, schema, description=schema.get("description", "")
+                )
+                for name, schema in properties.items()
+            ]
+        return found
+
+    def get_request_serializer(self) -> Any:
+        schema = self.view.body_schemas.get(self.view.action)
+        return {"application/json": self._reference(schema)} if schema else None
+
+    def get_response_serializers(self) -> Any:
+        shown = self._response()
+        if shown is None:
+            return {HTTPStatus.NO_CONTENT.value: None}
+        is_made = self.view.action == "create"
+        status = HTTPStatus.CREATED if is_made else HTTPStatus.OK
+        return {status.value: self._reference(documented(shown), "serialization")}
+
+    def _reference(self, model: type[BaseModel], mode: Any = "validation") -> Json:
+        template = f"{_COMPONENTS}{{model}}"
+        schema = model.model_json_schema(ref_template=template, mode=mode)
+        parts = schema.pop("$defs", {})
+        self._add_schemas({**parts, model.__name__: schema})
+        return {"$ref": _COMPONENTS + model.__name__}
+
+    def _add_schemas(self, schemas: Json) -> None:
+        for name, schema in schemas.items():
+            kind = ResolvedComponent.SCHEMA
+            component = ResolvedComponent(  # type: ignore[no-untyped-call]
+                name, kind, schema, object=name
+            )
+            self.registry.register_on_missing(component)

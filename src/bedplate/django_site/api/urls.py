@@ -1,0 +1,31 @@
+"""The viewsets of every installed module: `path("api/v1/", include(…this file…))`."""
+
+from importlib import import_module
+from typing import Any
+
+from django.urls import path
+from drf_spectacular.views import SpectacularJSONAPIView
+
+from bedplate.django_site.api.viewsets import AllowAny, Router
+from bedplate.django_site.project import bedplate_settings, installed_modules
+
+_DOCUMENT: dict[str, Any] = {
+    "TITLE": "Bedplate",
+    # A project's other views may be documented otherwise, or not at all.
+    "PREPROCESSING_HOOKS": ["bedplate.django_site.api.viewsets.only_viewsets"],
+    "POSTPROCESSING_HOOKS": [],
+}
+
+router = Router()
+for _module in installed_modules():
+    if _module.rest is not None:
+        router.registry.extend(import_module(_module.rest).router.registry)
+
+urlpatterns = [*router.urls]
+if bedplate_settings().docs:
+    document = SpectacularJSONAPIView.as_view(
+        authentication_classes=[],
+        permission_classes=[AllowAny],
+        custom_settings=_DOCUMENT,
+    )
+    urlpatterns.append(path("schema", document, name="schema"))

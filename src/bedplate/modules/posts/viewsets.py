@@ -1,0 +1,53 @@
+from typing import Any
+
+from bedplate.core.errors import InvalidCursor, PermissionDenied
+from bedplate.django_site.api.viewsets import (
+    AllowAny,
+    Router,
+    ServiceViewSet,
+    action,
+)
+from bedplate.modules.posts.errors import PostNotFound
+from bedplate.modules.posts.models import Post
+from bedplate.modules.posts.repository import LIST_POSTS
+from bedplate.modules.posts.schemas import PostCreate, PostResponse, PostUpdate
+from bedplate.modules.posts.service import PostService, reading
+
+CHANGE = (PermissionDenied, PostNotFound)
+
+
+class PostViewSet(ServiceViewSet):
+    model = Post
+    service = PostService
+    lists = LIST_POSTS
+    response_schema = PostResponse
+    body_schemas = {"create": PostCreate, "partial_update": PostUpdate}
+    permissions = {"list": [AllowAny], "retrieve": [AllowAny]}
+    not_found = PostNotFound
+    lookup_url_kwarg = "post_id"
+    refusals = {
+        "list": [InvalidCursor],
+        "retrieve": [PostNotFound],
+        "partial_update": CHANGE,
+        "destroy": CHANGE,
+        "publish": CHANGE,
+        "unpublish": CHANGE,
+    }
+
+    def get_queryset(self) -> Any:
+        readable, caller_id = reading(self.caller_or_none)
+        return self.in_scope(readable, caller_id=caller_id)
+
+    @action(detail=True, methods=["post"])
+    def publish(self, request: Any, **_: Any) -> Any:
+        """Show a post to everybody."""
+        return self.change(PostService.publish)
+
+    @action(detail=True, methods=["post"])
+    def unpublish(self, request: Any, **_: Any) -> Any:
+        """Make a post a draft again."""
+        return self.change(PostService.unpublish)
+
+
+router = Router()
+router.register("posts", PostViewSet)

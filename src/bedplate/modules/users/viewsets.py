@@ -1,0 +1,107 @@
+from typing import Any
+
+from bedplate.core.errors import InvalidCursor, PermissionDenied, RateLimited
+from bedplate.django_site.api.viewsets import (
+    AllowAny,
+    IsAdmin,
+    Router,
+    ServiceViewSet,
+    action,
+)
+from bedplate.modules.users.errors import (
+    EmailTaken,
+    LastAdmin,
+    SignupClosed,
+    UserNotFound,
+)
+from bedplate.modules.users.models import User
+from bedplate.modules.users.repository import LIST_USERS
+from bedplate.modules.users.schemas import (
+    ActivatedResponse,
+    DeactivatedResponse,
+    MeUpdate,
+    UserCreate,
+    UserResponse,
+    UserUpdate,
+)
+from bedplate.modules.users.service import UserService
+
+
+class UserViewSet(ServiceViewSet):
+    model = User
+    service = UserService
+    lists = LIST_USERS
+    response_schema = UserResponse
+    body_schemas = {
+        "create": UserCreate,
+        "partial_update": UserUpdate,
+        "update_me": MeUpdate,
+    }
+    permissions = {"list": [IsAdmin], "create": [AllowAny]}
+    not_found = UserNotFound
+    lookup_url_kwarg = "user_id"
+    refusals = {
+        "create": [SignupClosed, PermissionDenied, EmailTaken, RateLimited],
+        "list": [InvalidCursor, PermissionDenied],
+        "retrieve": [UserNotFound],
+        "partial_update": [PermissionDenied, UserNotFound, EmailTaken, LastAdmin],
+        "destroy": [UserNotFound, LastAdmin],
+        "activate": [PermissionDenied, UserNotFound],
+        "deactivate": [PermissionDenied, UserNotFound, LastAdmin],
+    }
+
+    def get_queryset(self) -> Any:
+        users = super().get_queryset()
+        return users if self.caller.is_admin else users.filter(pk=self.caller.id)
+
+    def list(self, request: Any, **_: Any) -> Any:
+        """All accounts, a page at a time."""
+        self.call(lambda users: users.check_params(self.params))
+        return super().list(request)
+
+    def create(self, request: Any, **_: Any) -> Any:
+        """Sign up, or make an account as an admin."""
+        return self.create_by(
+            lambda users: users.register(self.data, self.caller_or_none)
+        )
+
+    @action(detail=False, methods=["get"])
+    def me(self, request: Any) -> Any:
+        """One's own account."""
+        return self.respond(self.caller)
+
+    @me.mapping.patch
+    def update_me(self, request: Any) -> Any:
+        """Change one's own name."""
+        me, changes = self.caller.id, self.data.changes()
+        return self.respond(
+            self.call(lambda users: users.change(me, changes, me, self.if_match))
+        )
+
+    @action(
+        detail=True,
+        methods=["post"],
+        permission_classes=[IsAdmin],
+        response_schema=ActivatedResponse,
+    )
+    def activate(self, request: Any, **_: Any) -> Any:
+        """Let an account in again."""
+        self.call(lambda users: users.activate(self.pk, self.caller.id, self.if_match))
+        return self.respond(ActivatedResponse("activated"))
+
+    @action(
+        detail=True,
+        methods=["post"],
+        permission_classes=[IsAdmin],
+        response_schema=DeactivatedResponse,
+    )
+    def deactivate(self, request: Any, **_: Any) -> Any:
+        """Shut an account out, from its next request on."""
+        self.call(
+            lambda users: users.deactivate(self.pk, self.caller.id, self.if_match)
+        )
+        return self.respond(DeactivatedResponse("deactivated"))
+
+
+router = Router()
+router.register("users", UserViewSet)

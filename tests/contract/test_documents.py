@@ -1,0 +1,115 @@
+"""Both stacks document the same operations in the same words."""
+
+from copy import deepcopy
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+from starlette.types import ASGIApp
+
+from bedplate.main import Application
+
+METHODS = {"get", "post", "put", "patch", "delete"}
+# What only FastAPI serves: the rows of the contract without a D.
+FASTAPI_ALONE = {
+    ("/users/me", "delete"),
+    ("/users/{user_id}/sessions", "get"),
+    ("/users/{user_id}/sessions", "delete"),
+}
+# Names, and the words of a framework's own: not what a client depends on.
+WORDS = {"title", "description", "summary", "operationId"}
+NULL = {"type": "null"}
+
+Operations = dict[tuple[str, str], dict[str, Any]]
+
+
+def operations(document: dict[str, Any], prefix: str) -> Operations:
+    """What users and posts offer, by path below the prefix and method."""
+    return {
+        (path.removeprefix(prefix), method): item[method]
+        for path, item in document["paths"].items()
+        if path.startswith((f"{prefix}/users", f"{prefix}/posts"))
+        for method in METHODS & item.keys()
+    }
+
+
+def without_words(schema: Any) -> Any:
+    if isinstance(schema, dict):
+        return {k: without_words(v) for k, v in schema.items() if k not in WORDS}
+    if isinstance(schema, list):
+        return [without_words(item) for item in schema if item != NULL]
+    return schema
+
+
+def parameters(operation: dict[str, Any]) -> Any:
+    found = {}
+    for parameter in operation.get("parameters", ()):
+        schema = without_words(parameter["schema"])
+        schema = schema["anyOf"][0] if "anyOf" in schema else schema
+        key = (parameter["in"], parameter["name"].lower())
+        found[key] = (parameter.get("required", False), schema)
+    return found
+
+
+def answers(operation: dict[str, Any]) -> Any:
+    """By status: what it holds, and its headers."""
+    return {
+        status: (
+            without_words(response.get("content")),
+            sorted(response.get("headers", ())),
+        )
+        for status, response in operation["responses"].items()
+    }
+
+
+@pytest_asyncio.fixture
+async def documents(app: Application, with_admin: ASGIApp) -> list[dict[str, Any]]:
+    transport = httpx.ASGITransport(with_admin)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        served = await client.get("/django/api/v1/schema")
+    assert served.status_code == 200, served.text
+    return [app.openapi(), served.json()]
+
+
+def differences(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
+    """In what two documents of one operation differ."""
+    compared = {
+        "parameters": (parameters(ours), parameters(theirs)),
+        "answers": (answers(ours), answers(theirs)),
+        "body": (ours.get("requestBody"), theirs.get("requestBody")),
+        "security": tuple(sorted(map(str, o["security"])) for o in (ours, theirs)),
+    }
+    return [what for what, (one, other) in compared.items() if one != other]
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_both_documents_tell_the_same(documents: list[dict[str, Any]]) -> None:
+    fastapi = operations(documents[0], "/api/v1")
+    django = operations(documents[1], "/django/api/v1")
+
+    assert django.keys() == fastapi.keys() - FASTAPI_ALONE
+    found = {key: differences(told, fastapi[key]) for key, told in django.items()}
+    assert not any(found.values()), found
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_the_comparison_sees_what_differs(app: Application) -> None:
+    told = operations(app.openapi(), "/api/v1")["/posts", "get"]
+    planted = deepcopy(told)
+    planted["parameters"][3]["schema"]["enum"].pop()
+    del planted["responses"]["400"]
+    planted["security"].pop()
+
+    assert differences(planted, told) == ["parameters", "answers", "security"]
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_both_documents_mean_the_same_schemas(
+    documents: list[dict[str, Any]],
+) -> None:
+    fastapi, django = (d["components"]["schemas"] for d in documents)
+
+    assert django.keys() >= {"UserCreate", "PostListResponse", "ErrorResponse"}
+    for name, schema in django.items():
+        assert without_words(schema) == without_words(fastapi[name]), name
