@@ -96,7 +96,7 @@ def test_a_modules_name_is_checked(
         (["model_name:str"], "every row has"),
         (["type:str"], "a name of Python's own"),
         (["number:str", "customer:ref(planets)"], "no table 'planets'; there are"),
-        (["number:str", "event:ref(audit_events)"], "tests/factories/audit_events.py"),
+        (["number:str", "event:ref(audit_events)"], "tests/factories/audit.py"),
         (["customer:ref(users)"], "at least one field besides references"),
         ([""], "at least one field besides references"),
         (["number"], "expected `:` and a type"),
