@@ -1,6 +1,5 @@
 """A new module: its files rendered from the fields, formatted, and listed."""
 
-import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -25,7 +24,6 @@ from bedplate.scaffold.plan import Plan, ScaffoldError
 from bedplate.scaffold.render import render_folder
 from bedplate.scaffold.views import ModuleField, Target
 
-_PARTS = {part.name for part in dataclasses.fields(Module)}
 MOST_BYTES = 63
 """Of a name in PostgreSQL."""
 
@@ -62,9 +60,8 @@ def plan_module(
     new = render_folder("module", values)
     if not spec.jobs:
         del new[f"src/{project.package}/modules/{spec.name}/tasks.py"]
-    for name, file in (("admin", "admin.py"), ("rest", "viewsets.py")):
-        if not values[name]:
-            del new[f"src/{project.package}/modules/{spec.name}/{file}"]
+    if not values["rest"]:
+        del new[f"src/{project.package}/modules/{spec.name}/viewsets.py"]
     new = {_placed(project, path): text for path, text in new.items()}
     listing = f"{project.source}/{MODULES_FILE}"
     changed = {listing: project.registered(spec.name)}
@@ -130,9 +127,7 @@ def _values(
     unique = [field for field in fields if field.is_unique]
     return {
         "package": project.package,
-        "admin": "admin" in _PARTS,
-        "rest": "rest" in _PARTS and has_django,
-        "browser": "admin" in _PARTS and has_django,
+        "rest": has_django,
         "jobs": spec.jobs,
         "job": f"announce_{singular}",
         "fields": fields,
