@@ -393,8 +393,7 @@ class Plan:
 
 def _draft_response() -> Response:
     """What an endpoint's `response: Response` collects headers and a status in."""
-    draft = Response()
-    del draft.headers["content-length"]
+    draft = Response(status_code=HTTPStatus.NO_CONTENT)  # so it has no content-length
     draft.status_code = None  # type: ignore[assignment]  # as FastAPI does: not set yet
     return draft
 

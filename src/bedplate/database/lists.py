@@ -6,6 +6,7 @@ from typing import Any, Generic, Literal, NamedTuple, TypeVar, cast, get_args
 import msgspec
 import sqlalchemy as sa
 from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy.sql.util import find_tables
 
 from bedplate.core.pagination import Cursors, Position, page_count
 from bedplate.database.query import Statement, row_builder
@@ -215,9 +216,7 @@ class ListQuery(Generic[R]):
         self, matching: sa.Select[*tuple[Any, ...]], shape: _Shape
     ) -> sa.Select[*tuple[Any, ...]]:
         """Total and rows in one round trip, of one snapshot; the total without rows."""
-        count = matching.with_only_columns(
-            sa.func.count().label("total"), maintain_column_froms=True
-        ).subquery("counted")
+        count = self._count(matching).subquery("counted")
         rows = (
             self._ordered(matching, shape)
             .limit(sa.bindparam("rows", type_=_INT))
@@ -230,6 +229,17 @@ class ListQuery(Generic[R]):
             .select_from(count.outerjoin(rows, sa.true()))
             .order_by(*_directed(shape.sort, sort, rows.c.id))
         )
+
+    def _count(
+        self, matching: sa.Select[*tuple[Any, ...]]
+    ) -> sa.Select[*tuple[Any, ...]]:
+        """How many rows match, without the outer joins that no condition is about."""
+        where = matching.whereclause
+        needed = [] if where is None else find_tables(where, check_columns=True)
+        froms = [_without_outer_joins(f, needed) for f in matching.get_final_froms()]
+        count: sa.Select[*tuple[Any, ...]] = sa.select(sa.func.count().label("total"))
+        count = count.select_from(*froms)
+        return count if where is None else count.where(where)
 
     def read(
         self, rows: Sequence[Sequence[Any]], params: ListParams, cursors: Cursors
@@ -270,6 +280,12 @@ class ListQuery(Generic[R]):
 
 
 _INT = sa.BigInteger()
+
+
+def _without_outer_joins(from_: Any, needed: Sequence[Any]) -> Any:
+    while isinstance(from_, sa.Join) and from_.isouter and from_.right not in needed:
+        from_ = from_.left
+    return from_
 
 
 def _item_type(page: type[Page[R]]) -> type[R]:
