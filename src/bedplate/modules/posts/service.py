@@ -48,12 +48,15 @@ class PostService:
 
     async def create(self, data: PostCreate, caller: Caller) -> PostResponse:
         """Write a post, published or not."""
+        now = utc_now()
         post = await self.posts.insert(
             Post(
                 author_id=caller.id,
                 title=data.title,
                 content=data.content,
-                published_at=utc_now() if data.publish else None,
+                published_at=now if data.publish else None,
+                created_at=now,
+                updated_at=now,
             )
         )
         return PostResponse(
