@@ -99,6 +99,18 @@ async def test_with_another_write_it_is_one_transaction_in_its_order(
     assert await titles(app) == ["fourth", "third"]
 
 
+async def test_it_follows_what_was_added_before_it(
+    app: Application, database: Database
+) -> None:
+    """A row that it refers to may not have been sent yet."""
+    author = User(id=uuid7(), email="new@example.com", name="New", hashed_password="!")
+    async with database.unit_of_work() as session:
+        session.add(author)
+        await session.insert(a_post(author.id))
+
+    assert await titles(app) == ["T"]
+
+
 async def test_a_rollback_takes_it_along_wherever_it_stood(
     app: Application, database: Database, user: User, run_jobs: RunJobs
 ) -> None:

@@ -96,6 +96,7 @@ class Session(AsyncSession):
         """
         row = insert_of(entity)
         if self.pending or self.has_begun:
+            await self.flush()  # it may refer to what was added before it
             connection = await self.connection()
             await connection.execute(row.statement.statement, row.values)
         elif self._is_made:
