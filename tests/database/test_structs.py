@@ -1,4 +1,4 @@
-"""How a row becomes a struct: shapes of any depth, absent parts, and what is refused."""
+"""How a row becomes a struct: any depth, missing parts, and what is refused."""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
@@ -49,7 +49,7 @@ class Note(msgspec.Struct, frozen=True):
     title: str
 
 
-def integers(*names: str) -> sa.Select[Any]:
+def integers(*names: str) -> sa.Select[*tuple[Any, ...]]:
     return sa.select(*(sa.literal(0).label(name) for name in names))
 
 
@@ -238,7 +238,7 @@ def test_two_columns_of_one_name_in_the_wrong_order_are_told_by_their_types() ->
     swapped = sa.select(
         sa.literal("x", TEXT).label("id"), sa.literal(None, sa.Uuid()).label("name")
     )
-    with pytest.raises(TypeError, match="Pair takes UUID for 'id'.* holds str"):
+    with pytest.raises(TypeError, match=r"Pair takes UUID for 'id'.* holds str"):
         Query(swapped, Pair)
 
 
@@ -285,7 +285,9 @@ def cells(
     shape: Shape, prefix: str, draw: Callable[[Any], Any], *, is_absent: bool
 ) -> Sequence[tuple[str, Any, Any]]:
     """Names, types and values of a shape's columns, drawn as a join would give them."""
-    found = [(f"{prefix}first", INT, None if is_absent else draw(st.integers(0, 9)))]
+    found: list[tuple[str, Any, Any]] = [
+        (f"{prefix}first", INT, None if is_absent else draw(st.integers(0, 9)))
+    ]
     for number, (part, is_optional) in enumerate(shape):
         name, absent = f"{prefix}f{number}", is_absent
         if is_optional:

@@ -7,10 +7,10 @@ PostgreSQL, JSON on SQLite. Of any length, it is one statement to prepare.
 
 import json
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, TypeGuard
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
+from sqlalchemy.dialects.postgresql.asyncpg import PGCompiler_asyncpg
 from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.sql import operators, visitors
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -77,8 +77,7 @@ class _ListCompiler(SQLCompiler):
     def visit_not_in_op_binary(self, binary: Any, operator: Any, **options: Any) -> str:
         if is_list_parameter(binary.right):
             return self._compare(binary, self.not_in_list, options)
-        text: str = super().visit_not_in_op_binary(binary, operator, **options)
-        return text
+        return f"({self._generate_generic_binary(binary, ' NOT IN ', **options)})"
 
     def _compare(self, binary: Any, template: str, options: dict[str, Any]) -> str:
         values = sa.bindparam(
@@ -93,7 +92,7 @@ class _ListCompiler(SQLCompiler):
         )
 
 
-class _PostgresCompiler(_ListCompiler, PGDialect_asyncpg.statement_compiler):
+class _PostgresCompiler(_ListCompiler, PGCompiler_asyncpg):
     in_list = "{column} = ANY ({values})"
     not_in_list = "({column} != ALL ({values}))"
 
@@ -125,7 +124,7 @@ def check_parameters(statement: Any) -> None:
                 _check_list(element, element in compared)
 
 
-def _compares_list(element: Any) -> bool:
+def _compares_list(element: Any) -> TypeGuard[sa.BinaryExpression[Any]]:
     return isinstance(element, sa.BinaryExpression) and element.operator in (
         operators.in_op,
         operators.not_in_op,
@@ -149,13 +148,14 @@ _INEXACT = (sa.Numeric, sa.Float, sa.types._Binary)  # noqa: SLF001, what they s
 
 def _check_list(parameter: sa.BindParameter[Any], is_compared: bool) -> None:
     kind: Any = parameter.type
+    affinity = kind._type_affinity or object  # noqa: SLF001, of a decorator its impl's
     if not is_compared:
         reason = "is a list outside of in_()"
-    elif kind._is_tuple_type:
+    elif isinstance(kind, sa.types.TupleType):
         reason = "is a list of tuples"
-    elif issubclass(kind._type_affinity or object, _INEXACT):
+    elif issubclass(affinity, _INEXACT):
         reason = "is a list of decimals, floats or bytes"
-    elif kind._has_bind_expression:
+    elif kind._has_bind_expression:  # noqa: SLF001, no public name
         reason = "is a list of a type that writes SQL around each value"
     else:
         return

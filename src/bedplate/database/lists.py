@@ -297,10 +297,9 @@ _INT = sa.BigInteger()
 
 
 def _is_grouped(select: Any) -> bool:
-    """Return whether a row of the result is more than one of the joined tables."""
-    return bool(
-        select._group_by_clauses or select._having_criteria or select._distinct
-    )
+    """Return whether a row of the result stands for several of the joined tables."""
+    clauses = ("_group_by_clauses", "_having_criteria", "_distinct")  # no public names
+    return any(getattr(select, clause) for clause in clauses)
 
 
 def _without_outer_joins(from_: Any, needed: Sequence[Any]) -> Any:

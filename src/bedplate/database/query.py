@@ -17,6 +17,10 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from bedplate.database.compilers import Processor, check_parameters, compile_for
 from bedplate.database.structs import R, row_builder
 
+__all__ = ["CompiledQuery", "Query", "R", "Statement", "compile_declared"]
+
+Parameters = tuple[tuple[str, Any, Processor | None], ...]
+"""Name, default and bind processor of each, in the order of the SQL."""
 Selection = sa.Select[*tuple[Any, ...]] | sa.CompoundSelect[*tuple[Any, ...]]
 
 
@@ -24,7 +28,7 @@ class CompiledQuery(NamedTuple):
     """A statement as one driver runs it."""
 
     sql: str
-    parameters: tuple[tuple[str, Any, Processor | None], ...]
+    parameters: Parameters
     columns: tuple[Processor | None, ...] | None  # None: as the driver gives them
 
     def arguments(self, values: dict[str, Any]) -> list[Any]:
@@ -142,26 +146,21 @@ def _compile(declared: Statement, dialect: sa.Dialect) -> CompiledQuery:
     return CompiledQuery(sql, parameters, columns if any(columns) else None)
 
 
-def _expanded(
-    compiled: SQLCompiler,
-) -> tuple[str, tuple[tuple[str, Any, Processor | None], ...]]:
+def _expanded(compiled: SQLCompiler) -> tuple[str, Parameters]:
     """Return the SQL with the statement's own lists and literals, and its parameters.
 
     The list of `in_([1, 2])` and the separator of `aggregate_strings` are part of the
     statement, and SQLAlchemy writes them after compiling.
     """
-    sql, names, own = compiled.string, compiled.positiontup, {}
-    processors = compiled._bind_processors  # noqa: SLF001, as SQLAlchemy runs it
-    if compiled.post_compile_params or compiled.literal_execute_params:
-        missing = {bind.key: None for bind in compiled.bind_names if bind.required}
-        state = compiled.construct_expanded_state(missing)
-        sql, names, own = state.statement, state.positiontup, state.parameters
-        processors = {**processors, **state.processors}
+    missing = {bind.key: None for bind in compiled.bind_names if bind.required}
+    state = compiled.construct_expanded_state(missing)
+    # Private, but what SQLAlchemy itself runs; `state` has only those it added.
+    processors: dict[str, Any] = {**compiled._bind_processors, **state.processors}  # noqa: SLF001
     parameters = tuple(
-        (name, _default(compiled, name, own), processors.get(name))
-        for name in names or ()
+        (name, _default(compiled, name, state.parameters), processors.get(name))
+        for name in state.positiontup or ()
     )
-    return sql, parameters
+    return state.statement, parameters
 
 
 def _default(compiled: SQLCompiler, name: str, own: Mapping[str, Any]) -> Any:

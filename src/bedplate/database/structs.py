@@ -242,11 +242,7 @@ def _expression(node: _Node, names: Iterator[str], structs: dict[str, Any]) -> s
     own = noted()
     arguments = [
         part.argument
-        + (
-            next(own)
-            if isinstance(part, _Leaf)
-            else _expression(part, own, structs)
-        )
+        + (next(own) if isinstance(part, _Leaf) else _expression(part, own, structs))
         for part in node.parts
     ]
     name = f"struct{len(structs)}"
