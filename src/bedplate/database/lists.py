@@ -161,7 +161,7 @@ class ListQuery(Generic[R]):
         return statement
 
     def _write(self, shape: _Shape) -> sa.Select[*tuple[Any, ...]]:
-        matching = self.select.where(*self._conditions(shape))
+        matching = _with_unique_names(self.select).where(*self._conditions(shape))
         if shape.mode == "page":
             return self._with_total(matching, shape)
         return self._ordered(matching, shape).limit(sa.bindparam("rows", type_=_INT))
@@ -294,6 +294,24 @@ class ListQuery(Generic[R]):
 
 
 _INT = sa.BigInteger()
+
+
+def _with_unique_names(
+    select: sa.Select[*tuple[Any, ...]],
+) -> sa.Select[*tuple[Any, ...]]:
+    """Rename columns of one name, such as of `author_id` and `author: Author`.
+
+    They are told apart by their places, but a subquery can't name them.
+    """
+    columns: list[Any] = list(select.selected_columns)
+    names = [column.key for column in columns]
+    if len(set(names)) == len(names):
+        return select
+    unique = [
+        column if names.index(column.key) == place else column.label(f"column_{place}")
+        for place, column in enumerate(columns)
+    ]
+    return select.with_only_columns(*unique, maintain_column_froms=True)
 
 
 def _is_grouped(select: Any) -> bool:
