@@ -48,7 +48,11 @@ from fastapi.dependencies.utils import (
     request_params_to_args,
 )
 from fastapi.encoders import jsonable_encoder
-from fastapi.exceptions import RequestValidationError, ResponseValidationError
+from fastapi.exceptions import (
+    FastAPIError,
+    RequestValidationError,
+    ResponseValidationError,
+)
 from fastapi.routing import (
     APIRoute,
     APIWebSocketRoute,
@@ -130,6 +134,10 @@ class Route(APIRoute):
         """Whether it answers with one resource, which then carries an `ETag`."""
         return self.struct is not None and "id" in self.struct.__struct_fields__
 
+    @cached_property
+    def answers_plain_json(self) -> bool:
+        return _answers_plain_json(self)
+
     def get_route_handler(self) -> Handler:
         handler = super().get_route_handler()
         accepted = _accepted_media_type(self)
@@ -151,7 +159,7 @@ class Route(APIRoute):
         if isinstance(answer, Response):
             return answer
         status = (draft and draft.status_code) or self.status_code
-        if _answers_plain_json(self):
+        if self.answers_plain_json:
             response = self._plain_response(answer, status or HTTPStatus.OK)
         else:
             response = self._response_by_options(answer, status)
@@ -633,7 +641,7 @@ class RouteTable:
     def _build(self) -> None:
         router = self._app.router
         self._routes = list(router.routes)
-        self._version = router._get_routes_version()  # noqa: SLF001, see _is_current
+        self._versions = list(_versions(router))
         self._entries: list[_Entry] = []
         self._shapes: dict[str, list[_Entry]] = {}
         self._places: dict[int, set[tuple[int, ...]]] = {}
@@ -641,14 +649,12 @@ class RouteTable:
         for found in _walk(router.routes, _Around(is_plain, bool(router.form_limits))):
             self._add(*found)
 
-    @property
     def _is_current(self) -> bool:
         """Whether no route was added or removed since the table was made."""
-        router = self._app.router
-        return (
-            router.routes == self._routes
-            and router._get_routes_version() == self._version  # noqa: SLF001
-        )
+        for router, version in self._versions:
+            if router._routes_version != version:  # noqa: SLF001, FastAPI's own check
+                return False
+        return self._app.router.routes == self._routes
 
     def _add(self, route: RouteContext, around: _Around) -> None:
         matches = type(route.original_route).matches
@@ -689,29 +695,27 @@ class RouteTable:
 
     def find(self, method: str, path: str) -> _Found | None:
         """The route that answers, if its plan is known here."""
-        if not self._is_current:
+        if not self._is_current():
             self._build()
-        if path.endswith("\n"):
-            return None  # which `$` lets pass in Starlette's patterns
         segments = path.split("/")
         entry = self._first(method, segments)
         if entry is None or entry.plan is None:
             return None
-        if any(other.might_answer(method, path) for other in entry.before):
+        if entry.before and any(e.might_answer(method, path) for e in entry.before):
             return None
+        if path.endswith("\n"):
+            return None  # which `$` lets pass in Starlette's patterns
         values = {name: segments[i] for i, name in entry.names}
-        original = entry.route.original_route
-        return _Found(entry.path, original, entry.plan, values)
+        return _Found(entry.path, entry.route.original_route, entry.plan, values)
 
     def _first(self, method: str, segments: list[str]) -> _Entry | None:
         first: _Entry | None = None
         for places in self._places.get(len(segments), ()):
-            if not all(segments[i] for i in places):
-                continue
             for entry in self._shapes.get(_shape(segments, places), ()):
-                if entry.answers(method):
-                    if first is None or entry.place < first.place:
-                        first = entry
+                if first is not None and first.place < entry.place:
+                    break
+                if entry.answers(method) and all(segments[i] for i in places):
+                    first = entry
                     break
         return first
 
@@ -737,6 +741,14 @@ class _Around(NamedTuple):
     limits_forms: bool
 
 
+def _versions(router: APIRouter) -> Iterator[tuple[APIRouter, int]]:
+    """Every router of an application, with the number of its changes."""
+    yield router, router._routes_version  # noqa: SLF001, FastAPI's own check
+    for route in router.routes:
+        if isinstance(route, _IncludedRouter):
+            yield from _versions(route.original_router)
+
+
 def _walk(routes: Iterable[Any], around: _Around) -> Iterator[tuple[Any, _Around]]:
     """Every route in the order in which FastAPI tries it, included ones as included."""
     for route in routes:
@@ -745,7 +757,12 @@ def _walk(routes: Iterable[Any], around: _Around) -> Iterator[tuple[Any, _Around
                 around.is_plain and _is_plain_router(route.original_router),
                 around.limits_forms or bool(route.include_context.form_limits),
             )
-            yield from _walk(route.effective_candidates(), inner)
+            try:
+                candidates = route.effective_candidates()
+            except FastAPIError:  # which FastAPI raises again when a request gets here
+                yield RouteContext(route), _Around(is_plain=False, limits_forms=True)
+            else:
+                yield from _walk(candidates, inner)
         elif isinstance(route, _EffectiveRouteContext):
             yield RouteContext(route.original_route, route), around
         else:
@@ -776,7 +793,9 @@ def _is_parameter(segment: str) -> bool:
     return _PARAMETER.fullmatch(segment) is not None
 
 
-def _shape(segments: list[str], places: Iterable[int]) -> str:
+def _shape(segments: list[str], places: tuple[int, ...]) -> str:
+    if not places:
+        return "/".join(segments)
     shape = segments.copy()
     for place in places:
         shape[place] = "{}"
@@ -792,11 +811,14 @@ class TableRouter:
         self._fallback = fallback
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._fallback(scope, receive, send)
+            return
         found = None
-        if scope["type"] == "http" and self._is_ours(scope):
+        if self._is_ours(scope):
             found = self._table.find(scope["method"], scope["path"])
         if found is None:
-            await self._fallback(scope, receive, send)
+            await self._send(self._fallback, Request(scope, receive, send), send)
             return
         scope["path_params"] = {**scope.get("path_params", {}), **found.path_params}
         scope["router"] = self._app.router
@@ -824,8 +846,8 @@ class TableRouter:
         else:
             await self._send(response, request, send)
 
-    async def _send(self, response: Any, request: Request, send: Send) -> None:
-        """Send a response that may fail on the way, as a file that isn't there does."""
+    async def _send(self, response: ASGIApp, request: Request, send: Send) -> None:
+        """Send what may fail before it starts: FastAPI's answer, or a missing file."""
         is_started = False
 
         async def noted(message: Message) -> None:
