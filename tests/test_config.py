@@ -165,6 +165,49 @@ def test_dotenv_is_read_and_the_environment_wins(
     assert (settings.session_days, settings.pool_size) == (7, 4)
 
 
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("BEDPLATE_SIGNUPS", "Did you mean BEDPLATE_SIGNUP?"),
+        ("bedplate_data_bas_url", "Did you mean BEDPLATE_DATABASE_URL?"),
+        ("BEDPLATE_XYZ", "Remove it."),
+    ],
+)
+def test_an_unknown_variable_is_refused_with_the_nearest_name(
+    monkeypatch: pytest.MonkeyPatch, name: str, nearest: str
+) -> None:
+    monkeypatch.setenv(name, MARKER)
+
+    line = refusal()
+
+    assert line.startswith(f"{name.upper()} is not a setting. ")
+    assert nearest in line
+    assert MARKER not in line
+
+
+def test_an_unknown_variable_in_dotenv_is_refused(folder: Path) -> None:
+    (folder / ".env").write_text("BEDPLATE_SIGNUPS=closed")
+
+    assert "Did you mean BEDPLATE_SIGNUP?" in refusal()
+
+
+def test_what_kubernetes_sets_for_a_service_called_bedplate_is_not_ours(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in {
+        "BEDPLATE_SERVICE_HOST": "10.0.0.11",
+        "BEDPLATE_SERVICE_PORT": "8000",
+        "BEDPLATE_SERVICE_PORT_HTTP": "8000",
+        "BEDPLATE_PORT": "tcp://10.0.0.11:8000",
+        "BEDPLATE_PORT_8000_TCP": "tcp://10.0.0.11:8000",
+        "BEDPLATE_PORT_8000_TCP_ADDR": "10.0.0.11",
+        "BEDPLATE_WORKER_SERVICE_HOST": "10.0.0.12",
+    }.items():
+        monkeypatch.setenv(name, value)
+
+    Settings.load()
+
+
 def test_lists_are_comma_separated(environment: Environment) -> None:
     environment(
         roles="user, admin,editor",

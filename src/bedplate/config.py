@@ -26,6 +26,7 @@ from sqlalchemy.exc import ArgumentError
 
 from bedplate.core.permissions import ADMIN, USER
 from bedplate.core.security import derive_key
+from bedplate.environment import find_unknown_variable
 
 PREFIX = "BEDPLATE_"
 MIN_SECRET_BYTES = 32
@@ -363,13 +364,22 @@ class Settings(BaseSettings):
         """The settings as they resolve here.
 
         Raises:
-            SettingsError: one line that names the first wrong variable.
+            SettingsError: one line that names the first wrong or unknown variable.
         """
+        cls._check_names(values)
         try:
             return cls(**values)
         except ValidationError as error:
             first = error.errors(include_input=False, include_context=False)[0]
             raise SettingsError(_describe(first["loc"], first["msg"])) from None
+
+    @classmethod
+    def _check_names(cls, values: dict[str, Any]) -> None:
+        prefix = str(values.get("_env_prefix", PREFIX))
+        env_file = values.get("_env_file", cls.model_config.get("env_file"))
+        unknown = find_unknown_variable(prefix, cls.model_fields, env_file)
+        if unknown is not None:
+            raise SettingsError(unknown)
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:

@@ -127,11 +127,10 @@ def test_the_doctor_fails_on_a_schema_that_is_not_at_head(
     assert "run `bedplate migrate`" in done.out
 
 
-def test_the_doctor_names_a_variable_that_is_no_setting(bedplate: Any) -> None:
-    bedplate("migrate")
-
+def test_the_doctor_names_a_misspelled_setting(bedplate: Any) -> None:
     done = bedplate("doctor", secret_keyy=MARKER)
 
     assert done.code == 1
-    assert "BEDPLATE_SECRET_KEYY is set, but is no setting" in done.out
+    assert "BEDPLATE_SECRET_KEYY is not a setting" in done.err
+    assert "BEDPLATE_SECRET_KEY?" in done.err
     assert MARKER not in done.out + done.err

@@ -1,6 +1,5 @@
 """`bedplate routes`, `openapi` and `doctor`: what this installation is."""
 
-import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -73,7 +72,7 @@ def doctor(
     settings: Settings = load_app().state.runtime.settings
     for name, value in _resolved(settings):
         console.print(f"  {name:<32} {value}", markup=False)
-    findings = [*_unknown_variables(), *run(_findings)]
+    findings = run(_findings)
     if peer is not None:
         findings.append(_counted_as(settings, peer, forwarded_for))
     console.print()
@@ -102,16 +101,6 @@ def _shown(settings: "Settings", name: str) -> str:
     if isinstance(value, tuple):
         return ", ".join(map(str, value)) or "(none)"
     return "(none)" if value is None else str(value)
-
-
-def _unknown_variables() -> Iterator[_Finding]:
-    """A misspelt variable would otherwise be ignored in silence."""
-    from bedplate.config import PREFIX, Settings
-
-    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
-    for name in sorted(os.environ):
-        if name.startswith(PREFIX) and name not in known:
-            yield _Finding(False, f"{name} is set, but is no setting")
 
 
 def _counted_as(settings: "Settings", peer: str, forwarded_for: str) -> _Finding:
