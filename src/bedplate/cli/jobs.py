@@ -63,6 +63,8 @@ def show(job_id: JobId) -> None:
     for name in detail.job.__struct_fields__:
         print(f"{name:13} {getattr(detail.job, name)}")
     print(f"{'arguments':13} {detail.arguments}")
+    if detail.traceback is not None:
+        print(f"\n{detail.traceback}")
 
 
 @app.command()

@@ -36,7 +36,7 @@ def serve(
 
     if django_only:
         require_django()
-    settings = run(_prepare)
+    settings = run(_prepare, is_service=True)
     listener = _listen(host, port)
     _greet(settings, host, listener.getsockname()[1], django_only=django_only)
     _serve(listener, workers=workers, reload=reload, django_only=django_only)

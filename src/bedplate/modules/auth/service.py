@@ -14,6 +14,7 @@ from bedplate.core.errors import (
 )
 from bedplate.core.origin import client_block, origin
 from bedplate.core.permissions import Caller, Permission
+from bedplate.core.request_log import add_to_request_log
 from bedplate.core.security import PasswordCheck, check_password
 from bedplate.database import Database, Session
 from bedplate.jobs import enqueue
@@ -380,5 +381,6 @@ class Authenticator:
         )
         if found is None:
             return None
+        add_to_request_log(user_id=str(user_id))
         fields: list[Any] = [*astuple(found), self._runtime.permissions.of(found.role)]
         return Caller(*fields)
