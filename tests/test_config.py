@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from pydantic import AliasChoices, Field
 
 from bedplate.config import PREFIX, Settings, SettingsError
 
@@ -189,6 +190,17 @@ def test_an_unknown_variable_in_dotenv_is_refused(folder: Path) -> None:
     (folder / ".env").write_text("BEDPLATE_SIGNUPS=closed")
 
     assert "Did you mean BEDPLATE_SIGNUP?" in refusal()
+
+
+def test_the_old_name_of_a_renamed_setting_is_known(
+    environment: Environment,
+) -> None:
+    class Renamed(Settings):
+        color: str = Field("", validation_alias=AliasChoices("color", "bedplate_hue"))
+
+    environment(hue="red")
+
+    assert Renamed.load().color == "red"
 
 
 def test_what_kubernetes_sets_for_a_service_called_bedplate_is_not_ours(

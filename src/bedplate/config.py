@@ -5,6 +5,7 @@ import os
 import re
 import secrets
 import stat
+from collections.abc import Iterator
 from datetime import timedelta
 from email.utils import parseaddr
 from ipaddress import IPv4Network, IPv6Network
@@ -14,6 +15,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from pydantic import (
     AfterValidator,
+    AliasChoices,
     BeforeValidator,
     Field,
     SecretStr,
@@ -377,7 +379,8 @@ class Settings(BaseSettings):
     def _check_names(cls, values: dict[str, Any]) -> None:
         prefix = str(values.get("_env_prefix", PREFIX))
         env_file = values.get("_env_file", cls.model_config.get("env_file"))
-        unknown = find_unknown_variable(prefix, cls.model_fields, env_file)
+        names = {*cls.model_fields, *_aliases(cls, prefix)}
+        unknown = find_unknown_variable(prefix, names, env_file)
         if unknown is not None:
             raise SettingsError(unknown)
 
@@ -450,6 +453,14 @@ class Settings(BaseSettings):
         except OSError as error:
             reason = f"{self.data_dir} can't be made: {error.strerror}"
             raise SettingsError(f"{PREFIX}DATA_DIR: {reason}") from None
+
+
+def _aliases(settings: type[BaseSettings], prefix: str) -> Iterator[str]:
+    """Yield the old names of settings that were renamed, without the prefix."""
+    for field in settings.model_fields.values():
+        if isinstance(field.validation_alias, AliasChoices):
+            for name in field.validation_alias.choices:
+                yield str(name).upper().removeprefix(prefix)
 
 
 def _describe(location: tuple[int | str, ...], message: str) -> str:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from dotenv import dotenv_values
 
+from bedplate import deprecations
+
 # Kubernetes sets these in every pod for each service of the namespace, and the service
 # may well be called `bedplate` or `bedplate-worker`.
 _KUBERNETES_NAME = re.compile(
@@ -28,9 +30,17 @@ def find_unknown_variable(
     unknown = sorted(set(_variables(prefix, env_file)) - known)
     if not unknown:
         return None
-    nearest = get_close_matches(unknown[0], known, n=1)
-    advice = f"Did you mean {prefix}{nearest[0]}?" if nearest else "Remove it."
-    return f"{prefix}{unknown[0]} is not a setting. {advice}"
+    return (
+        f"{prefix}{unknown[0]} is not a setting. {_advice(prefix, unknown[0], known)}"
+    )
+
+
+def _advice(prefix: str, name: str, known: Collection[str]) -> str:
+    for entry in deprecations.DEPRECATIONS:
+        if entry.old == prefix + name:
+            return f"Use {entry.new}."
+    nearest = get_close_matches(name, known, n=1)
+    return f"Did you mean {prefix}{nearest[0]}?" if nearest else "Remove it."
 
 
 def _variables(prefix: str, env_file: str | None) -> Iterator[str]:

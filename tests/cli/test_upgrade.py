@@ -43,6 +43,7 @@ def test_each_use_of_what_goes_away_is_told_with_what_to_use_instead(
         f"  shop/mails.py:2: {moved}; it is gone in 0.3",
         f"  shop/mails.py:5: {moved}; it is gone in 0.3",
         f"  .env:1: {renamed}; it is gone in 0.4",
+        "  BEDPLATE_MAIL_SERVER is not a setting. Use BEDPLATE_MAIL_URL.",
     ]
 
 

@@ -14,7 +14,7 @@ from bedplate.testing.databases import TEST_KEY
 from bedplate.testing.servers import Process, Server, run_command, serving, working
 
 PASSWORD = "Passw0rd-of-tests"
-PROJECT = '''
+PROJECT = """
 from datetime import timedelta
 
 from bedplate import Module, create_app
@@ -29,7 +29,7 @@ async def send_invoice(run: JobRun, email: str) -> None:
 
 shop = Module(name="shop", jobs=[send_invoice], on_sign_up=[send_invoice])
 app = create_app(modules=[*BUILT_IN, shop])
-'''
+"""
 
 
 @pytest.fixture
@@ -72,9 +72,7 @@ def log_line(process: Process, event: str, **fields: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def server(
-    project: Path, production: dict[str, Any], port: int
-) -> Iterator[Server]:
+def server(project: Path, production: dict[str, Any], port: int) -> Iterator[Server]:
     with serving(project, "--port", str(port), **production) as server:
         yield server
 
