@@ -64,7 +64,7 @@ def test_migrations_that_are_missing_are_told_until_they_were_run(
     after = bedplate("upgrade", "--check")
 
     assert before.code == 1
-    assert "migration 0001 (Create users and sessions.)" in before.out
+    assert "migration 0001: Create users and sessions." in before.out
     assert before.out.endswith("run `bedplate migrate`\n")
     assert (after.code, after.out.splitlines()[1:]) == (0, ["  nothing to do"])
 

@@ -112,16 +112,14 @@ def _counted_as(settings: "Settings", peer: str, forwarded_for: str) -> _Finding
 
 
 async def _findings(runtime: "Runtime") -> list[_Finding]:
-    from bedplate.migrate import schema_is_at_head
+    from bedplate.migrate import schema_problem
 
     findings = [_Finding(True, "the secret key is usable")]
     try:
         await runtime.database.is_reachable()
         findings.append(_Finding(True, "the database answers"))
-        at_head = await schema_is_at_head(runtime.database, runtime.migrations)
-        missing = "the schema is not at head: run `bedplate migrate`"
-        said = "the schema is at head" if at_head else missing
-        findings.append(_Finding(at_head, said))
+        problem = await schema_problem(runtime.database, runtime.migrations)
+        findings.append(_Finding(problem is None, problem or "the schema is at head"))
     except Exception as error:
         if (line := describe(error)) is None:
             raise
