@@ -32,6 +32,8 @@ from bedplate.environment import find_unknown_variable
 
 PREFIX = "BEDPLATE_"
 MIN_SECRET_BYTES = 32
+SERVED_AT = "_BEDPLATE_SERVED_AT"
+"""Set by `bedplate serve` for itself and its workers: the address it listens on."""
 
 
 class SettingsError(Exception):
@@ -210,7 +212,9 @@ class Settings(BaseSettings):
         "is made and kept in `DATA_DIR`.",
     )
     public_url: Link = Field(
-        None, description="How browsers reach the service, for links in mails."
+        None,
+        description="How browsers reach the service, for links in mails. Default: "
+        "where `bedplate serve` listens.",
     )
     mail_url: Annotated[SecretStr, AfterValidator(_check_mail_url)] = Field(
         SecretStr("console://"),
@@ -421,6 +425,12 @@ class Settings(BaseSettings):
         if self.embedded_worker is not None:
             return self.embedded_worker
         return self.resolved_database_url.drivername == "sqlite"
+
+    @property
+    def link_base(self) -> str:
+        """Where links in mails lead: the public URL, else where this server listens."""
+        served_at = os.environ.get(SERVED_AT)
+        return (self.public_url or served_at or "http://127.0.0.1:8000").rstrip("/")
 
     @property
     def shown_database_url(self) -> str:

@@ -75,7 +75,11 @@ def test_routes_lists_every_operation_and_whom_it_is_for(bedplate: Any) -> None:
     assert done.code == 0
     assert {(method, path) for method, path, _ in rows} == operations
     assert "POST /api/v1/auth/token anyone" in " ".join(done.out.split())
-    assert "GET /api/v1/users signed in" in " ".join(done.out.split())
+    shown = " ".join(done.out.split())
+    assert "GET /api/v1/users admin" in shown
+    assert "POST /api/v1/users/{user_id}/deactivate admin" in shown
+    assert "GET /api/v1/users/{user_id} signed in" in shown
+    assert "POST /api/v1/users anyone" in shown
 
 
 def test_openapi_is_the_document_that_is_served(bedplate: Any) -> None:

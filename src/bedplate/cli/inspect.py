@@ -1,7 +1,7 @@
 """`bedplate routes`, `openapi` and `doctor`: what this installation is."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -21,29 +21,26 @@ def routes() -> None:
     """List every operation of the API, and who may call it."""
     from rich.table import Table
 
+    from bedplate.openapi import callers_of
+    from bedplate.project import load_app
+
     table = Table("Method", "Path", "For", "Does", box=None)
-    for path, operations in _document()["paths"].items():
+    app = load_app()
+    callers = callers_of(app)
+    for path, operations in app.openapi()["paths"].items():
         for method, operation in operations.items():
-            table.add_row(method.upper(), path, _who(operation), operation["summary"])
+            who = callers[method.upper(), path]
+            table.add_row(method.upper(), path, who, operation["summary"])
     print_table(table)
-
-
-def _who(operation: dict[str, Any]) -> str:
-    security = operation.get("security", [{}])
-    return "anyone" if {} in security else "signed in"
 
 
 def openapi() -> None:
     """Print the OpenAPI document as JSON."""
     import json
 
-    print(json.dumps(_document(), indent=2))
-
-
-def _document() -> dict[str, Any]:
     from bedplate.project import load_app
 
-    return load_app().openapi()
+    print(json.dumps(load_app().openapi(), indent=2))
 
 
 class _Finding(NamedTuple):
