@@ -82,6 +82,7 @@ def make_database(settings: Settings) -> Database:
         pool_size=settings.pool_size,
         pool_timeout=settings.pool_timeout,
         transaction_pooler=settings.transaction_pooler,
+        is_strict=not settings.is_production,
     )
 
 

@@ -11,6 +11,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 from sqlalchemy.util.concurrency import in_greenlet
 
 from bedplate.database.errors import DatabaseUnreachable
+from bedplate.database.pool import OneConnectionPool, WarningPool
 
 # A connection that was idle longer is pinged before an ORM session gets it.
 # SQLAlchemy's own `pool_pre_ping` pings on every checkout, which costs a fifth of the
@@ -28,20 +29,32 @@ SQLITE_PRAGMAS = (
 
 
 def make_engine(
-    url: sa.URL, *, pool_size: int, pool_timeout: float, transaction_pooler: bool
+    url: sa.URL,
+    *,
+    pool_size: int,
+    pool_timeout: float,
+    transaction_pooler: bool,
+    is_strict: bool = True,
 ) -> AsyncEngine:
-    """An engine for `sqlite:///path` or `postgresql://…`; nothing is opened yet."""
+    """Return an engine for `sqlite:///path` or `postgresql://…`; open nothing yet.
+
+    `is_strict`: a task that asks for a second connection gets `SecondConnection`.
+    """
+    pool = OneConnectionPool if is_strict else WarningPool
     if url.get_backend_name() == "sqlite":
-        return _sqlite_engine(url, pool_timeout)
-    return _postgres_engine(url, pool_size, pool_timeout, transaction_pooler)
+        return _sqlite_engine(url, pool_timeout, pool)
+    return _postgres_engine(url, pool_size, pool_timeout, transaction_pooler, pool)
 
 
-def _sqlite_engine(url: sa.URL, pool_timeout: float) -> AsyncEngine:
+def _sqlite_engine(
+    url: sa.URL, pool_timeout: float, pool: type[OneConnectionPool]
+) -> AsyncEngine:
     # One connection: writers of this process queue in turn here, not in SQLite's busy
     # loop, whose back-off lets some wait for seconds. Reads don't use this engine.
     engine = create_async_engine(
         url.set(drivername="sqlite+aiosqlite"),
         hide_parameters=True,
+        poolclass=pool,
         pool_size=1,
         max_overflow=0,
         pool_timeout=pool_timeout,
@@ -78,7 +91,11 @@ def unicode_lower(text: str | None) -> str | None:
 
 
 def _postgres_engine(
-    url: sa.URL, pool_size: int, pool_timeout: float, transaction_pooler: bool
+    url: sa.URL,
+    pool_size: int,
+    pool_timeout: float,
+    transaction_pooler: bool,
+    pool: type[OneConnectionPool],
 ) -> AsyncEngine:
     arguments: dict[str, Any] = {
         "timeout": CONNECT_TIMEOUT_SECONDS,
@@ -96,6 +113,7 @@ def _postgres_engine(
     engine = create_async_engine(
         url.set(drivername="postgresql+asyncpg"),
         hide_parameters=True,  # an error's text goes to the log: no emails, no hashes
+        poolclass=pool,
         pool_size=pool_size,
         max_overflow=0,  # an overflow connection is closed on return: SCRAM every time
         pool_timeout=pool_timeout,

@@ -105,18 +105,14 @@ class Session(AsyncSession):
         else:
             self._pending = row
 
-    async def try_lock(self, number: int) -> bool:
-        """Take a lock by its number until the transaction ends; False if it is taken.
+    def try_lock(self, number: int) -> bool:
+        """Take a lock by its number until the unit of work ends; False if it is taken.
 
-        SQLite has no such locks: there it holds among the sessions of this process,
-        until the unit of work ends. It begins no transaction, which would keep
-        everybody else from writing, this request's other units of work included.
+        It holds among the sessions of this process. It takes no connection and begins
+        no transaction, so that what is done under it may still open other units of
+        work. Between processes a constraint has to decide.
         """
-        if self._database.is_sqlite:
-            return self._database.local_locks.take(number, self)
-        connection = await self.connection()
-        locked = sa.select(sa.func.pg_try_advisory_xact_lock(number))
-        return bool(await connection.scalar(locked))
+        return self._database.local_locks.take(number, self)
 
     async def fetch_one(self, query: Query[R], **values: Any) -> R | None:
         """The first row, or None."""
@@ -185,6 +181,7 @@ class Database:
         pool_size: int = 20,
         pool_timeout: float = 5.0,
         transaction_pooler: bool = False,
+        is_strict: bool = True,
     ) -> None:
         self.url = url
         self.cursors = Cursors(cursor_key)
@@ -195,6 +192,7 @@ class Database:
             pool_size=pool_size,
             pool_timeout=pool_timeout,
             transaction_pooler=transaction_pooler,
+            is_strict=is_strict,
         )
         self.dialect = self.engine.dialect
         self.is_sqlite = self.dialect.name == "sqlite"

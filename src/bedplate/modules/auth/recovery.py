@@ -102,7 +102,8 @@ class RecoveryService:
         Raises:
             UserNotFound, RateLimited
         """
-        user = await self.users.get(user_id)
+        # A read that begins no transaction: the limit is counted in one of its own.
+        user = await self.users.find(user_id)
         if user is None:
             raise UserNotFound
         await self.forgot_password(user.email)
