@@ -338,6 +338,23 @@ class Settings(BaseSettings):
     pool_timeout: float = Field(
         5.0, gt=0, le=300, description="Seconds to wait for a connection, then 503."
     )
+    database_connect_timeout: float = Field(
+        3.0, gt=0, le=300, description="Seconds to wait for a new connection, then 503."
+    )
+    database_statement_timeout: float = Field(
+        5.0,
+        gt=0,
+        le=3600,
+        description="Seconds to wait for a statement on PostgreSQL, then 503: it may "
+        "hang instead of being down. Migrations have no such limit.",
+    )
+    database_idle_transaction_timeout: float = Field(
+        60.0,
+        gt=0,
+        le=3600,
+        description="Seconds after which PostgreSQL ends a transaction that does "
+        "nothing, and frees its locks.",
+    )
     transaction_pooler: bool = Field(
         False, description="Set behind PgBouncer in transaction mode."
     )

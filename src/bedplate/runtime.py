@@ -8,6 +8,7 @@ from bedplate.config import PREFIX, Settings, SettingsError
 from bedplate.core.permissions import ENTER_ADMIN, Permissions, UnknownPermission
 from bedplate.core.security import AccessTokens, TokenKey
 from bedplate.database import Database
+from bedplate.database.engines import Timeouts
 from bedplate.jobs import Promises
 from bedplate.limits import Limits, make_limits
 from bedplate.mail import Mailer, make_mailer
@@ -83,6 +84,16 @@ def make_database(settings: Settings) -> Database:
         pool_timeout=settings.pool_timeout,
         transaction_pooler=settings.transaction_pooler,
         is_strict=not settings.is_production,
+        timeouts=timeouts_of(settings),
+    )
+
+
+def timeouts_of(settings: Settings) -> Timeouts:
+    """Return how long PostgreSQL is waited for."""
+    return Timeouts(
+        connect=settings.database_connect_timeout,
+        statement=settings.database_statement_timeout,
+        idle_transaction=settings.database_idle_transaction_timeout,
     )
 
 

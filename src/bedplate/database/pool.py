@@ -7,15 +7,12 @@ its one writer, a single such task waits for itself.
 
 import asyncio
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import structlog
 from sqlalchemy import event
 from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry
 
 logger = structlog.get_logger()
-
-_HOLDER = "holder"
 
 
 class SecondConnection(RuntimeError):
@@ -37,35 +34,31 @@ class OneConnectionPool(AsyncAdaptedQueuePool):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._held: WeakKeyDictionary[asyncio.Task[Any], int] = WeakKeyDictionary()
-        event.listen(self, "checkout", self._note_checkout)
-        event.listen(self, "checkin", self._note_checkin)
+        self._holders: dict[ConnectionPoolEntry, asyncio.Task[Any]] = {}
+        event.listen(self, "checkout", self._note_holder)
+        for name in ("checkin", "invalidate"):
+            event.listen(self, name, self._forget_holder)
 
     def _do_get(self) -> ConnectionPoolEntry:
         # Before it waits: SQLAlchemy has no event for this moment.
         task = _current_task()
-        if task is not None and self._held.get(task):
+        if task is not None and task in self._holders.values():
             if self.is_strict:
                 raise SecondConnection
             logger.warning("second connection", stack_info=True)
         return super()._do_get()
 
-    def _note_checkout(
+    def _note_holder(
         self, _connection: Any, record: ConnectionPoolEntry, _proxy: Any
     ) -> None:
-        task = _current_task()
-        if task is not None:
-            record.info[_HOLDER] = task
-            self._held[task] = self._held.get(task, 0) + 1
+        if (task := _current_task()) is not None:
+            self._holders[record] = task
 
-    def _note_checkin(self, _connection: Any, record: ConnectionPoolEntry) -> None:
-        # Not the current task's: a session is closed by another one, which is shielded.
-        task = record.info.pop(_HOLDER, None)
-        if task is None:
-            return
-        self._held[task] -= 1
-        if not self._held[task]:
-            del self._held[task]
+    def _forget_holder(
+        self, _connection: Any, record: ConnectionPoolEntry, *_error: Any
+    ) -> None:
+        # Not by the current task, which may be another: a session is closed shielded.
+        self._holders.pop(record, None)
 
 
 class WarningPool(OneConnectionPool):

@@ -7,12 +7,13 @@ from typing import Any, Generic, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import event, orm
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.util import greenlet_spawn
 
+from bedplate.core.errors import ServiceUnavailable
 from bedplate.core.pagination import Cursors
 from bedplate.database.base import Base
-from bedplate.database.engines import make_engine
+from bedplate.database.engines import Timeouts, make_engine
 from bedplate.database.errors import translate
 from bedplate.database.inserts import Insert, insert_of
 from bedplate.database.lists import ListQuery
@@ -182,8 +183,11 @@ class Database:
         pool_timeout: float = 5.0,
         transaction_pooler: bool = False,
         is_strict: bool = True,
+        timeouts: Timeouts | None = None,
     ) -> None:
         self.url = url
+        self._timeouts = timeouts or Timeouts()
+        self._transaction_pooler = transaction_pooler
         self.cursors = Cursors(cursor_key)
         self.session_info: dict[str, Any] = {}
         """What each session starts with as its `info`."""
@@ -193,6 +197,7 @@ class Database:
             pool_timeout=pool_timeout,
             transaction_pooler=transaction_pooler,
             is_strict=is_strict,
+            timeouts=timeouts,
         )
         self.dialect = self.engine.dialect
         self.is_sqlite = self.dialect.name == "sqlite"
@@ -224,7 +229,20 @@ class Database:
         finally:
             self.local_locks.release(session)
             if session.has_begun:
-                await asyncio.shield(session.close())
+                await asyncio.shield(self._close(session))
+
+    async def _close(self, session: Session) -> None:
+        """Roll back what is open and give the connection back.
+
+        A connection that is dead by now must not put its own error in the place of the
+        one that the unit of work ends with.
+        """
+        try:
+            await session.close()
+        except Exception as error:
+            if not isinstance(translate(error, Base.metadata), ServiceUnavailable):
+                raise
+            await session.invalidate()
 
     async def _insert_alone(self, row: Insert) -> None:
         """Without BEGIN and COMMIT, which would be two more round trips."""
@@ -261,6 +279,21 @@ class Database:
         """The first row of a read on its own, or None."""
         rows = await self.fetch(query, values)
         return query.build(rows[0]) if rows else None
+
+    @asynccontextmanager
+    async def engine_for_migrations(self) -> AsyncIterator[AsyncEngine]:
+        """Yield an engine whose statements may last: an index on a large table does."""
+        engine = make_engine(
+            self.url,
+            pool_size=1,
+            pool_timeout=self._timeouts.connect,
+            transaction_pooler=self._transaction_pooler,
+            timeouts=self._timeouts._replace(statement=None),
+        )
+        try:
+            yield engine
+        finally:
+            await engine.dispose()
 
     async def is_reachable(self) -> bool:
         """Whether it answers.
