@@ -78,7 +78,7 @@ def make_database(settings: Settings) -> Database:
         settings.make_data_dir()  # the default file lies there
     return Database(
         settings.resolved_database_url,
-        cursor_key=settings.key_for("list cursors"),
+        cursor_keys=settings.keys_for("list cursors"),
         pool_size=settings.pool_size,
         pool_timeout=settings.pool_timeout,
         transaction_pooler=settings.transaction_pooler,
@@ -95,10 +95,10 @@ def make_permissions(settings: Settings, modules: Sequence[Module]) -> Permissio
 
 def make_tokens(settings: Settings) -> AccessTokens:
     """HS256 has its key at once; the others' are loaded from the database at start."""
-    secret = settings.key_for("access tokens")
+    secrets = settings.keys_for("access tokens")
     is_symmetric = settings.jwt_algorithm == "HS256"
     return AccessTokens(
-        [TokenKey(None, secret, secret)] if is_symmetric else [],
+        [TokenKey(None, s, s) for s in secrets] if is_symmetric else [],
         algorithm=settings.jwt_algorithm,
         issuer=settings.token_issuer,
         lifetime=settings.access_token_lifetime,

@@ -177,19 +177,57 @@ class OneTimeTokenRepository(Repository[OneTimeToken]):
         )
 
 
+class KeyName(msgspec.Struct, frozen=True):
+    """The name of a signing key, as tokens carry it."""
+
+    kid: str
+
+
+_IS_USABLE = sa.and_(
+    SigningKey.algorithm == bindparam("algorithm", type_=sa.String()),
+    sa.or_(
+        SigningKey.retires_at.is_(None),
+        SigningKey.retires_at > bindparam("now", type_=UTCDateTime()),
+    ),
+)
+# The keys to sign with first, the newest of them in front.
+_SIGNING_FIRST = (
+    SigningKey.retires_at.is_not(None),
+    SigningKey.created_at.desc(),
+    SigningKey.kid,
+)
+FIND_KEY_NAMES = Query(
+    select(SigningKey.kid).where(_IS_USABLE).order_by(*_SIGNING_FIRST), KeyName
+)
+
+
 class SigningKeyRepository(Repository[SigningKey]):
     model = SigningKey
 
-    async def usable(self, algorithm: str, now: datetime) -> Sequence[SigningKey]:
-        """The keys whose tokens are good, newest first."""
-        query = (
-            select(SigningKey)
-            .where(
-                SigningKey.algorithm == algorithm,
-                sa.or_(SigningKey.retires_at.is_(None), SigningKey.retires_at > now),
-            )
-            .order_by(SigningKey.created_at.desc(), SigningKey.kid)
+    async def usable_names(self, algorithm: str, now: datetime) -> list[str]:
+        """Return the names of `usable`, in its order, by a statement compiled once."""
+        rows = await self.session.fetch_all(
+            FIND_KEY_NAMES, algorithm=algorithm, now=now
         )
+        return [row.kid for row in rows]
+
+    async def usable(
+        self, algorithm: str, now: datetime, *, lock: bool = False
+    ) -> Sequence[SigningKey]:
+        """Return the keys whose tokens are accepted, the one to sign with first."""
+        query = select(SigningKey).where(_IS_USABLE).order_by(*_SIGNING_FIRST)
+        if lock:
+            query = query.with_for_update()
+        values = {"algorithm": algorithm, "now": now}
+        return (await self.session.scalars(query, values)).all()
+
+    async def list_all(self, *, lock: bool = False) -> Sequence[SigningKey]:
+        """Return every stored key, the newest first."""
+        query = select(SigningKey).order_by(
+            SigningKey.created_at.desc(), SigningKey.kid
+        )
+        if lock:
+            query = query.with_for_update()
         return (await self.session.scalars(query)).all()
 
 
