@@ -27,6 +27,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from bedplate.core.key_strength import MIN_BITS, estimate_bits
+from bedplate.core.password_policy import POLICIES
 from bedplate.core.permissions import ADMIN, USER
 from bedplate.core.security import derive_key
 from bedplate.environment import find_unknown_variable
@@ -132,6 +133,13 @@ def _check_secret_key(value: SecretStr) -> SecretStr:
         raise ValueError(f"must be at least {MIN_SECRET_BYTES} bytes long. {_MAKE_KEY}")
     if estimate_bits(secret) < MIN_BITS:
         raise ValueError(f"is easy to guess. {_MAKE_KEY}")
+    return value
+
+
+def _check_policy(value: str) -> str:
+    if value not in POLICIES and not re.fullmatch(r"[\w.]+:\w+", value):
+        names = ", ".join(POLICIES)
+        raise ValueError(f"must be one of {names}, or like `shop.passwords:check`")
     return value
 
 
@@ -297,10 +305,18 @@ class Settings(BaseSettings):
     verify_hours: int = Field(
         24, ge=1, le=720, description="How long an email link is good for."
     )
-    password_policy: Literal["default", "strict"] = Field(
-        "default",
-        description="`default`: 8 characters, an upper-case letter and a digit. "
-        "`strict`: 12 characters, and none of the common passwords.",
+    password_policy: Annotated[str, AfterValidator(_check_policy)] = Field(
+        "reference",
+        description="Rules for new passwords. `reference`: 8 to 128 characters, an "
+        "upper-case letter and a digit. `modern`: at least 8 characters, no common "
+        "password, nothing of the account's name or address. `strict`: the same from "
+        "12 characters. Or a function of yours, as `shop.passwords:check`.",
+    )
+    breached_passwords_url: Link = Field(
+        None,
+        description="A range service that knows breached passwords, such as "
+        "`https://api.pwnedpasswords.com/range`. It gets the first five characters of "
+        "a new password's SHA-1 and nothing else. Default: no such check.",
     )
     jwt_algorithm: Literal["HS256", "EdDSA", "ES256"] = Field(
         "HS256",

@@ -12,6 +12,7 @@ from bedplate.jobs import Promises
 from bedplate.limits import Limits, make_limits
 from bedplate.mail import Mailer, make_mailer
 from bedplate.module import Authenticate, Module, migrations_of
+from bedplate.passwords import PasswordRules, load_policy
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Runtime:
     tokens: AccessTokens
     permissions: Permissions
     limits: Limits
+    passwords: PasswordRules
     mailer: Mailer
     jobs: Promises
 
@@ -32,8 +34,8 @@ class Runtime:
         """Opens nothing yet.
 
         Raises:
-            SettingsError: the secret key can't be had, or a role is granted what no
-                module declares.
+            SettingsError: the secret key can't be had, the password policy can't be
+                imported, or a role is granted what no module declares.
         """
         database = make_database(settings)
         return cls(
@@ -43,6 +45,7 @@ class Runtime:
             tokens=make_tokens(settings),
             permissions=make_permissions(settings, modules),
             limits=make_rate_limits(settings, database),
+            passwords=make_password_rules(settings),
             mailer=make_mailer(settings),
             jobs=Promises(database, [job for m in modules for job in m.jobs]),
         )
@@ -56,6 +59,7 @@ class Runtime:
     async def close(self) -> None:
         """Let go of all connections."""
         await self.mailer.close()
+        await self.passwords.close()
         await self.limits.close()
         await self.database.close()
 
@@ -103,6 +107,15 @@ def make_tokens(settings: Settings) -> AccessTokens:
         issuer=settings.token_issuer,
         lifetime=settings.access_token_lifetime,
     )
+
+
+def make_password_rules(settings: Settings) -> PasswordRules:
+    policy, url = load_policy(settings), settings.breached_passwords_url
+    if url is None:
+        return PasswordRules(policy)
+    from bedplate.breached import RangeService  # it loads an HTTP client
+
+    return PasswordRules(policy, RangeService(url))
 
 
 def make_rate_limits(settings: Settings, database: Database) -> Limits:

@@ -1,6 +1,7 @@
 """Accounts and sign-ins in the admin site; here, since a reset is this module's."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any, NamedTuple
 from uuid import UUID
 
 from pydantic import Field
@@ -22,20 +23,38 @@ class UserForm(UserUpdate):
     password: Annotated[NewPassword | None, Field(description="A new one.")] = None
 
 
-async def change_user(
-    users: UserService, user_id: UUID, data: UserForm, caller: Caller
-) -> None:
-    """Change what was sent, all of it or nothing."""
+class UserChange(NamedTuple):
+    """A `UserForm` whose password is checked and hashed."""
+
+    changes: Mapping[str, Any]
+    is_active: bool | None
+    hashed_password: str | None
+
+
+async def prepare_change(
+    users: UserService, user_id: UUID, data: UserForm
+) -> UserChange:
+    """Check and hash the new password, if there is one."""
     changes = data.changes()
     is_active = changes.pop("is_active", None)
     password = changes.pop("password", None)
-    if changes:
-        await users.update(user_id, UserUpdate(**changes), caller)
-    if is_active is not None:
-        act = users.activate if is_active else users.deactivate
+    hashed_password = password and await users.hash_new_password(
+        user_id, password, email=changes.get("email"), name=changes.get("name")
+    )
+    return UserChange(changes, is_active, hashed_password or None)
+
+
+async def change_user(
+    users: UserService, user_id: UUID, change: UserChange, caller: Caller
+) -> None:
+    """Change what was sent, all of it or nothing."""
+    if change.changes:
+        await users.update(user_id, UserUpdate(**change.changes), caller)
+    if change.is_active is not None:
+        act = users.activate if change.is_active else users.deactivate
         await act(user_id, caller.id)
-    if password:
-        await users.set_password(user_id, password, caller.id)
+    if change.hashed_password is not None:
+        await users.store_password(user_id, change.hashed_password, caller.id)
 
 
 async def activate(users: UserService, user_id: UUID, caller: Caller) -> None:
@@ -65,7 +84,7 @@ user = Admin(
     ordering=["-created_at"],
     service=UserService,
     create=Form(UserCreate, UserService.register),
-    update=Form(UserForm, change_user),
+    update=Form(UserForm, change_user, prepare_change),
     delete=UserService.delete,
     choices={"role": lambda settings: settings.roles},
     actions=[

@@ -103,19 +103,22 @@ class RefreshTokenRepository(Repository[RefreshToken]):
         )
 
 
-class Taker(msgspec.Struct, frozen=True):
-    """Whose one-time token it is."""
+class TokenOwner(msgspec.Struct, frozen=True):
+    """The account that a one-time token belongs to."""
 
-    user_id: UUID
+    email: str
+    name: str
 
 
-FIND_ONE_TIME_TOKEN = Query(
-    select(OneTimeToken.user_id).where(
+FIND_TOKEN_OWNER = Query(
+    select(User.email, User.name)
+    .join(OneTimeToken, OneTimeToken.user_id == User.id)
+    .where(
         OneTimeToken.token_hash == bindparam("token_hash"),
         OneTimeToken.purpose == bindparam("purpose"),
         OneTimeToken.expires_at > bindparam("now", type_=UTCDateTime()),
     ),
-    Taker,
+    TokenOwner,
 )
 
 
@@ -143,15 +146,14 @@ class OneTimeTokenRepository(Repository[OneTimeToken]):
         )
         return token
 
-    async def is_good(self, token: str, purpose: str) -> bool:
-        """Whether `take` would find it now."""
-        found = await self.session.fetch_one(
-            FIND_ONE_TIME_TOKEN,
+    async def find_owner(self, token: str, purpose: str) -> TokenOwner | None:
+        """Return the owner of a token that `take` would find, without spending it."""
+        return await self.session.fetch_one(
+            FIND_TOKEN_OWNER,
             token_hash=hash_token(token),
             purpose=str(purpose),
             now=utc_now(),
         )
-        return found is not None
 
     async def take(self, token: str, purpose: str) -> tuple[UUID, str] | None:
         """Use a token up: the account and the address it was for, once at the most.

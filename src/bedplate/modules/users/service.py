@@ -4,7 +4,6 @@ from uuid import UUID
 
 from bedplate.core.errors import Detail, NotFound, PermissionDenied, ValidationFailed
 from bedplate.core.origin import client_block
-from bedplate.core.password_policy import broken_rules
 from bedplate.core.permissions import ADMIN, USER, Caller
 from bedplate.core.preconditions import IfMatch
 from bedplate.core.security import hash_password
@@ -35,6 +34,7 @@ class UserService:
         self.audit = AuditService(session)
         self.settings = runtime.settings
         self.limits = runtime.limits
+        self.passwords = runtime.passwords
         self.on_sign_up = [job for m in runtime.modules for job in m.on_sign_up]
 
     async def register(self, data: UserCreate, caller: Caller | None) -> User:
@@ -81,8 +81,8 @@ class UserService:
             EmailTaken: whatever its case was.
         """
         self._check_role(data.role, "body.role")
-        self.check_password_policy(data.password, "body.password")
-        # Hashed before the transaction begins, which on SQLite holds the write lock.
+        # Before the transaction begins, which on SQLite holds the write lock.
+        await self.check_new_password(data.password, data.email, data.name)
         hashed_password = await hash_password(data.password)
         user = await self.users.add(
             User(
@@ -95,10 +95,20 @@ class UserService:
         await self._record(Action.USER_CREATED, user, actor_id or user.id)
         return user
 
-    def check_password_policy(self, password: str, field: str) -> None:
-        """Raises ValidationFailed, with each rule that a new password breaks."""
-        if broken := broken_rules(self.settings.password_policy, password):
-            raise ValidationFailed(details=[Detail(field, rule) for rule in broken])
+    async def check_new_password(
+        self, password: str, email: str, name: str, field: str = "body.password"
+    ) -> None:
+        """Check a new password of the account with this address and name.
+
+        No transaction may be under way: the check may wait for another service.
+
+        Raises:
+            ValidationFailed: it breaks rules; each is a detail of the field.
+        """
+        problems = await self.passwords.problems(password, email=email, name=name)
+        if problems:
+            details = [Detail(field, problem) for problem in problems]
+            raise ValidationFailed(details=details)
 
     async def get(self, user_id: UUID, caller: Caller) -> UserResponse:
         """An account, for itself or an admin.
@@ -231,8 +241,40 @@ class UserService:
             UserNotFound
             ValidationFailed: the password is too weak.
         """
-        self.check_password_policy(password, "body.password")
-        hashed_password = await hash_password(password)
+        hashed_password = await self.hash_new_password(user_id, password)
+        return await self.store_password(user_id, hashed_password, actor_id)
+
+    async def hash_new_password(
+        self,
+        user_id: UUID,
+        password: str,
+        *,
+        email: str | None = None,
+        name: str | None = None,
+    ) -> str:
+        """Check and hash a new password, before a transaction begins.
+
+        `email` and `name` are those that the account is about to get, if it is.
+
+        Raises:
+            UserNotFound
+            ValidationFailed: the password is too weak.
+        """
+        user = await self.users.find(user_id)
+        if user is None:
+            raise UserNotFound
+        known_as = (email or user.email, name or user.name)
+        await self.check_new_password(password, *known_as)
+        return await hash_password(password)
+
+    async def store_password(
+        self, user_id: UUID, hashed_password: str, actor_id: UUID | None = None
+    ) -> User:
+        """Store what `hash_new_password` returned, and end all sessions.
+
+        Raises:
+            UserNotFound
+        """
         user = await self._get_locked(user_id)
         user.hashed_password = hashed_password
         await self.sessions.delete_of(user.id)
