@@ -159,6 +159,7 @@ def _parse_json(value: object) -> object:
 CommaSeparated = BeforeValidator(_split)
 AsJson = BeforeValidator(_parse_json)
 RoleName = Annotated[str, AfterValidator(_check_role)]
+PasswordPolicyName = Annotated[str, AfterValidator(_check_policy)]
 SecretKey = Annotated[SecretStr, AfterValidator(_check_secret_key)]
 
 
@@ -305,7 +306,7 @@ class Settings(BaseSettings):
     verify_hours: int = Field(
         24, ge=1, le=720, description="How long an email link is good for."
     )
-    password_policy: Annotated[str, AfterValidator(_check_policy)] = Field(
+    password_policy: PasswordPolicyName = Field(
         "reference",
         description="Rules for new passwords. `reference`: 8 to 128 characters, an "
         "upper-case letter and a digit. `modern`: at least 8 characters, no common "
