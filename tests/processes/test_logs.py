@@ -94,8 +94,8 @@ def test_a_refused_request_is_logged_with_its_code_and_its_caller_on_both_stacks
 
     for prefix in ("/api/v1", "/django/api/v1"):
         url = f"{server.url}{prefix}/users"
-        assert httpx.get(url).status_code == 401
-        assert httpx.get(url, headers=headers).status_code == 403
+        assert httpx.get(url, timeout=30).status_code == 401
+        assert httpx.get(url, headers=headers, timeout=30).status_code == 403
 
         stranger = log_line(server, "request", path=f"{prefix}/users", status=401)
         assert stranger["code"] == "UNAUTHENTICATED"

@@ -89,7 +89,8 @@ class ServiceForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at r
     def _prepared(self, data: BaseModel) -> Any:
         if self.declared.prepare is None:
             return data
-        return self.row_admin.run(self.declared.prepare, self.instance.pk, data)
+        prepare, row_id = self.declared.prepare, self.instance.pk
+        return self.row_admin.run(prepare, row_id, data, self.caller)
 
     async def _update(self, data: Any, session: Session, runtime: Runtime) -> None:
         row_id = self.instance.pk

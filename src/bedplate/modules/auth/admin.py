@@ -1,7 +1,7 @@
 """Accounts and sign-ins in the admin site; here, since a reset is this module's."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import Field
@@ -23,38 +23,21 @@ class UserForm(UserUpdate):
     password: Annotated[NewPassword | None, Field(description="A new one.")] = None
 
 
-class UserChange(NamedTuple):
-    """A `UserForm` whose password is checked and hashed."""
-
-    changes: Mapping[str, Any]
-    is_active: bool | None
-    hashed_password: str | None
-
-
 async def prepare_change(
-    users: UserService, user_id: UUID, data: UserForm
-) -> UserChange:
+    users: UserService, user_id: UUID, data: UserForm, caller: Caller
+) -> Mapping[str, Any]:
     """Check and hash the new password, if there is one."""
     changes = data.changes()
-    is_active = changes.pop("is_active", None)
-    password = changes.pop("password", None)
-    hashed_password = password and await users.hash_new_password(
-        user_id, password, email=changes.get("email"), name=changes.get("name")
-    )
-    return UserChange(changes, is_active, hashed_password or None)
+    if not changes.get("password"):
+        changes.pop("password", None)  # an empty input: keep the present one
+    return await users.prepare(user_id, changes, caller.id)
 
 
 async def change_user(
-    users: UserService, user_id: UUID, change: UserChange, caller: Caller
+    users: UserService, user_id: UUID, changes: Mapping[str, Any], caller: Caller
 ) -> None:
     """Change what was sent, all of it or nothing."""
-    if change.changes:
-        await users.update(user_id, UserUpdate(**change.changes), caller)
-    if change.is_active is not None:
-        act = users.activate if change.is_active else users.deactivate
-        await act(user_id, caller.id)
-    if change.hashed_password is not None:
-        await users.store_password(user_id, change.hashed_password, caller.id)
+    await users.update_as_admin(user_id, changes, caller)
 
 
 async def activate(users: UserService, user_id: UUID, caller: Caller) -> None:

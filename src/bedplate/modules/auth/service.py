@@ -251,9 +251,15 @@ class AuthService:
             )
 
     async def sign_out(self, caller: Caller, scope: SignOutScope) -> None:
-        """End this session, the caller's other ones, or all."""
+        """End this session, the caller's other ones, or all.
+
+        The last two void links in mails too: whoever was signed in elsewhere may have
+        asked for one.
+        """
         only = caller.session_id if scope == "local" else None
         but = caller.session_id if scope == "others" else None
+        if scope != "local":
+            await self.users.void_links(caller.id)
         await self.sessions.delete_of(caller.id, only=only, but=but)
         await self._record(Action.SIGNED_OUT, caller.id, scope=scope)
 
