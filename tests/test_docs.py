@@ -163,7 +163,7 @@ def test_the_page_on_keys_runs_from_top_to_bottom(tmp_path: Path) -> None:
         },
         capture_output=True,
         text=True,
-        timeout=180,
+        timeout=600,
         check=False,
     )
 

@@ -36,7 +36,7 @@ def setting_overrides(request: pytest.FixtureRequest) -> dict[str, Any]:
 
 async def statuses(settings: Settings, tokens: Any, cursor: str) -> Sequence[int]:
     """What a process with these settings answers to a token and to a cursor."""
-    query = {"cursor": cursor, "limit": 1}
+    query = {"cursor": cursor, "limit": "1"}
     async with running(settings) as app, client_for(app) as client:
         me = await client.get("/users/me", headers=bearer(tokens))
         # A cursor's reader must be an admin, who signs in here.
