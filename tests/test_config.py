@@ -27,7 +27,8 @@ WRONG = {
         "sqlite:///:memory:",
         f"postgresql://me:{MARKER}@host:port/app",
     ],
-    "secret_key": [MARKER, "é" * 15],
+    "secret_key": [MARKER, "é" * 15, MARKER * 4],
+    "previous_secret_keys": [MARKER, MARKER * 4, f"{KEY},{MARKER}"],
     "public_url": [MARKER, f"ftp://{MARKER}", f"https://host?{MARKER}"],
     "mail_url": [
         MARKER,
@@ -55,6 +56,7 @@ WRONG = {
     "reset_minutes": [MARKER, "0", "1441"],
     "verify_hours": [MARKER, "0", "721"],
     "password_policy": [MARKER],
+    "breached_passwords_url": [MARKER, f"ftp://{MARKER}", f"https://host?{MARKER}"],
     "jwt_algorithm": [MARKER, "none", "RS256"],
     "rate_limits_enabled": [MARKER],
     "redis_url": [MARKER, f"http://:{MARKER}@host"],
@@ -297,7 +299,7 @@ def test_production_requires_a_secret_key(environment: Environment) -> None:
 
 
 def test_a_secret_key_has_32_bytes(environment: Environment) -> None:
-    environment(secret_key="é" * 16)
+    environment(secret_key="éßżюйЩжќäöøłđŧħŋ")
 
     Settings.load()
 

@@ -265,7 +265,7 @@ async def lock_sqlite(app: Application, database: Database, user: User) -> None:
     """Another process writes, and goes on for longer than anybody waits."""
     async with database.unit_of_work() as session:
         await session.execute(sa.text("PRAGMA busy_timeout=50"))
-    other = Database(database.url, cursor_key=b"")
+    other = Database(database.url, cursor_keys=[b""])
     async with other.unit_of_work() as session:
         await session.execute(sa.update(User).values(name="Other"))
         with pytest.raises(ServiceUnavailable):

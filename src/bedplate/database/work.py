@@ -1,7 +1,7 @@
 """The unit of work: one transaction a request or job, and reads beside or inside it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Generic, TypeVar
 
@@ -178,7 +178,7 @@ class Database:
         self,
         url: sa.URL,
         *,
-        cursor_key: bytes,
+        cursor_keys: Sequence[bytes],
         pool_size: int = 20,
         pool_timeout: float = 5.0,
         transaction_pooler: bool = False,
@@ -188,7 +188,7 @@ class Database:
         self.url = url
         self._timeouts = timeouts or Timeouts()
         self._transaction_pooler = transaction_pooler
-        self.cursors = Cursors(cursor_key)
+        self.cursors = Cursors(*cursor_keys)
         self.session_info: dict[str, Any] = {}
         """What each session starts with as its `info`."""
         self.engine = make_engine(

@@ -28,10 +28,12 @@ def django_settings(settings: Settings, modules: Sequence[Module]) -> dict[str, 
     Raises:
         SettingsError: the secret key can't be had.
     """
+    key, *previous_keys = (key.hex() for key in settings.keys_for("django"))
     return {
         "BEDPLATE": settings,
         "BEDPLATE_MODULES": modules,
-        "SECRET_KEY": settings.key_for("django").hex(),
+        "SECRET_KEY": key,
+        "SECRET_KEY_FALLBACKS": previous_keys,
         "ALLOWED_HOSTS": list(allowed_hosts(settings)),
         "DATABASES": {"default": database(settings)},
         "ROOT_URLCONF": "bedplate.django_site.urls",
