@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bedplate.config import PREFIX, Settings, SettingsError
+from bedplate.core.device_cookies import DeviceCookies
 from bedplate.core.permissions import ENTER_ADMIN, Permissions, UnknownPermission
 from bedplate.core.security import AccessTokens, TokenKey
 from bedplate.database import Database
@@ -22,6 +23,7 @@ class Runtime:
     modules: Sequence[Module]
     database: Database
     tokens: AccessTokens
+    device_cookies: DeviceCookies
     permissions: Permissions
     limits: Limits
     mailer: Mailer
@@ -41,6 +43,7 @@ class Runtime:
             modules=modules,
             database=database,
             tokens=make_tokens(settings),
+            device_cookies=make_device_cookies(settings),
             permissions=make_permissions(settings, modules),
             limits=make_rate_limits(settings, database),
             mailer=make_mailer(settings),
@@ -103,6 +106,11 @@ def make_tokens(settings: Settings) -> AccessTokens:
         issuer=settings.token_issuer,
         lifetime=settings.access_token_lifetime,
     )
+
+
+def make_device_cookies(settings: Settings) -> DeviceCookies:
+    keys = [settings.key_for("device cookies")]
+    return DeviceCookies(keys, secure=settings.is_https)
 
 
 def make_rate_limits(settings: Settings, database: Database) -> Limits:

@@ -104,13 +104,14 @@ class RefreshTokenRepository(Repository[RefreshToken]):
 
 
 class Taker(msgspec.Struct, frozen=True):
-    """Whose one-time token it is."""
+    """The owner of a one-time token, and the address that it was sent to."""
 
     user_id: UUID
+    email: str
 
 
 FIND_ONE_TIME_TOKEN = Query(
-    select(OneTimeToken.user_id).where(
+    select(OneTimeToken.user_id, OneTimeToken.email).where(
         OneTimeToken.token_hash == bindparam("token_hash"),
         OneTimeToken.purpose == bindparam("purpose"),
         OneTimeToken.expires_at > bindparam("now", type_=UTCDateTime()),
@@ -143,15 +144,14 @@ class OneTimeTokenRepository(Repository[OneTimeToken]):
         )
         return token
 
-    async def is_good(self, token: str, purpose: str) -> bool:
-        """Whether `take` would find it now."""
-        found = await self.session.fetch_one(
+    async def find(self, token: str, purpose: str) -> Taker | None:
+        """Return what `take` would find now, without using it up."""
+        return await self.session.fetch_one(
             FIND_ONE_TIME_TOKEN,
             token_hash=hash_token(token),
             purpose=str(purpose),
             now=utc_now(),
         )
-        return found is not None
 
     async def take(self, token: str, purpose: str) -> tuple[UUID, str] | None:
         """Use a token up: the account and the address it was for, once at the most.
