@@ -14,7 +14,6 @@ from support_auth import try_sign_in
 
 from bedplate.core import security
 from bedplate.core.errors import ServiceUnavailable
-from bedplate.django_site.bridge import model_of
 from bedplate.main import Application
 from bedplate.modules.users.models import User
 from bedplate.testing.answers import assert_refused
@@ -93,6 +92,8 @@ async def test_whoever_hangs_up_leaves_the_queue(app: Application, user: User) -
 async def test_the_admin_site_and_django_wait_in_the_same_queue(
     browser: Browser, admin: User, user: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from bedplate.django_site.bridge import model_of  # Django is set up by now
+
     stored = {"email": user.email, "password": user.hashed_password}
     account = model_of(User)(**stored)
     await browser.open("/admin/login/")

@@ -1,9 +1,11 @@
 """Password checks, and the limits that wrong passwords are counted under."""
 
+from contextlib import suppress
 from uuid import UUID
 
 from bedplate.core.clock import utc_now
 from bedplate.core.device_cookies import GROUPS, Device
+from bedplate.core.errors import RateLimited
 from bedplate.core.origin import client_block
 from bedplate.core.security import PasswordCheck, check_password
 from bedplate.jobs import enqueue
@@ -14,9 +16,10 @@ from bedplate.modules.auth.tasks import send_sign_in_limited
 from bedplate.modules.users.schemas import normalise_email
 from bedplate.runtime import Runtime
 
-# After a reset its client has so many wrong passwords, for so long.
-_TRIES_AFTER_RESET = "20 per 15 minutes"
+# A reset marks its client's address for this long (a used-up limit is the mark), and
+# wrong passwords from there are counted under a limit of their own meanwhile.
 _RESET = "1 per 15 minutes"
+_TRIES_AFTER_RESET = "20 per 15 minutes"
 
 
 class SignInLimits:
@@ -55,7 +58,8 @@ class SignInLimits:
         """Lift the limit, and give this client one of its own for a while."""
         await self.lift(user_id)
         await self._limits.clear(self._reset, self._after_reset)
-        await self._limits.count(self._reset)
+        with suppress(RateLimited):  # another reset has marked it between these two
+            await self._limits.count(self._reset)
 
     async def lift(self, user_id: UUID) -> None:
         """Forget the account's wrong passwords, those of its devices included."""
