@@ -7,7 +7,12 @@ from django.contrib.admin.forms import AdminAuthenticationForm
 from django.utils.translation import gettext_lazy
 from pydantic import ValidationError
 
-from bedplate.core.errors import APIError, InvalidCredentials, ValidationFailed
+from bedplate.core.errors import (
+    APIError,
+    InvalidCredentials,
+    ServiceUnavailable,
+    ValidationFailed,
+)
 from bedplate.core.permissions import ENTER_ADMIN, Caller
 from bedplate.django_site.admin.forms import blame
 from bedplate.django_site.authentication import sign_in
@@ -42,6 +47,8 @@ class SignInForm(AdminAuthenticationForm):
                 )
             except InvalidCredentials as error:
                 raise forms.ValidationError(_REFUSED) from error
+            except ServiceUnavailable:
+                raise  # 503 with Retry-After, by the middleware
             except APIError as error:
                 raise forms.ValidationError(error.message) from error
         return self.cleaned_data
