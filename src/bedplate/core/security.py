@@ -42,7 +42,7 @@ hashing: Final = FairQueue(
     threads=_CORES,
     max_per_key=64,
     max_waiting=100 * _CORES,
-    timeout=10,
+    timeout=15,
     name="argon2",
 )
 # Verified when there is no account, so that an unknown address costs the same time.
