@@ -297,6 +297,13 @@ class Settings(BaseSettings):
     session_days: int = Field(
         60, ge=1, le=3650, description="How long a sign-in lasts at the most."
     )
+    max_sessions_per_user: int = Field(
+        100,
+        ge=1,
+        le=10_000,
+        description="Sign-ins of one account at once. One more ends the one that was "
+        "not used for the longest time.",
+    )
     refresh_grace_seconds: int = Field(
         10, ge=0, le=300, description="How long a spent refresh token may come again."
     )
@@ -329,7 +336,10 @@ class Settings(BaseSettings):
         None, description="`redis://…`: count limits there, not in the database."
     )
     limit_failed_sign_ins_per_account: RateLimit = Field(
-        "5 per 5 minutes", description="Wrong passwords for one account, known or not."
+        "5 per 5 minutes",
+        description="Wrong passwords for one account, known or not. Also of one "
+        "device that has signed in to it before, and of one session that asks for the "
+        "current password.",
     )
     limit_failed_sign_ins_per_address: RateLimit = Field(
         "10 per minute", description="Wrong passwords from one client address."
@@ -451,6 +461,12 @@ class Settings(BaseSettings):
     @property
     def is_production(self) -> bool:
         return self.environment == "production"
+
+    @property
+    def is_https(self) -> bool:
+        """Whether browsers use TLS: in production, unless the public URL says no."""
+        url = self.public_url or ""
+        return url.startswith("https://") or (self.is_production and not url)
 
     @property
     def access_token_lifetime(self) -> timedelta:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bedplate.config import PREFIX, Settings, SettingsError
+from bedplate.core.device_cookies import DeviceCookies
 from bedplate.core.permissions import ENTER_ADMIN, Permissions, UnknownPermission
 from bedplate.core.security import AccessTokens, TokenKey
 from bedplate.database import Database
@@ -24,6 +25,7 @@ class Runtime:
     modules: Sequence[Module]
     database: Database
     tokens: AccessTokens
+    device_cookies: DeviceCookies
     permissions: Permissions
     limits: Limits
     passwords: PasswordRules
@@ -44,6 +46,7 @@ class Runtime:
             modules=modules,
             database=database,
             tokens=make_tokens(settings),
+            device_cookies=make_device_cookies(settings),
             permissions=make_permissions(settings, modules),
             limits=make_rate_limits(settings, database),
             passwords=make_password_rules(settings),
@@ -128,6 +131,11 @@ def make_password_rules(settings: Settings) -> PasswordRules:
     from bedplate.breached import RangeService  # it loads an HTTP client
 
     return PasswordRules(policy, RangeService(url))
+
+
+def make_device_cookies(settings: Settings) -> DeviceCookies:
+    keys = settings.keys_for("device cookies")
+    return DeviceCookies(keys, secure=settings.is_https)
 
 
 def make_rate_limits(settings: Settings, database: Database) -> Limits:

@@ -103,6 +103,23 @@ def deactivate(email: Email) -> None:
 
 
 @app.command()
+def unlock(email: Email) -> None:
+    """Let an account sign in at once after too many wrong passwords."""
+    from bedplate.migrate import ensure_schema
+    from bedplate.modules.auth.service import AuthService
+
+    address = _normalised(email)
+
+    async def work(runtime: "Runtime") -> None:
+        await ensure_schema(runtime.database, runtime.migrations)
+        async with runtime.database.unit_of_work() as session:
+            await AuthService(session, runtime).unlock_by_email(address)
+
+    run(work)
+    print(f"{address} can sign in again.")
+
+
+@app.command()
 def set_password(email: Email, password_stdin: PasswordStdin = False) -> None:
     """Replace an account's password."""
     from bedplate.modules.users.schemas import PasswordSet

@@ -102,12 +102,6 @@ def allowed_hosts(settings: Settings) -> Sequence[str]:
     return (*local, *([public] if public else ()))
 
 
-def is_https(settings: Settings) -> bool:
-    """Whether browsers come by TLS: in production, unless the public URL says no."""
-    url = settings.public_url or ""
-    return url.startswith("https://") or (settings.is_production and not url)
-
-
 _APPS: dict[str, Any] = {
     "INSTALLED_APPS": [
         "bedplate.django_site",  # first: its templates replace the admin's
@@ -153,7 +147,7 @@ _APPS: dict[str, Any] = {
 
 def _sign_in(settings: Settings) -> dict[str, Any]:
     """A sign-in is a row of `sessions`; Django's cookie only names it, signed."""
-    tls = is_https(settings)
+    tls = settings.is_https
     public = urlsplit(settings.public_url or "")
     return {
         "AUTHENTICATION_BACKENDS": ["bedplate.django_site.authentication.Backend"],

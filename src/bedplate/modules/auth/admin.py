@@ -10,6 +10,7 @@ from bedplate.admin import Action, Admin, Figure, Form
 from bedplate.core.clock import utc_now
 from bedplate.core.permissions import Caller
 from bedplate.modules.auth.recovery import RecoveryService
+from bedplate.modules.auth.service import AuthService
 from bedplate.modules.users.models import User, UserSession
 from bedplate.modules.users.schemas import NewPassword, UserCreate, UserUpdate
 from bedplate.modules.users.service import UserService
@@ -79,6 +80,7 @@ user = Admin(
             is_dangerous=True,
         ),
         Action("Send password reset", send_reset, service=RecoveryService),
+        Action("Unlock sign-in", AuthService.unlock, service=AuthService),
         Action("Revoke sessions", UserService.revoke_sessions, is_dangerous=True),
     ],
     figures=[Figure("Users"), Figure("Active users", {"is_active": True})],

@@ -12,13 +12,13 @@ from bedplate.jobs import Job, enqueue
 from bedplate.limits import hit
 from bedplate.modules.audit.service import Action, AuditService
 from bedplate.modules.auth.errors import InvalidPassword
+from bedplate.modules.auth.guard import PasswordGuard, SignInLimits, session_hit
 from bedplate.modules.auth.links import Purpose
 from bedplate.modules.auth.repository import (
     FIND_ACCOUNT,
     Account,
     OneTimeTokenRepository,
 )
-from bedplate.modules.auth.service import PasswordGuard
 from bedplate.modules.auth.tasks import (
     send_email_change,
     send_password_reset,
@@ -68,7 +68,8 @@ class RecoveryService:
 
     async def _check_password(self, caller: Caller, password: str) -> Account:
         account = await self.session.fetch_one(FIND_ACCOUNT, email=caller.email)
-        guard = PasswordGuard(self.runtime, caller.email)
+        counted = session_hit(self.runtime, caller.session_id)
+        guard = PasswordGuard(self.runtime, caller.email, counted)
         failure = Action.PASSWORD_CHECK_FAILED
         await guard.check(password, account, failure, InvalidPassword())
         assert account is not None  # the guard refuses a missing account
@@ -125,10 +126,11 @@ class RecoveryService:
             hit(settings.limit_mails_per_address, purpose, "address", client_block()),
         )
 
-    async def reset_password(self, token: str, new: str) -> None:
-        """Choose a new password by a link, and end all sessions.
+    async def reset_password(self, token: str, new: str) -> UUID:
+        """Choose a new password by a link, and end all sessions; return the user's id.
 
-        The link came by mail, so it proves the address too.
+        The link came by mail, so it proves the address too, and the client is let past
+        a limit that others have used up.
 
         Raises:
             ValidationFailed: `new` is too weak; the token stays unspent.
@@ -139,6 +141,9 @@ class RecoveryService:
             raise InvalidToken  # before the cost of a hash
         await self._check_new_password(new, owner.email, owner.name)
         hashed_password = await hash_password(new)
+        # Before the transaction begins: the store may be the same database.
+        limits = SignInLimits(self.runtime, owner.email)
+        await limits.let_in_after_reset(owner.user_id)
         user, _ = await self._take(token, Purpose.RESET_PASSWORD)
         user.hashed_password = hashed_password
         user.email_verified_at = user.email_verified_at or utc_now()
@@ -146,6 +151,7 @@ class RecoveryService:
         await self.sessions.delete_of(user.id)
         await self._record(Action.PASSWORD_RESET, user.id)
         await self._notify(user, "password_changed")
+        return user.id
 
     async def verify_email(self, token: str) -> None:
         """Prove the address that the link was sent to.

@@ -110,12 +110,13 @@ class RefreshTokenRepository(Repository[RefreshToken]):
 class TokenOwner(msgspec.Struct, frozen=True):
     """The account that a one-time token belongs to."""
 
+    user_id: UUID
     email: str
     name: str
 
 
 FIND_TOKEN_OWNER = Query(
-    select(User.email, User.name)
+    select(User.id.label("user_id"), User.email, User.name)
     .join(OneTimeToken, OneTimeToken.user_id == User.id)
     .where(
         User.security_version == OneTimeToken.security_version,
