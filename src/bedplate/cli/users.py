@@ -170,12 +170,20 @@ def _with_users(act: "Callable[[UserService], Awaitable[T]]") -> T:
 def _change(
     email: str, act: "Callable[[UserService, User], Awaitable[User]]"
 ) -> "User":
+    from bedplate.migrate import ensure_schema
+    from bedplate.modules.users.service import UserService
+
     address = _normalised(email)
 
-    async def work(users: "UserService") -> "User":
-        return await act(users, await users.get_by_email(address))
+    async def work(runtime: "Runtime") -> "User":
+        await ensure_schema(runtime.database, runtime.migrations)
+        async with runtime.database.unit_of_work() as session:
+            user = await UserService(session, runtime).get_by_email(address)
+        # In a transaction of its own, which begins after a password is hashed.
+        async with runtime.database.unit_of_work() as session:
+            return await act(UserService(session, runtime), user)
 
-    return _with_users(work)
+    return run(work)
 
 
 def _normalised(email: str) -> str:

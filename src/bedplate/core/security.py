@@ -14,6 +14,7 @@ import os
 import secrets
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Final, NamedTuple
 from uuid import UUID, uuid4
@@ -128,7 +129,7 @@ class AccessClaims(NamedTuple):
 
 
 class TokenKey(NamedTuple):
-    """A key that access tokens are signed with. HS256 has one, without a name."""
+    """A key that access tokens are signed with. HS256's have no name."""
 
     kid: str | None
     private: Any
@@ -158,19 +159,15 @@ class AccessTokens:
         self.algorithm = algorithm
         self.lifetime = lifetime
         self.loaded_at = time.monotonic()
-        self.loading = asyncio.Lock()
+        self.loading: asyncio.Task[None] | None = None
         self._issuer = issuer
         self.use(keys)
 
     def use(self, keys: Sequence[TokenKey]) -> None:
         """Sign with the first of these keys, and accept all of them, from now on."""
-        self._keys = {key.kid: key for key in keys}
+        self.keys = tuple(keys)
         self._signing_key = keys[0] if keys else None
         self._verified: dict[str, AccessClaims] = {}
-
-    @property
-    def keys(self) -> Sequence[TokenKey]:
-        return tuple(self._keys.values())
 
     def issue(self, user_id: UUID, session_id: UUID) -> str:
         assert self._signing_key is not None, "the signing keys were not loaded"
@@ -204,7 +201,7 @@ class AccessTokens:
             kid = jwt.get_unverified_header(token).get("kid")
         except jwt.InvalidTokenError:
             return False
-        return kid is not None and kid not in self._keys
+        return kid is not None and not self._keys_named(kid)
 
     def _decode(self, token: str) -> AccessClaims | None:
         try:
@@ -214,13 +211,29 @@ class AccessTokens:
             claims = AccessClaims(
                 UUID(payload["sub"]), UUID(payload["sid"]), int(payload["exp"])
             )
-        except (jwt.InvalidTokenError, ValueError, TypeError, AttributeError, KeyError):
+        except (
+            jwt.InvalidTokenError,
+            ValueError,
+            TypeError,
+            AttributeError,
+            LookupError,
+        ):
             return None
         self._remember(token, claims)
         return claims
 
     def _payload(self, token: str) -> dict[str, Any]:
-        key = self._keys[jwt.get_unverified_header(token).get("kid")]
+        keys = self._keys_named(jwt.get_unverified_header(token).get("kid"))
+        for key in keys[:-1]:
+            with suppress(jwt.InvalidSignatureError):
+                return self._payload_by(key, token)
+        return self._payload_by(keys[-1], token)
+
+    def _keys_named(self, kid: object) -> list[TokenKey]:
+        """Return the keys that may have signed a token: HS256's have no name."""
+        return [key for key in self.keys if key.kid == kid]
+
+    def _payload_by(self, key: TokenKey, token: str) -> dict[str, Any]:
         return jwt.decode(
             token,
             key.public,

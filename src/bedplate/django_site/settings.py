@@ -5,8 +5,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from bedplate.config import Settings
-from bedplate.database.engines import SQLITE_PRAGMAS
+from bedplate.database.engines import SQLITE_PRAGMAS, libpq_options
 from bedplate.module import Module
+from bedplate.runtime import timeouts_of
 
 STATIC_URL = "/django/static/"
 _PREFIXES = ("/admin", "/django")
@@ -27,10 +28,12 @@ def django_settings(settings: Settings, modules: Sequence[Module]) -> dict[str, 
     Raises:
         SettingsError: the secret key can't be had.
     """
+    key, *previous_keys = (key.hex() for key in settings.keys_for("django"))
     return {
         "BEDPLATE": settings,
         "BEDPLATE_MODULES": modules,
-        "SECRET_KEY": settings.key_for("django").hex(),
+        "SECRET_KEY": key,
+        "SECRET_KEY_FALLBACKS": previous_keys,
         "ALLOWED_HOSTS": list(allowed_hosts(settings)),
         "DATABASES": {"default": database(settings)},
         "ROOT_URLCONF": "bedplate.django_site.urls",
@@ -73,7 +76,17 @@ def database(settings: Settings) -> dict[str, Any]:
         "HOST": query.pop("host", url.host or ""),
         "PORT": url.port or "",
         # Under ASGI a kept connection belongs to a thread that ends with its request.
-        "OPTIONS": {**query, "pool": {"min_size": 0, "max_size": settings.pool_size}},
+        "OPTIONS": {
+            **libpq_options(
+                timeouts_of(settings), transaction_pooler=settings.transaction_pooler
+            ),
+            **query,
+            "pool": {
+                "min_size": 0,
+                "max_size": settings.pool_size,
+                "timeout": settings.pool_timeout,
+            },
+        },
         "DISABLE_SERVER_SIDE_CURSORS": settings.transaction_pooler,
     }
 

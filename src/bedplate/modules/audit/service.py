@@ -33,6 +33,7 @@ class Action(StrEnum):
     EMAIL_CHANGE_REQUESTED = "auth.email_change_requested"
     EMAIL_CHANGED = "auth.email_changed"
     KEYS_ROTATED = "auth.keys_rotated"
+    KEY_REVOKED = "auth.key_revoked"
 
 
 class AuditService:

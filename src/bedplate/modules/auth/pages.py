@@ -22,7 +22,7 @@ from pydantic import ValidationError
 from bedplate.core.errors import APIError, Detail, ValidationFailed
 from bedplate.dependencies import runtime_of
 from bedplate.modules.auth.dependencies import RequestDevice
-from bedplate.modules.auth.keys import public_key_set, reload_if_due
+from bedplate.modules.auth.keys import public_key_set, refresh_keys
 from bedplate.modules.auth.links import PAGES, Purpose
 from bedplate.modules.auth.recovery import RecoveryService
 from bedplate.modules.users.schemas import PasswordSet
@@ -108,7 +108,7 @@ async def change_email(request: Request, token: PostedToken = "") -> Response:
 @router.get("/.well-known/jwks.json")
 async def get_public_keys(request: Request) -> JSONResponse:
     runtime = runtime_of(request)
-    await reload_if_due(runtime, seconds=1)  # another process may sign with a new one
+    await refresh_keys(runtime)  # another process may sign with a new one
     tokens = runtime.tokens
     return JSONResponse(
         public_key_set(tokens.algorithm, tokens.keys),

@@ -52,8 +52,8 @@ class RecoveryService:
             ValidationFailed: `new` is too weak.
             RateLimited
         """
-        self._check_policy(new, "body.new_password")
         account = await self._check_password(caller, current)
+        await self._check_new_password(new, caller.email, caller.name)
         hashed_password = await hash_password(new)
         user = await self._get_unchanged(account)
         user.hashed_password = hashed_password
@@ -62,8 +62,9 @@ class RecoveryService:
         await self._record(Action.PASSWORD_CHANGED, user.id)
         await self._notify(user, "password_changed")
 
-    def _check_policy(self, password: str, field: str) -> None:
-        UserService(self.session, self.runtime).check_password_policy(password, field)
+    async def _check_new_password(self, password: str, email: str, name: str) -> None:
+        users = UserService(self.session, self.runtime)
+        await users.check_new_password(password, email, name, "body.new_password")
 
     async def _check_password(self, caller: Caller, password: str) -> Account:
         account = await self.session.fetch_one(FIND_ACCOUNT, email=caller.email)
@@ -103,7 +104,8 @@ class RecoveryService:
         Raises:
             UserNotFound, RateLimited
         """
-        user = await self.users.get(user_id)
+        # A read that begins no transaction: the limit is counted in one of its own.
+        user = await self.users.find(user_id)
         if user is None:
             raise UserNotFound
         await self.forgot_password(user.email)
@@ -134,10 +136,10 @@ class RecoveryService:
             ValidationFailed: `new` is too weak; the token stays unspent.
             InvalidToken
         """
-        self._check_policy(new, "body.new_password")
-        owner = await self.tokens.find(token, Purpose.RESET_PASSWORD)
+        owner = await self.tokens.find_owner(token, Purpose.RESET_PASSWORD)
         if owner is None:
             raise InvalidToken  # before the cost of a hash
+        await self._check_new_password(new, owner.email, owner.name)
         hashed_password = await hash_password(new)
         # Before the transaction begins: the store may be the same database.
         limits = SignInLimits(self.runtime, owner.email)

@@ -23,7 +23,7 @@ from bedplate.limits import hit
 from bedplate.modules.audit.service import Action, AuditService
 from bedplate.modules.auth.errors import AccountInactive, EmailNotVerified
 from bedplate.modules.auth.guard import PasswordGuard, SignInLimits
-from bedplate.modules.auth.keys import reload_for, reload_if_due
+from bedplate.modules.auth.keys import refresh_keys, reload_for
 from bedplate.modules.auth.models import RefreshToken
 from bedplate.modules.auth.repository import (
     FIND_ACCOUNT,
@@ -82,7 +82,7 @@ class AuthService:
             RateLimited: too many failures, of this account or from this address.
             InvalidCredentials, AccountInactive, EmailNotVerified, ServiceUnavailable
         """
-        await reload_if_due(self.runtime)
+        await refresh_keys(self.runtime)
         user, _ = await self._identify(email, password, device)
         await self._welcome(user)
         tokens = await self._issue(user, await self._open_session(user))
@@ -259,7 +259,7 @@ class AuthService:
                 inactive.
             RateLimited
         """
-        await reload_if_due(self.runtime)
+        await refresh_keys(self.runtime)
         session_id = await self.refresh_tokens.find_session_id(token)
         if session_id is None:
             raise InvalidRefreshToken
@@ -398,7 +398,9 @@ class Authenticator:
         Raises:
             NotAuthenticated: it is not ours, has expired, or its session or user is
                 gone or inactive.
+            ServiceUnavailable: the database can't be asked.
         """
+        await refresh_keys(self._runtime)
         claims = self._runtime.tokens.verify(token)
         if claims is None and await reload_for(self._runtime, token):
             claims = self._runtime.tokens.verify(token)
