@@ -190,7 +190,7 @@ async def test_a_form_without_its_token_is_refused(
     page = await admin_browser.client.post(address)
     foreign = await admin_browser.client.post(
         address,
-        data={"csrfmiddlewaretoken": admin_browser.client.cookies["csrftoken"]},
+        data={"csrfmiddlewaretoken": admin_browser.client.cookies["bedplate_csrf"]},
         headers={"Origin": "https://evil.example"},
     )
 

@@ -15,6 +15,7 @@ from bedplate.core.origin import Origin, client_address, origin
 from bedplate.django_site.authentication import signed_in
 from bedplate.django_site.project import bedplate_settings
 from bedplate.middleware.edge import request_id_of
+from bedplate.middleware.headers import BODILESS
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
@@ -46,6 +47,8 @@ class OriginMiddleware:
         finally:
             origin.reset(token)
         response["X-Request-ID"] = str(asking.request_id)
+        if response.status_code in BODILESS:
+            del response["Content-Length"]
         return response
 
 
@@ -69,6 +72,22 @@ class ContentPolicyMiddleware:
         response = self._get_response(request)
         response.headers.setdefault("Content-Security-Policy", _POLICY)
         return response
+
+
+class AdminCookiesMiddleware:
+    """Hides cookies from everything but the admin site.
+
+    Over TLS browsers send the admin's to the API too. There they mean nothing, and a
+    bad one must not change an answer: Django would replace it.
+    """
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if not request.path.startswith("/admin/"):
+            request.COOKIES = {}
+        return self._get_response(request)
 
 
 class SignedInMiddleware(AuthenticationMiddleware):
