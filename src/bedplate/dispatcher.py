@@ -60,6 +60,7 @@ class Dispatcher:
 
     def __init__(self, app: FastAPI) -> None:
         self.django = LazyDjango(app.state.runtime)
+        self.state = app.state
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -135,6 +136,7 @@ class _DjangoOnly:
     def __init__(self, app: FastAPI) -> None:
         runtime: Runtime = app.state.runtime
         django = self._django = LazyDjango(runtime)
+        self.state = app.state
         self._operations = app
         self._nothing = Edge(_answer_not_found, settings=runtime.settings)
 

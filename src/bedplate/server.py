@@ -6,7 +6,7 @@ It has no setting for either, so its protocol is extended here, private parts in
 """
 
 import asyncio
-from functools import cached_property
+from functools import cache, cached_property
 from http import HTTPStatus
 from typing import Any
 
@@ -54,7 +54,9 @@ def make_config(
         factory=is_factory,
         workers=workers,
         reload=reload,
-        http=Connections(settings),  # type: ignore[arg-type]  # uvicorn only calls it
+        # By name: a worker process that has more to import before it runs is taken
+        # for dead by uvicorn's supervisor on a busy machine.
+        http=f"{__name__}:{connect.__name__}",
         timeout_keep_alive=settings.keep_alive_timeout,
         timeout_graceful_shutdown=GRACEFUL_STOP_SECONDS,
         log_config=None,
@@ -65,14 +67,21 @@ def make_config(
     )
 
 
-class Connections:
-    """Makes the protocol of each connection. A worker process gets it pickled."""
+def connect(config: uvicorn.Config, **options: Any) -> "LimitedProtocol":
+    """Return the protocol of a new connection to the application that is served."""
+    return LimitedProtocol(_shared(config.loaded_app), config=config, **options)
+
+
+@cache
+def _shared(application: Any) -> "Shared":
+    return Shared(application.state.runtime.settings)
+
+
+class Shared:
+    """What all connections to an application have in common."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-
-    def __call__(self, **options: Any) -> "LimitedProtocol":
-        return LimitedProtocol(self, **options)
 
     @cached_property
     def overloaded(self) -> ASGIApp:
@@ -102,10 +111,10 @@ class Refused(Exception):
 class LimitedProtocol(HttpToolsProtocol):
     """One connection: bounded in headers, in time and in what it has under way."""
 
-    def __init__(self, connections: Connections, **options: Any) -> None:
+    def __init__(self, shared: Shared, **options: Any) -> None:
         super().__init__(**options)
-        self._made_by = connections
-        self._limits = connections.settings
+        self._shared = shared
+        self._limits = shared.settings
         self.url = b""
         self._stopped_by: APIError = BadRequest()
         self._is_refused = False
@@ -164,7 +173,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._has_headers = True
         application = self.app
         if len(self.connections) > self._limits.max_connections:
-            self.app = self._made_by.overloaded
+            self.app = self._shared.overloaded
         super().on_headers_complete()
         self.app = application
 
@@ -318,7 +327,7 @@ class LimitedProtocol(HttpToolsProtocol):
         body = envelope(error)
         headers = [
             *self.server_state.default_headers,
-            *self._made_by.headers,
+            *self._shared.headers,
             (b"x-request-id", request_id.encode()),
             (b"content-length", b"%d" % len(body)),
         ]
