@@ -11,6 +11,7 @@ from typing import Any
 import typer.main
 from fastapi.routing import iter_route_contexts
 from pydantic import SecretStr
+from pydantic_core import PydanticUndefined
 
 from bedplate.cli import app as commands
 from bedplate.cli import register_commands
@@ -39,8 +40,8 @@ def settings_page() -> Iterator[str]:
 
 
 def _default(value: Any) -> str:
-    if value is None or value == ():
-        return ""
+    if value is None or value == () or value is PydanticUndefined:
+        return ""  # none, or the description says how it comes about
     if isinstance(value, SecretStr):
         value = value.get_secret_value()  # a default is no secret
     shown = ", ".join(value) if isinstance(value, tuple) else str(value)

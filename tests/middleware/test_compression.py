@@ -2,7 +2,7 @@
 
 import asyncio
 import gzip
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import httpx
 import pytest
@@ -64,23 +64,7 @@ PAGE = ASSETS / "swagger-ui.css"
 
 @router.get("/answers/{name}")
 async def answer(name: str) -> Response:
-    return {
-        "text": lambda: Response(TEXT, media_type="text/plain"),
-        "large": lambda: Response(LARGE, media_type="text/html; charset=utf-8"),
-        "csv": lambda: Response(TEXT, media_type="Text/CSV"),
-        "problem": lambda: Response(TEXT, media_type="application/problem+json"),
-        "failed": lambda: Response(TEXT, 422, media_type="text/plain"),
-        "varied": lambda: _text({"Vary": "Origin"}),
-        "weak": lambda: _text({"ETag": 'W/"x"'}),
-        "file": lambda: FileResponse(PAGE, media_type="text/plain"),
-        "image": lambda: Response(TEXT, media_type="image/png"),
-        "untyped": lambda: Response(TEXT),
-        "secret": lambda: _text({"Cache-Control": "private, no-store"}),
-        "encoded": lambda: _text({"Content-Encoding": "gzip"}),
-        "partial": lambda: _text({"Content-Range": "bytes 0-9/99"}, 206),
-        "stream": lambda: StreamingResponse(_events(), media_type="text/plain"),
-        "events": lambda: StreamingResponse(_events(), media_type="text/event-stream"),
-    }[name]()
+    return ANSWERS[name]()
 
 
 def _text(headers: dict[str, str], status: int = 200) -> Response:
@@ -93,6 +77,23 @@ async def _events() -> AsyncIterator[str]:
         await asyncio.sleep(0)
 
 
+ANSWERS: dict[str, Callable[[], Response]] = {
+    "text": lambda: Response(TEXT, media_type="text/plain"),
+    "large": lambda: Response(LARGE, media_type="text/html; charset=utf-8"),
+    "csv": lambda: Response(TEXT, media_type="Text/CSV"),
+    "problem": lambda: Response(TEXT, media_type="application/problem+json"),
+    "failed": lambda: Response(TEXT, 422, media_type="text/plain"),
+    "varied": lambda: _text({"Vary": "Origin"}),
+    "weak": lambda: _text({"ETag": 'W/"x"'}),
+    "file": lambda: FileResponse(PAGE, media_type="text/plain"),
+    "image": lambda: Response(TEXT, media_type="image/png"),
+    "untyped": lambda: Response(TEXT),
+    "secret": lambda: _text({"Cache-Control": "private, no-store"}),
+    "encoded": lambda: _text({"Content-Encoding": "gzip"}),
+    "partial": lambda: _text({"Content-Range": "bytes 0-9/99"}, 206),
+    "stream": lambda: StreamingResponse(_events(), media_type="text/plain"),
+    "events": lambda: StreamingResponse(_events(), media_type="text/event-stream"),
+}
 COMPRESSED = ["text", "large", "csv", "problem", "failed", "varied", "weak", "file"]
 AS_IT_IS = ["image", "untyped", "secret", "encoded", "partial"]
 

@@ -26,7 +26,7 @@ PROGRAMS: dict[str, dict[str, Any]] = {
     "asyncio": {"program": (sys.executable, "-c", WITHOUT_UVLOOP)},
 }
 # Short, so that the test is; the proportions are those of the defaults.
-TIMES = {"header_timeout": 2, "body_timeout": 2, "request_timeout": 4}
+TIMES: dict[str, Any] = {"header_timeout": 2, "body_timeout": 2, "request_timeout": 4}
 HALF_HEADERS = b"GET /health/live HTTP/1.1\r\nHost: test\r\nX-Half"
 HALF_BODY = (
     b"POST /api/v1/users HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n"

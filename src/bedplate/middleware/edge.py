@@ -15,6 +15,7 @@ from uuid_utils import uuid4
 from bedplate.config import Settings
 from bedplate.core.errors import InternalError, NotFound, PayloadTooLarge
 from bedplate.core.origin import Origin, client_address, origin
+from bedplate.core.request_log import request_fields
 from bedplate.metrics import METRICS_PATH, observe_request
 from bedplate.middleware.compression import (
     CompressedResponse,
@@ -61,10 +62,12 @@ class Edge:
             return
         exchange = _Exchange(scope, send, self._defaults)
         token = origin.set(self._origin(exchange))
+        fields_token = request_fields.set(exchange.fields)
         try:
             await self._answer(exchange.scope, receive, exchange)
         finally:
             exchange.record(self._log)
+            request_fields.reset(fields_token)
             origin.reset(token)
 
     def _origin(self, exchange: "_Exchange") -> Origin:
@@ -109,6 +112,7 @@ class _Exchange:
         self.request_id = request_id_of(self.header(b"x-request-id"))
         self.peer: str | None = (scope.get("client") or (None,))[0]
         self.status = 0
+        self.fields: dict[str, str] = {}
         self.method: str = scope["method"]
         self.scope, self._send = scope, send
         if self.method == "HEAD" and not _has_own_head(scope):
@@ -180,6 +184,7 @@ class _Exchange:
             ms=round(seconds * 1000, 2),
             ip=origin.get().address,
             request_id=self.request_id,
+            **self.fields,
         )
 
 
