@@ -143,6 +143,12 @@ def _check_policy(value: str) -> str:
     return value
 
 
+def _check_metrics_token(value: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"[\x21-\x7e]{16,}", value.get_secret_value()):
+        raise ValueError("must be at least 16 visible ASCII characters, no spaces")
+    return value
+
+
 def _check_role(value: str) -> str:
     if not re.fullmatch(r"[a-z][a-z0-9_-]{0,49}", value):
         raise ValueError("a role is 1 to 50 of a-z, 0-9, _ and -, a letter first")
@@ -373,6 +379,48 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(
         1 << 20, ge=1024, description="Bodies over this are answered 413."
     )
+    max_header_bytes: int = Field(
+        32 << 10,
+        ge=4096,
+        le=1 << 20,
+        description="Request line and headers over this are answered 431.",
+    )
+    max_header_count: int = Field(
+        100, ge=20, le=10_000, description="More request headers are answered 431."
+    )
+    header_timeout: float = Field(
+        10.0,
+        gt=0,
+        le=600,
+        description="Seconds in which a client has to send its headers, then 408.",
+    )
+    body_timeout: float = Field(
+        20.0,
+        gt=0,
+        le=600,
+        description="Seconds without a byte of a body before the answer is 408, and "
+        "without a byte of the answer read before the connection is closed.",
+    )
+    request_timeout: float = Field(
+        60.0,
+        gt=0,
+        le=86_400,
+        description="Seconds in which a client has to send the whole request, then "
+        "408. Raise it together with `MAX_BODY_BYTES`.",
+    )
+    keep_alive_timeout: int = Field(
+        5,
+        ge=1,
+        le=3600,
+        description="Seconds that an idle connection stays open for the next request. "
+        "Behind a proxy, set it longer than the proxy's.",
+    )
+    max_connections: int = Field(
+        1000,
+        ge=1,
+        description="Connections of one process; requests on more are answered 503. "
+        "Keep it below the limit of open files (`ulimit -n`).",
+    )
     pool_size: int = Field(
         20, ge=1, le=1000, description="PostgreSQL connections of one process."
     )
@@ -410,13 +458,38 @@ class Settings(BaseSettings):
     admin_session_hours: int = Field(
         12, ge=1, le=720, description="How long a sign-in to the admin site lasts."
     )
+    admin_idle_minutes: int = Field(
+        60,
+        ge=2,
+        le=1440,
+        description="A sign-in to the admin site that is not used this long has ended.",
+    )
     cors_origins: Annotated[tuple[str, ...], NoDecode, CommaSeparated] = Field(
         (), description="Origins whose pages may call the API from a browser."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="The least severe level that is logged."
     )
-    docs: bool = Field(True, description="Whether `/docs` and `/openapi.json` exist.")
+    docs: bool = Field(
+        default_factory=lambda values: values.get("environment") == "development",
+        description="Serve `/docs`, `/openapi.json` and `/django/api/v1/schema`. "
+        "Default: in development only.",
+    )
+    metrics_port: int | None = Field(
+        None,
+        ge=1,
+        le=65535,
+        description="Port on which `bedplate serve` answers `/metrics`, and nothing "
+        "else. Then the main port does not.",
+    )
+    metrics_token: Annotated[SecretStr, AfterValidator(_check_metrics_token)] | None = (
+        Field(
+            None,
+            description="Bearer token that `/metrics` requires, at least 16 "
+            "characters. In production `/metrics` needs this or a port of its own, "
+            "else it is 404.",
+        )
+    )
     compiled_routes: bool = Field(
         True,
         description="Run routes by a plan made at start. Off: FastAPI's own handler "
@@ -467,6 +540,12 @@ class Settings(BaseSettings):
         """Whether browsers use TLS: in production, unless the public URL says no."""
         url = self.public_url or ""
         return url.startswith("https://") or (self.is_production and not url)
+
+    @property
+    def serves_metrics(self) -> bool:
+        """Whether `/metrics` exists: in production only if it is guarded."""
+        is_guarded = self.metrics_port is not None or self.metrics_token is not None
+        return is_guarded or not self.is_production
 
     @property
     def access_token_lifetime(self) -> timedelta:

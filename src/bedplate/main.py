@@ -48,7 +48,7 @@ class Application(FastAPI):
         settings: Settings = self.state.runtime.settings
         compiled = settings.compiled_routes
         stack = self._table_stack() if compiled else super().build_middleware_stack()
-        return Edge(stack, **_edge_options(settings))
+        return Edge(stack, settings=settings)
 
     def _table_stack(self) -> ASGIApp:
         handlers: dict[Any, Any] = dict(self.exception_handlers)
@@ -128,7 +128,7 @@ def install(
     """
     runtime = app.state.runtime = _make_runtime(settings, modules)
     _add_routes(app, runtime)
-    app.add_middleware(Edge, **_edge_options(runtime.settings))
+    app.add_middleware(Edge, settings=runtime.settings)
     app.openapi = partial(_cached_document, app)  # type: ignore[method-assign]
     own = app.router.lifespan_context
 
@@ -165,13 +165,6 @@ def _add_routes(app: FastAPI, runtime: Runtime) -> None:
             app.include_router(module.router, prefix=API_PREFIX)
         if module.pages is not None:
             app.include_router(module.pages)
-
-
-def _edge_options(settings: Settings) -> dict[str, Any]:
-    return {
-        "max_body_bytes": settings.max_body_bytes,
-        "trusted_proxies": settings.trusted_proxies,
-    }
 
 
 @asynccontextmanager

@@ -42,6 +42,21 @@ FIND_CALLER = Query(
 )
 
 
+class LastUse(msgspec.Struct, frozen=True):
+    """When a session began, and when it was last used."""
+
+    created_at: datetime
+    last_used_at: datetime
+
+
+FIND_LAST_USE = Query(
+    select(UserSession.created_at, UserSession.last_used_at).where(
+        UserSession.id == bindparam("session_id", type_=sa.Uuid())
+    ),
+    LastUse,
+)
+
+
 class Account(msgspec.Struct, frozen=True):
     """What sign-in needs to know of an account before it has a password to believe."""
 
