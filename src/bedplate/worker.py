@@ -22,6 +22,7 @@ import structlog
 
 from bedplate.core.errors import PermanentError
 from bedplate.database.engines import SQLITE_PRAGMAS
+from bedplate.database.sqlite import SqliteConnection
 from bedplate.jobs import Job, JobRun, Queue, enqueue
 from bedplate.jobs.promises import ENGINE_NAME, engine_url
 from bedplate.jobs.reads import attempt_of
@@ -362,7 +363,12 @@ def _workflow(name: str) -> Any:
 
 def _sqlite_engine(url: sa.URL) -> sa.Engine:
     """The engine's own connections to our file, set up as ours are."""
-    engine = sa.create_engine(url, pool_size=5, max_overflow=5)
+    engine = sa.create_engine(
+        url,
+        pool_size=5,
+        max_overflow=5,
+        connect_args={"factory": SqliteConnection},
+    )
 
     @sa.event.listens_for(engine, "connect")
     def configure(connection: Any, _record: Any) -> None:
