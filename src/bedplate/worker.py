@@ -118,7 +118,7 @@ class Worker:
     # The engine
 
     def _launch(self) -> None:
-        from dbos import DBOS
+        from bedplate.jobs.dbos import DBOS
 
         self._register_workflows()
         self._engine = engine = DBOS(config=self._engine_config())
@@ -131,7 +131,7 @@ class Worker:
         DBOS.launch()  # inside the running loop, so jobs run on it
 
     def _engine_config(self) -> "DBOSConfig":
-        from dbos import DBOSPortableJSONSerializer
+        from bedplate.jobs.dbos import JSON
 
         config: DBOSConfig = {
             "name": ENGINE_NAME,
@@ -139,7 +139,7 @@ class Worker:
             "executor_id": self.id,
             "application_version": _ENGINE_VERSION,
             "run_migrations": False,
-            "serializer": DBOSPortableJSONSerializer(),  # the default is pickle
+            "serializer": JSON,  # the default is pickle
             "sys_db_pool_size": 10,
             # For messages between workflows, which jobs don't send: it wakes up a
             # hundred times a second, and a pooler doesn't let it through.
@@ -182,7 +182,7 @@ class Worker:
         return run
 
     async def _stop_engine(self) -> None:
-        from dbos import DBOS
+        from bedplate.jobs.dbos import DBOS
 
         if self._engine is None:
             return
@@ -205,7 +205,7 @@ class Worker:
     # Jobs
 
     async def _attempt(self, job: Job, arguments: Mapping[str, Any]) -> None:
-        from dbos import DBOS
+        from bedplate.jobs.dbos import DBOS
 
         id_ = str(DBOS.workflow_id)
         with _left_undecided():
@@ -244,7 +244,7 @@ class Worker:
                     await enqueue(session, job, key=due.isoformat())
 
     def _apply_schedules(self) -> None:
-        from dbos import DBOS
+        from bedplate.jobs.dbos import DBOS
 
         scheduled = [job for job in self.runtime.jobs.jobs.values() if job.cron]
         for known in DBOS.list_schedules():
@@ -352,11 +352,11 @@ def _chosen_queues(jobs: Any, names: Sequence[str]) -> list[Queue]:
 
 
 def _workflow(name: str) -> Any:
-    from dbos import DBOS, WorkflowSerializationFormat
+    from bedplate.jobs.dbos import DBOS, WorkflowFormat
 
     return DBOS.workflow(
         name=name,
-        serialization_type=WorkflowSerializationFormat.PORTABLE,
+        serialization_type=WorkflowFormat.PORTABLE,
         max_recovery_attempts=None,  # attempts are counted here
     )
 

@@ -13,7 +13,7 @@ from bedplate.jobs.rows import ENGINE_SCHEMA
 
 async def upgrade_engine(database: Database) -> None:
     """Run the engine's migrations that are missing; two at once are safe."""
-    from dbos import DBOS
+    from bedplate.jobs.dbos import DBOS
 
     await asyncio.to_thread(DBOS.migrate, engine_url(database.url))
 
@@ -37,8 +37,8 @@ def _version(*, is_sqlite: bool) -> Statement:
 
 @cache
 def _wanted_version(*, is_sqlite: bool) -> int:
-    from dbos import _migration
+    from bedplate.jobs.dbos import migrations
 
     if is_sqlite:
-        return len(_migration.sqlite_migrations)
-    return len(_migration.get_dbos_migrations(ENGINE_SCHEMA, use_listen_notify=True))
+        return len(migrations.sqlite_migrations)
+    return len(migrations.get_dbos_migrations(ENGINE_SCHEMA, use_listen_notify=True))

@@ -113,7 +113,7 @@ class JobStatus(sa.TypeDecorator[str]):
 
 
 class JobFailure(sa.TypeDecorator[str]):
-    """An error as the engine writes it down, and as one line."""
+    """An error as the engine writes it down, and as one line; else as it is stored."""
 
     impl = sa.Text
     cache_ok = True
@@ -124,10 +124,11 @@ class JobFailure(sa.TypeDecorator[str]):
     def process_result_value(
         self, value: str | None, dialect: sa.Dialect
     ) -> str | None:
-        if value is None or not value.startswith("{"):
-            return value
-        error = json.loads(value)
-        return f"{error['name']}: {error['message']}"
+        try:
+            error = json.loads(value or "")
+            return f"{error['name']}: {error['message']}"
+        except (ValueError, TypeError, KeyError, RecursionError):
+            return value  # not what the engine writes: show it, decode nothing
 
 
 def _map(schema: str | None) -> tuple[Any, Any, Any]:
