@@ -85,6 +85,7 @@ class Worker:
         self._concurrency = concurrency or runtime.settings.worker_concurrency
         self._queues = _chosen_queues(runtime.jobs.jobs.values(), queues)
         self._engine: DBOS | None = None
+        self._connections: sa.Engine | None = None
         self._beating: asyncio.Task[None] | None = None
         self._distrust_until = 0.0
 
@@ -147,7 +148,8 @@ class Worker:
             "log_level": "WARNING",
         }
         if self.runtime.database.is_sqlite:
-            config["system_database_engine"] = _sqlite_engine(self.runtime.database.url)
+            self._connections = _sqlite_engine(self.runtime.database.url)
+            config["system_database_engine"] = self._connections
         elif self.runtime.settings.transaction_pooler:
             unprepared = {"prepare_threshold": None}
             config["db_engine_kwargs"] = {"connect_args": unprepared}
@@ -196,6 +198,8 @@ class Worker:
         for task in list(tasks):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if self._connections is not None:
+            self._connections.dispose()  # the engine disposes of its own ones only
 
     def _running(self) -> list[str]:
         assert self._engine is not None
