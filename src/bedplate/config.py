@@ -309,7 +309,13 @@ class Settings(BaseSettings):
     limit_refreshes_per_session: RateLimit = Field(
         "30 per minute", description="Uses of the refresh tokens of one sign-in."
     )
-    audit_days: int = Field(365, ge=1, description="How long the audit trail is kept.")
+    audit_days: int = Field(
+        365,
+        ge=1,
+        le=36500,
+        description="Days that an audit event is kept. The database refuses to delete "
+        "it before. A change applies to events from then on.",
+    )
     verify_url: Link = Field(
         None, description="Your page for verification links; default: ours."
     )

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from bedplate.config import PREFIX, Settings, SettingsError
 from bedplate.core.permissions import ENTER_ADMIN, Permissions, UnknownPermission
@@ -12,6 +13,8 @@ from bedplate.jobs import Promises
 from bedplate.limits import Limits, make_limits
 from bedplate.mail import Mailer, make_mailer
 from bedplate.module import Authenticate, Module, migrations_of
+
+AUDIT_DAYS: Final = "audit_days"
 
 
 @dataclass(frozen=True)
@@ -76,13 +79,15 @@ class Runtime:
 def make_database(settings: Settings) -> Database:
     if settings.database_url is None:
         settings.make_data_dir()  # the default file lies there
-    return Database(
+    database = Database(
         settings.resolved_database_url,
         cursor_key=settings.key_for("list cursors"),
         pool_size=settings.pool_size,
         pool_timeout=settings.pool_timeout,
         transaction_pooler=settings.transaction_pooler,
     )
+    database.session_info[AUDIT_DAYS] = settings.audit_days
+    return database
 
 
 def make_permissions(settings: Settings, modules: Sequence[Module]) -> Permissions:
