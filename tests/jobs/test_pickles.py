@@ -15,7 +15,7 @@ from support_pickles import bomb, plant
 from bedplate.config import Settings
 from bedplate.jobs import enqueue
 from bedplate.jobs.dbos import DBOSClient, SerializationRefused
-from bedplate.jobs.rows import JobFailure
+from bedplate.jobs.rows import JobFailure, JobTraceback
 from bedplate.jobs.store import JobStore
 from bedplate.main import Application
 from bedplate.modules.emails.tasks import send_email
@@ -85,6 +85,7 @@ def test_an_error_that_the_engine_did_not_write_is_shown_as_it_is(
     dialect = sa.make_url("sqlite://").get_dialect()()
 
     assert JobFailure().process_result_value(stored, dialect) == stored
+    assert JobTraceback().process_result_value(stored, dialect) is None
 
 
 async def test_the_engines_client_loads_no_pickle(

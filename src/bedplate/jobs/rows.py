@@ -112,6 +112,15 @@ class JobStatus(sa.TypeDecorator[str]):
         return None if value is None else self._ours.get(value, value.lower())
 
 
+def _parse_failure(stored: str | None) -> dict[str, Any]:
+    """Return an error as the engine writes it, or nothing of what another wrote."""
+    try:
+        error = json.loads(stored or "")
+    except (ValueError, RecursionError):
+        return {}
+    return error if isinstance(error, dict) else {}
+
+
 class JobFailure(sa.TypeDecorator[str]):
     """An error as the engine writes it down, and as one line; else as it is stored."""
 
@@ -124,11 +133,23 @@ class JobFailure(sa.TypeDecorator[str]):
     def process_result_value(
         self, value: str | None, dialect: sa.Dialect
     ) -> str | None:
-        try:
-            error = json.loads(value or "")
-            return f"{error['name']}: {error['message']}"
-        except (ValueError, TypeError, KeyError, RecursionError):
-            return value  # not what the engine writes: show it, decode nothing
+        error = _parse_failure(value)
+        if not {"name", "message"} <= error.keys():
+            return value
+        return f"{error['name']}: {error['message']}"
+
+
+class JobTraceback(JobFailure):
+    """The traceback of an error, or None where the engine has stored none."""
+
+    cache_ok = True
+
+    def process_result_value(
+        self, value: str | None, dialect: sa.Dialect
+    ) -> str | None:
+        data = _parse_failure(value).get("data")
+        text = data.get("traceback") if isinstance(data, dict) else None
+        return text if isinstance(text, str) else None
 
 
 def _map(schema: str | None) -> tuple[Any, Any, Any]:
