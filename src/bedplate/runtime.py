@@ -1,6 +1,6 @@
 """What one running application consists of, besides its routes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -11,7 +11,7 @@ from bedplate.core.security import AccessTokens, TokenKey
 from bedplate.database import Database
 from bedplate.jobs import Promises
 from bedplate.limits import Limits, make_limits
-from bedplate.mail import Mailer, make_mailer
+from bedplate.mail import Mailer, make_mailer, outbox_folder
 from bedplate.module import Authenticate, Module, migrations_of
 
 AUDIT_DAYS: Final = "audit_days"
@@ -88,6 +88,19 @@ def make_database(settings: Settings) -> Database:
     )
     database.session_info[AUDIT_DAYS] = settings.audit_days
     return database
+
+
+def private_paths(settings: Settings) -> Iterator[Path]:
+    """Yield what holds secrets or personal data: nobody else may read any of it."""
+    yield settings.data_dir.absolute()
+    yield settings.data_dir.absolute() / "secret_key"
+    url = settings.resolved_database_url
+    if url.drivername == "sqlite":
+        for suffix in ("", "-wal", "-shm", "-journal"):
+            yield Path(f"{url.database}{suffix}")
+    if (outbox := outbox_folder(settings)) is not None:
+        yield outbox.absolute()
+        yield from sorted(outbox.absolute().glob("*.eml"))
 
 
 def make_permissions(settings: Settings, modules: Sequence[Module]) -> Permissions:
