@@ -29,6 +29,7 @@ from sqlalchemy.exc import ArgumentError
 from bedplate.core.key_strength import MIN_BITS, estimate_bits
 from bedplate.core.password_policy import POLICIES
 from bedplate.core.permissions import ADMIN, USER
+from bedplate.core.private_files import make_private_directory, write_draft
 from bedplate.core.security import derive_key
 from bedplate.environment import find_unknown_variable
 
@@ -218,7 +219,9 @@ class Settings(BaseSettings):
         "else the built-in modules.",
     )
     data_dir: Path = Field(
-        Path(".bedplate"), description="Where the SQLite file and the made key live."
+        Path(".bedplate"),
+        description="Directory of the SQLite file and the "
+        "made key. Created for its owner only.",
     )
     database_url: Annotated[SecretStr, AfterValidator(_check_database_url)] | None = (
         Field(
@@ -363,7 +366,13 @@ class Settings(BaseSettings):
     limit_refreshes_per_session: RateLimit = Field(
         "30 per minute", description="Uses of the refresh tokens of one sign-in."
     )
-    audit_days: int = Field(365, ge=1, description="How long the audit trail is kept.")
+    audit_days: int = Field(
+        365,
+        ge=1,
+        le=36500,
+        description="Days that an audit event is kept. The database refuses to delete "
+        "it before. A change applies to events from then on.",
+    )
     verify_url: Link = Field(
         None, description="Your page for verification links; default: ours."
     )
@@ -617,7 +626,7 @@ class Settings(BaseSettings):
     def make_data_dir(self) -> None:
         """Raises SettingsError when it can't be made."""
         try:
-            self.data_dir.mkdir(parents=True, exist_ok=True)
+            make_private_directory(self.data_dir)
         except OSError as error:
             reason = f"{self.data_dir} can't be made: {error.strerror}"
             raise SettingsError(f"{PREFIX}DATA_DIR: {reason}") from None
@@ -656,11 +665,7 @@ def _kept_secret(path: Path) -> bytes:
 
 def _write_once(path: Path, secret: bytes) -> None:
     """Whole or not at all, so that two processes starting at once agree on one key."""
-    # Not the process's id: in a container it is 1 again after a crash in here.
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(secret)
+    draft = write_draft(path, secret)
     try:
         os.link(draft, path)
     except FileExistsError:

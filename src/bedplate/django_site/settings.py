@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from bedplate.config import Settings
 from bedplate.database.engines import SQLITE_PRAGMAS, libpq_options
+from bedplate.database.sqlite import SqliteConnection
 from bedplate.module import Module
 from bedplate.runtime import timeouts_of
 
@@ -61,6 +62,7 @@ def database(settings: Settings) -> dict[str, Any]:
             # A transaction that reads first and writes later fails at once when
             # another wrote in between; the busy timeout doesn't cover that.
             "OPTIONS": {
+                "factory": SqliteConnection,
                 "transaction_mode": "IMMEDIATE",
                 "init_command": ";".join(pragmas),
             },

@@ -271,14 +271,13 @@ async def delete_expired(
     its coming back would mean that it was stolen.
     """
     idle = timedelta(days=settings.refresh_idle_days)
-    kept = timedelta(days=settings.audit_days)
     expired: tuple[tuple[type[Base], sa.ColumnElement[bool]], ...] = (
         (UserSession, UserSession.expires_at <= now),
         (RefreshToken, RefreshToken.spent_at <= now - idle),
         (OneTimeToken, OneTimeToken.expires_at <= now),
         (RateLimit, RateLimit.expires_at <= now),
         (IdempotencyKey, IdempotencyKey.expires_at <= now),
-        (AuditEvent, AuditEvent.created_at <= now - kept),
+        (AuditEvent, AuditEvent.is_over(now)),
         (SigningKey, SigningKey.retires_at <= now),
     )
     deleted = 0
