@@ -96,6 +96,8 @@ def make_database(settings: Settings) -> Database:
         is_strict=not settings.is_production,
         timeouts=timeouts_of(settings),
     )
+    database.session_info[AUDIT_DAYS] = settings.audit_days
+    return database
 
 
 def timeouts_of(settings: Settings) -> Timeouts:
@@ -105,8 +107,6 @@ def timeouts_of(settings: Settings) -> Timeouts:
         statement=settings.database_statement_timeout,
         idle_transaction=settings.database_idle_transaction_timeout,
     )
-    database.session_info[AUDIT_DAYS] = settings.audit_days
-    return database
 
 
 def private_paths(settings: Settings) -> Iterator[Path]:
