@@ -33,6 +33,7 @@ from bedplate.modules.users.models import User
 from bedplate.outcomes import IdempotencyKey
 from bedplate.routing import Router
 from bedplate.testing.answers import assert_refused
+from bedplate.testing.application import make_application
 
 KEY = {"Idempotency-Key": "a-key"}
 POST = {"title": "Tïtle", "content": "C"}
@@ -142,8 +143,8 @@ async def write(session: SessionDep, caller: Caller) -> None:
 
 
 @pytest.fixture(scope="session")
-def modules() -> Any:
-    return (*BUILT_IN, Module(name="planted", router=planted))
+def application() -> Any:
+    return make_application((*BUILT_IN, Module(name="planted", router=planted)))
 
 
 @pytest.fixture(autouse=True)

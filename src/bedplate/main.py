@@ -8,6 +8,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
+from starlette.datastructures import State
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -47,7 +48,7 @@ class Application(FastAPI):
         settings: Settings = self.state.runtime.settings
         compiled = settings.compiled_routes
         stack = self._table_stack() if compiled else super().build_middleware_stack()
-        return Edge(stack, **_edge_options(settings))
+        return _with_edge(stack, state=self.state)
 
     def _table_stack(self) -> ASGIApp:
         handlers: dict[Any, Any] = dict(self.exception_handlers)
@@ -95,16 +96,8 @@ def create_app(
         redoc_url=None,
     )
     _add_routes(app, runtime)
-    if runtime.settings.docs:
-        install_docs(app)
-    if runtime.settings.cors_origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=list(runtime.settings.cors_origins),
-            allow_methods=["*"],
-            allow_headers=["*"],
-            expose_headers=_EXPOSED,
-        )
+    install_docs(app)
+    app.add_middleware(_with_cors, state=app.state)
     return app
 
 
@@ -125,7 +118,7 @@ def install(
     """
     runtime = app.state.runtime = _make_runtime(settings, modules)
     _add_routes(app, runtime)
-    app.add_middleware(Edge, **_edge_options(runtime.settings))
+    app.add_middleware(_with_edge, state=app.state)
     app.openapi = partial(_cached_document, app)  # type: ignore[method-assign]
     own = app.router.lifespan_context
 
@@ -135,6 +128,19 @@ def install(
             yield state
 
     app.router.lifespan_context = both
+
+
+def bind(app: FastAPI, settings: Settings) -> None:
+    """Give an application that isn't running other settings, and with them a database.
+
+    Its modules, its own routes and middleware and its title stay.
+
+    Raises:
+        SettingsError: a setting is wrong.
+    """
+    app.state.runtime = _make_runtime(settings, app.state.runtime.modules)
+    app.state.route_table = cache(partial(RouteTable, app))
+    app.middleware_stack = app.openapi_schema = None
 
 
 def _cached_document(app: FastAPI) -> dict[str, Any]:
@@ -162,11 +168,29 @@ def _add_routes(app: FastAPI, runtime: Runtime) -> None:
             app.include_router(module.pages)
 
 
-def _edge_options(settings: Settings) -> dict[str, Any]:
-    return {
-        "max_body_bytes": settings.max_body_bytes,
-        "trusted_proxies": settings.trusted_proxies,
-    }
+# Made with the stack, not with the application, so that `bind` can change the settings.
+
+
+def _with_edge(app: ASGIApp, *, state: State) -> ASGIApp:
+    settings: Settings = state.runtime.settings
+    return Edge(
+        app,
+        max_body_bytes=settings.max_body_bytes,
+        trusted_proxies=settings.trusted_proxies,
+    )
+
+
+def _with_cors(app: ASGIApp, *, state: State) -> ASGIApp:
+    settings: Settings = state.runtime.settings
+    if not settings.cors_origins:
+        return app
+    return CORSMiddleware(
+        app,
+        allow_origins=list(settings.cors_origins),
+        allow_methods=["*"],
+        allow_headers=["*"],
+        expose_headers=_EXPOSED,
+    )
 
 
 @asynccontextmanager

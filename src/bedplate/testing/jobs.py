@@ -1,40 +1,141 @@
-"""Jobs and mail in tests: run here and now, without a worker."""
+"""Jobs in tests: finished by the worker that the settings ask for, or here and now."""
 
+import asyncio
 import json
-from typing import Any
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any, Final
+from uuid import UUID
 
 import sqlalchemy as sa
 
+from bedplate.core.clock import utc_now
 from bedplate.jobs import JobRun
-from bedplate.jobs.rows import rows_for
+from bedplate.jobs.rows import TICK, rows_for
 from bedplate.jobs.store import JobStore
 from bedplate.runtime import Runtime
 
+PATIENCE: Final = timedelta(seconds=30)
+_LOOK_AGAIN_SECONDS: Final = 0.02
+_KEYED_ID: Final = 5
+"""The version of the UUID of a job with a key, which each run of a schedule has."""
 
-async def run_queued_jobs(runtime: Runtime, *, delayed: bool = False) -> list[str]:
-    """Run each queued job once, and those that they enqueue; tells their names.
 
-    A failure is the caller's, and leaves the job where it was.
+class JobFailed(Exception):
+    """A job raised; the text says which and what, and the log has the rest."""
+
+
+class JobsUnfinished(Exception):
+    """The worker didn't finish in time; the text names the jobs that it left."""
+
+
+class JobRunner:
+    """Finishes the jobs of a test.
+
+    Where the application has an embedded worker, as on SQLite, the worker runs them and
+    this waits for it. Elsewhere nothing else would run them, so this does.
     """
-    names: list[str] = []
-    while queued := await _queued(runtime, ["queued", *(["delayed"] * delayed)]):
-        for id_, name, stored in queued:
-            job = runtime.jobs.jobs[name]
-            arguments = json.loads(stored)["positionalArgs"][0]
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._job, self._input, self._output = rows_for(runtime.database.dialect.name)
+        self._reported: set[UUID] = set()
+
+    async def finish(self, *, delayed: bool = False) -> list[str]:
+        """Finish what is queued, and what that enqueues; return the jobs' names.
+
+        They are in the order in which they were enqueued, and each is named once in a
+        test. With `delayed`, jobs that wait for their time don't wait any longer.
+
+        Raises:
+            JobFailed: a job raised. It is left where it was.
+            JobsUnfinished: the worker needed more than `PATIENCE`.
+        """
+        if not self._runtime.settings.runs_worker:
+            return await self._run_here(delayed=delayed)
+        if delayed:
+            await self._hurry()
+        await self._wait_for_worker()
+        return await self._report()
+
+    # The worker's
+
+    async def _hurry(self) -> None:
+        async with self._runtime.database.unit_of_work() as session:
+            await session.execute(
+                sa.update(self._job)
+                .where(self._job.status == "delayed")
+                .values(status="queued", due_at=None, updated_at=utc_now())
+            )
+
+    async def _wait_for_worker(self) -> None:
+        try:
+            async with asyncio.timeout(PATIENCE.total_seconds()):
+                while await self._unfinished():  # noqa: ASYNC110, rows wake nobody
+                    await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+        except TimeoutError:
+            left = ", ".join(await self._unfinished())
+            raise JobsUnfinished(left) from None
+
+    async def _unfinished(self) -> list[str]:
+        job, output = self._job, self._output
+        error = sa.func.coalesce(output.error, job.last_error)
+        query = (
+            sa.select(job.job, job.status, sa.type_coerce(error, job.last_error.type))
+            .outerjoin(output, output.id == job.id)
+            .where(job.job != TICK, job.status != "succeeded")
+        )
+        rows = await self._fetch(query)
+        for name, status, problem in rows:
+            if status == "dead" or (problem and status in ("queued", "delayed")):
+                raise JobFailed(f"{name}: {problem}")
+        return [name for name, status, _ in rows if status in ("queued", "running")]
+
+    async def _report(self) -> list[str]:
+        job = self._job
+        done = sa.select(job.id, job.job).where(
+            job.status == "succeeded", job.job != TICK
+        )
+        found = await self._fetch(done.order_by(job.created_at, job.id))
+        new = [(id_, name) for id_, name in found if id_ not in self._reported]
+        self._reported |= {id_ for id_, _ in new}
+        return [name for id_, name in new if not self._is_scheduled(id_, name)]
+
+    def _is_scheduled(self, id_: UUID, name: str) -> bool:
+        """Whether the time of day enqueued it, and not the test."""
+        return bool(self._runtime.jobs.jobs[name].cron) and id_.version == _KEYED_ID
+
+    # Without a worker
+
+    async def _run_here(self, *, delayed: bool) -> list[str]:
+        names: list[str] = []
+        statuses = ["queued", *(["delayed"] * delayed)]
+        while queued := await self._stored(statuses):
+            for id_, name, stored in queued:
+                await self._run_one(id_, name, stored)
+                names.append(name)
+        return names
+
+    async def _run_one(self, id_: UUID, name: str, stored: str) -> None:
+        runtime = self._runtime
+        job = runtime.jobs.jobs[name]
+        arguments = json.loads(stored)["positionalArgs"][0]
+        try:
             await job(JobRun(runtime, str(id_), 1), **job.load(arguments))
-            async with runtime.database.unit_of_work() as session:
-                await JobStore(session).discard(id_)
-            names.append(name)
-    return names
+        except Exception as error:
+            raise JobFailed(f"{name}: {type(error).__name__}: {error}") from error
+        async with runtime.database.unit_of_work() as session:
+            await JobStore(session).discard(id_)
 
+    async def _stored(self, statuses: list[str]) -> Sequence[Any]:
+        job, input_ = self._job, self._input
+        return await self._fetch(
+            sa.select(job.id, job.job, input_.arguments)
+            .join(input_, input_.id == job.id)
+            .where(job.status.in_(statuses))
+            .order_by(job.created_at, job.id)
+        )
 
-async def _queued(runtime: Runtime, statuses: list[str]) -> Any:
-    job, input_, _ = rows_for(runtime.database.dialect.name)
-    query = (
-        sa.select(job.id, job.job, input_.arguments)
-        .join(input_, input_.id == job.id)
-        .where(job.status.in_(statuses))
-        .order_by(job.created_at, job.id)
-    )
-    async with runtime.database.engine.connect() as connection:
-        return (await connection.execute(query)).all()
+    async def _fetch(self, query: Any) -> Sequence[Any]:
+        async with self._runtime.database.engine.connect() as connection:
+            return (await connection.execute(query)).all()
