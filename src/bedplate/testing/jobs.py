@@ -26,7 +26,7 @@ class JobFailed(Exception):
 
 
 class JobsUnfinished(Exception):
-    """The worker didn't finish in time; the text names the jobs that it left."""
+    """The jobs needed too long; the text names those that were left."""
 
 
 class JobRunner:
@@ -49,16 +49,21 @@ class JobRunner:
 
         Raises:
             JobFailed: a job raised. It is left where it was.
-            JobsUnfinished: the worker needed more than `PATIENCE`.
+            JobsUnfinished: they needed more than `PATIENCE`.
         """
-        if not self._runtime.settings.runs_worker:
-            return await self._run_here(delayed=delayed)
-        if delayed:
-            await self._hurry()
-        await self._wait_for_worker()
+        try:
+            async with asyncio.timeout(PATIENCE.total_seconds()):
+                if not self._runtime.settings.runs_worker:
+                    return await self._run_here(delayed=delayed)
+                if delayed:
+                    await self._hurry()
+                while await self._unfinished():  # noqa: ASYNC110, rows wake nobody
+                    await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+        except TimeoutError:
+            raise JobsUnfinished(", ".join(await self._unfinished())) from None
         return await self._report()
 
-    # The worker's
+    # By the worker
 
     async def _hurry(self) -> None:
         async with self._runtime.database.unit_of_work() as session:
@@ -67,15 +72,6 @@ class JobRunner:
                 .where(self._job.status == "delayed")
                 .values(status="queued", due_at=None, updated_at=utc_now())
             )
-
-    async def _wait_for_worker(self) -> None:
-        try:
-            async with asyncio.timeout(PATIENCE.total_seconds()):
-                while await self._unfinished():  # noqa: ASYNC110, rows wake nobody
-                    await asyncio.sleep(_LOOK_AGAIN_SECONDS)
-        except TimeoutError:
-            left = ", ".join(await self._unfinished())
-            raise JobsUnfinished(left) from None
 
     async def _unfinished(self) -> list[str]:
         job, output = self._job, self._output
