@@ -11,12 +11,14 @@ import sqlalchemy as sa
 
 from bedplate.core.clock import utc_now
 from bedplate.jobs import JobRun
-from bedplate.jobs.rows import TICK, rows_for
+from bedplate.jobs.rows import TICK, JobFailure, rows_for
 from bedplate.jobs.store import JobStore
 from bedplate.runtime import Runtime
 
 PATIENCE: Final = timedelta(seconds=30)
 _LOOK_AGAIN_SECONDS: Final = 0.02
+_WAITING: Final = frozenset(("queued", "delayed"))
+_TO_DO: Final = frozenset(("queued", "running"))
 _KEYED_ID: Final = 5
 """The version of the UUID of a job with a key, which each run of a schedule has."""
 
@@ -40,6 +42,7 @@ class JobRunner:
         self._runtime = runtime
         self._job, self._input, self._output = rows_for(runtime.database.dialect.name)
         self._reported: set[UUID] = set()
+        self._failures: set[tuple[UUID, int]] = set()
 
     async def finish(self, *, delayed: bool = False) -> list[str]:
         """Finish what is queued, and what that enqueues; return the jobs' names.
@@ -75,17 +78,25 @@ class JobRunner:
 
     async def _unfinished(self) -> list[str]:
         job, output = self._job, self._output
-        error = sa.func.coalesce(output.error, job.last_error)
-        query = (
-            sa.select(job.job, job.status, sa.type_coerce(error, job.last_error.type))
+        error = sa.func.coalesce(output.error, job.last_error, type_=JobFailure())
+        rows = await self._fetch(
+            sa.select(job.job, job.id, job.attempts, job.status, error)
             .outerjoin(output, output.id == job.id)
             .where(job.job != TICK, job.status != "succeeded")
         )
-        rows = await self._fetch(query)
-        for name, status, problem in rows:
-            if status == "dead" or (problem and status in ("queued", "delayed")):
-                raise JobFailed(f"{name}: {problem}")
-        return [name for name, status, _ in rows if status in ("queued", "running")]
+        for row in rows:
+            self._check(*row)
+        return [name for name, _, _, status, _ in rows if status in _TO_DO]
+
+    def _check(
+        self, name: str, id_: UUID, attempts: int, status: str, error: str | None
+    ) -> None:
+        """Raise JobFailed for an attempt that failed, once."""
+        is_tried_again = bool(error and attempts) and status in _WAITING
+        attempt = (id_, attempts)
+        if (is_tried_again or status == "dead") and attempt not in self._failures:
+            self._failures.add(attempt)
+            raise JobFailed(f"{name}: {error}")
 
     async def _report(self) -> list[str]:
         job = self._job
