@@ -265,8 +265,7 @@ async def test_what_may_pass_is_not_kept(
 
 
 @pytest.mark.parametrize(
-    "setting_overrides",
-    [{"rate_limits_enabled": True, "limit_sign_ups_per_address": "1 per hour"}],
+    "setting_overrides", [{"limit_sign_ups_per_address": "1 per hour"}]
 )
 async def test_what_is_counted_on_the_way_is_no_obstacle_and_429_is_not_kept(
     app: Application, as_user: AsyncClient

@@ -27,7 +27,11 @@ SITE = "/admin/bedplate"
 @pytest.fixture
 def setting_overrides() -> dict[str, Any]:
     granted = {"editor": ["admin:enter", "posts:write_any", "posts:read_any"]}
-    return {"roles": "user,editor,admin", "role_permissions": granted}
+    return {
+        "roles": "user,editor,admin",
+        "role_permissions": granted,
+        "embedded_worker": False,  # jobs that wait are shown and discarded
+    }
 
 
 async def test_every_model_has_a_list_and_pages(
