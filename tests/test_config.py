@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from pydantic import AliasChoices, Field
 
 from bedplate.config import PREFIX, Settings, SettingsError
 
@@ -163,6 +164,60 @@ def test_dotenv_is_read_and_the_environment_wins(
     settings = Settings.load()
 
     assert (settings.session_days, settings.pool_size) == (7, 4)
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("BEDPLATE_SIGNUPS", "Did you mean BEDPLATE_SIGNUP?"),
+        ("bedplate_data_bas_url", "Did you mean BEDPLATE_DATABASE_URL?"),
+        ("BEDPLATE_XYZ", "Remove it."),
+    ],
+)
+def test_an_unknown_variable_is_refused_with_the_nearest_name(
+    monkeypatch: pytest.MonkeyPatch, name: str, nearest: str
+) -> None:
+    monkeypatch.setenv(name, MARKER)
+
+    line = refusal()
+
+    assert line.startswith(f"{name.upper()} is not a setting. ")
+    assert nearest in line
+    assert MARKER not in line
+
+
+def test_an_unknown_variable_in_dotenv_is_refused(folder: Path) -> None:
+    (folder / ".env").write_text("BEDPLATE_SIGNUPS=closed")
+
+    assert "Did you mean BEDPLATE_SIGNUP?" in refusal()
+
+
+def test_the_old_name_of_a_renamed_setting_is_known(
+    environment: Environment,
+) -> None:
+    class Renamed(Settings):
+        color: str = Field("", validation_alias=AliasChoices("color", "bedplate_hue"))
+
+    environment(hue="red")
+
+    assert Renamed.load().color == "red"
+
+
+def test_what_kubernetes_sets_for_a_service_called_bedplate_is_not_ours(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in {
+        "BEDPLATE_SERVICE_HOST": "10.0.0.11",
+        "BEDPLATE_SERVICE_PORT": "8000",
+        "BEDPLATE_SERVICE_PORT_HTTP": "8000",
+        "BEDPLATE_PORT": "tcp://10.0.0.11:8000",
+        "BEDPLATE_PORT_8000_TCP": "tcp://10.0.0.11:8000",
+        "BEDPLATE_PORT_8000_TCP_ADDR": "10.0.0.11",
+        "BEDPLATE_WORKER_SERVICE_HOST": "10.0.0.12",
+    }.items():
+        monkeypatch.setenv(name, value)
+
+    Settings.load()
 
 
 def test_lists_are_comma_separated(environment: Environment) -> None:

@@ -5,6 +5,7 @@ import os
 import re
 import secrets
 import stat
+from collections.abc import Iterator
 from datetime import timedelta
 from email.utils import parseaddr
 from ipaddress import IPv4Network, IPv6Network
@@ -14,6 +15,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from pydantic import (
     AfterValidator,
+    AliasChoices,
     BeforeValidator,
     Field,
     SecretStr,
@@ -26,9 +28,12 @@ from sqlalchemy.exc import ArgumentError
 
 from bedplate.core.permissions import ADMIN, USER
 from bedplate.core.security import derive_key
+from bedplate.environment import find_unknown_variable
 
 PREFIX = "BEDPLATE_"
 MIN_SECRET_BYTES = 32
+SERVED_AT = "_BEDPLATE_SERVED_AT"
+"""Set by `bedplate serve` for itself and its workers: the address it listens on."""
 
 
 class SettingsError(Exception):
@@ -207,7 +212,9 @@ class Settings(BaseSettings):
         "is made and kept in `DATA_DIR`.",
     )
     public_url: Link = Field(
-        None, description="How browsers reach the service, for links in mails."
+        None,
+        description="How browsers reach the service, for links in mails. Default: "
+        "where `bedplate serve` listens.",
     )
     mail_url: Annotated[SecretStr, AfterValidator(_check_mail_url)] = Field(
         SecretStr("console://"),
@@ -363,13 +370,23 @@ class Settings(BaseSettings):
         """The settings as they resolve here.
 
         Raises:
-            SettingsError: one line that names the first wrong variable.
+            SettingsError: one line that names the first wrong or unknown variable.
         """
+        cls._check_names(values)
         try:
             return cls(**values)
         except ValidationError as error:
             first = error.errors(include_input=False, include_context=False)[0]
             raise SettingsError(_describe(first["loc"], first["msg"])) from None
+
+    @classmethod
+    def _check_names(cls, values: dict[str, Any]) -> None:
+        prefix = str(values.get("_env_prefix", PREFIX))
+        env_file = values.get("_env_file", cls.model_config.get("env_file"))
+        names = {*cls.model_fields, *_aliases(cls, prefix)}
+        unknown = find_unknown_variable(prefix, names, env_file)
+        if unknown is not None:
+            raise SettingsError(unknown)
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:
@@ -410,6 +427,12 @@ class Settings(BaseSettings):
         return self.resolved_database_url.drivername == "sqlite"
 
     @property
+    def link_base(self) -> str:
+        """Where links in mails lead: the public URL, else where this server listens."""
+        served_at = os.environ.get(SERVED_AT)
+        return (self.public_url or served_at or "http://127.0.0.1:8000").rstrip("/")
+
+    @property
     def shown_database_url(self) -> str:
         """The database's URL for people and logs, without its secrets."""
         # libpq takes these in the query as well.
@@ -440,6 +463,14 @@ class Settings(BaseSettings):
         except OSError as error:
             reason = f"{self.data_dir} can't be made: {error.strerror}"
             raise SettingsError(f"{PREFIX}DATA_DIR: {reason}") from None
+
+
+def _aliases(settings: type[BaseSettings], prefix: str) -> Iterator[str]:
+    """Yield the old names of settings that were renamed, without the prefix."""
+    for field in settings.model_fields.values():
+        if isinstance(field.validation_alias, AliasChoices):
+            for name in field.validation_alias.choices:
+                yield str(name).upper().removeprefix(prefix)
 
 
 def _describe(location: tuple[int | str, ...], message: str) -> str:

@@ -8,6 +8,7 @@ import msgspec
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from bedplate.config import Settings
 from bedplate.core.origin import origin
 
 
@@ -54,6 +55,11 @@ def configure_logging(*, level: str, as_json: bool) -> None:
     logging.basicConfig(handlers=[handler], level=threshold, force=True)
     for noisy in ("uvicorn.access", "aiosqlite", "alembic", "asyncio", "dbos"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def log_as_configured(settings: Settings) -> None:
+    """Log at the level of the settings: JSON in production, else for people."""
+    configure_logging(level=settings.log_level, as_json=settings.is_production)
 
 
 def _add_request_id(

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bedplate.config import Settings
 from bedplate.idempotency import keep_refusal
-from bedplate.log import configure_logging
+from bedplate.log import log_as_configured
 from bedplate.middleware.edge import Edge
 from bedplate.middleware.errors import install_error_handlers
 from bedplate.module import Module, check_modules
@@ -152,7 +152,7 @@ def _cached_document(app: FastAPI) -> dict[str, Any]:
 def _make_runtime(settings: Settings | None, modules: Sequence[Module]) -> Runtime:
     settings = settings or Settings.load()
     check_modules(modules)
-    configure_logging(level=settings.log_level, as_json=settings.is_production)
+    log_as_configured(settings)
     return Runtime.make(settings, modules)
 
 

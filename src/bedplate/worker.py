@@ -24,6 +24,7 @@ import structlog
 from bedplate.core.errors import PermanentError
 from bedplate.database.engines import SQLITE_PRAGMAS
 from bedplate.jobs import Job, JobRun, Queue, enqueue
+from bedplate.jobs.failures import as_engine_error
 from bedplate.jobs.promises import ENGINE_NAME, engine_url
 from bedplate.jobs.reads import attempt_of
 from bedplate.jobs.rows import TICK
@@ -227,8 +228,8 @@ class Worker:
                 await job(run, **job.load(arguments))
         except Exception as error:
             if attempt >= job.attempts or isinstance(error, PermanentError):
-                logger.error("job dead", job=job.name, id=id_, attempt=attempt)  # noqa: TRY400, the engine logs it
-                raise
+                logger.exception("job dead", job=job.name, id=id_, attempt=attempt)
+                raise as_engine_error(error) from error
             with _left_undecided():
                 await self._try_later(run, job, error)
                 raise  # the row isn't this run's any more: it waits
@@ -240,8 +241,8 @@ class Worker:
             job=job.name,
             id=run.id,
             attempt=run.attempt,
-            error=f"{type(error).__name__}: {error}",
             again_in=round(wait.total_seconds(), 1),
+            exc_info=error,
         )
         async with self.runtime.database.unit_of_work() as session:
             await JobStore(session).try_later(run.id, self.id, wait, error)

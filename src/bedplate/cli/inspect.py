@@ -1,8 +1,7 @@
 """`bedplate routes`, `openapi` and `doctor`: what this installation is."""
 
-import os
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -22,29 +21,26 @@ def routes() -> None:
     """List every operation of the API, and who may call it."""
     from rich.table import Table
 
+    from bedplate.openapi import callers_of
+    from bedplate.project import load_app
+
     table = Table("Method", "Path", "For", "Does", box=None)
-    for path, operations in _document()["paths"].items():
+    app = load_app()
+    callers = callers_of(app)
+    for path, operations in app.openapi()["paths"].items():
         for method, operation in operations.items():
-            table.add_row(method.upper(), path, _who(operation), operation["summary"])
+            who = callers[method.upper(), path]
+            table.add_row(method.upper(), path, who, operation["summary"])
     print_table(table)
-
-
-def _who(operation: dict[str, Any]) -> str:
-    security = operation.get("security", [{}])
-    return "anyone" if {} in security else "signed in"
 
 
 def openapi() -> None:
     """Print the OpenAPI document as JSON."""
     import json
 
-    print(json.dumps(_document(), indent=2))
-
-
-def _document() -> dict[str, Any]:
     from bedplate.project import load_app
 
-    return load_app().openapi()
+    print(json.dumps(load_app().openapi(), indent=2))
 
 
 class _Finding(NamedTuple):
@@ -73,7 +69,7 @@ def doctor(
     settings: Settings = load_app().state.runtime.settings
     for name, value in _resolved(settings):
         console.print(f"  {name:<32} {value}", markup=False)
-    findings = [*_unknown_variables(), *run(_findings)]
+    findings = run(_findings)
     if peer is not None:
         findings.append(_counted_as(settings, peer, forwarded_for))
     console.print()
@@ -104,16 +100,6 @@ def _shown(settings: "Settings", name: str) -> str:
     return "(none)" if value is None else str(value)
 
 
-def _unknown_variables() -> Iterator[_Finding]:
-    """A misspelt variable would otherwise be ignored in silence."""
-    from bedplate.config import PREFIX, Settings
-
-    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
-    for name in sorted(os.environ):
-        if name.startswith(PREFIX) and name not in known:
-            yield _Finding(False, f"{name} is set, but is no setting")
-
-
 def _counted_as(settings: "Settings", peer: str, forwarded_for: str) -> _Finding:
     from bedplate.core.origin import client_address
 
@@ -123,16 +109,14 @@ def _counted_as(settings: "Settings", peer: str, forwarded_for: str) -> _Finding
 
 
 async def _findings(runtime: "Runtime") -> list[_Finding]:
-    from bedplate.migrate import schema_is_at_head
+    from bedplate.migrate import schema_problem
 
     findings = [_Finding(True, "the secret key is usable")]
     try:
         await runtime.database.is_reachable()
         findings.append(_Finding(True, "the database answers"))
-        at_head = await schema_is_at_head(runtime.database, runtime.migrations)
-        missing = "the schema is not at head: run `bedplate migrate`"
-        said = "the schema is at head" if at_head else missing
-        findings.append(_Finding(at_head, said))
+        problem = await schema_problem(runtime.database, runtime.migrations)
+        findings.append(_Finding(problem is None, problem or "the schema is at head"))
     except Exception as error:
         if (line := describe(error)) is None:
             raise

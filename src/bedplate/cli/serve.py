@@ -32,13 +32,16 @@ def serve(
     ] = False,
 ) -> None:
     """Serve the API and the admin site. On SQLite the schema is migrated first."""
+    from bedplate.config import SERVED_AT
     from bedplate.dispatcher import require_django
 
     if django_only:
         require_django()
-    settings = run(_prepare)
+    settings = run(_prepare, is_service=True)
     listener = _listen(host, port)
-    _greet(settings, host, listener.getsockname()[1], django_only=django_only)
+    base = _base_url(host, listener.getsockname()[1])
+    os.environ[SERVED_AT] = base  # before any worker starts
+    _greet(settings, settings.public_url or base, django_only=django_only)
     _serve(listener, workers=workers, reload=reload, django_only=django_only)
 
 
@@ -99,14 +102,20 @@ def _serve(
             raise typer.Exit(3)
 
 
-def _greet(settings: "Settings", host: str, port: int, *, django_only: bool) -> None:
+def _base_url(host: str, port: int) -> str:
+    """Return an address that this machine's programs reach the server at."""
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    return (
+        f"http://[{reachable}]:{port}" if ":" in host else f"http://{reachable}:{port}"
+    )
+
+
+def _greet(settings: "Settings", base: str, *, django_only: bool) -> None:
     from rich.console import Console
     from rich.markup import escape
 
     from bedplate.dispatcher import django_is_installed
 
-    shown = f"[{host}]" if ":" in host else host
-    base = settings.public_url or f"http://{shown}:{port}"
     lines = {} if django_only else {"API": f"{base}/api/v1"}
     if settings.docs and not django_only:
         lines["Docs"] = f"{base}/docs"

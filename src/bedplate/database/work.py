@@ -18,6 +18,7 @@ from bedplate.database.inserts import Insert, insert_of
 from bedplate.database.lists import ListQuery
 from bedplate.database.query import Query, R, Statement
 from bedplate.database.reads import PostgresReads, Rows, make_reads
+from bedplate.database.references import still_referenced
 from bedplate.schemas import ListParams, Page, ResponseSchema
 
 P = TypeVar("P", bound=ResponseSchema)
@@ -311,5 +312,18 @@ class Repository(Generic[M]):
         return entity
 
     async def delete(self, entity: M) -> None:
+        """Delete a row, and what the database deletes along with it.
+
+        Raises:
+            Conflict: other rows still refer to it; the transaction is rolled back.
+        """
+        state: Any = sa.inspect(entity)
+        table, identity = state.mapper.local_table, state.identity[0]
         await self.session.delete(entity)
-        await self.session.flush()
+        try:
+            await self.session.flush()
+        except sa.exc.IntegrityError as error:
+            await self.session.rollback()
+            raise await self.session.run_sync(
+                still_referenced, error, table, identity
+            ) from error

@@ -6,6 +6,7 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.contrib.auth.middleware import AuthenticationMiddleware
+from django.contrib.sessions.middleware import SessionMiddleware
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.utils.functional import SimpleLazyObject
@@ -68,6 +69,22 @@ class ContentPolicyMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self._get_response(request)
         response.headers.setdefault("Content-Security-Policy", _POLICY)
+        return response
+
+
+class AdminSessionMiddleware(SessionMiddleware):
+    """Django's session, for the pages of the admin alone.
+
+    The API's tokens are its only credentials: under its paths a session cookie, ours or
+    a foreign one, must change nothing of the answer. Django's own middleware answers a
+    cookie that it can't read with a `Set-Cookie` and `Vary: Cookie`.
+    """
+
+    def process_response(
+        self, request: HttpRequest, response: HttpResponse
+    ) -> HttpResponse:
+        if request.path.startswith("/admin"):
+            return super().process_response(request, response)
         return response
 
 

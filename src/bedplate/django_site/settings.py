@@ -114,7 +114,7 @@ _APPS: dict[str, Any] = {
         "bedplate.django_site.middleware.OriginMiddleware",
         "django.middleware.security.SecurityMiddleware",
         "bedplate.django_site.middleware.ContentPolicyMiddleware",
-        "django.contrib.sessions.middleware.SessionMiddleware",
+        "bedplate.django_site.middleware.AdminSessionMiddleware",
         "django.middleware.common.CommonMiddleware",
         "django.middleware.csrf.CsrfViewMiddleware",
         "bedplate.django_site.middleware.SignedInMiddleware",

@@ -130,6 +130,20 @@ class JobFailure(sa.TypeDecorator[str]):
         return f"{error['name']}: {error['message']}"
 
 
+class JobTraceback(JobFailure):
+    """The traceback of an error, or None where the engine has stored none."""
+
+    cache_ok = True
+
+    def process_result_value(
+        self, value: str | None, dialect: sa.Dialect
+    ) -> str | None:
+        if value is None or not value.startswith("{"):
+            return None
+        data = json.loads(value).get("data")
+        return data.get("traceback") if isinstance(data, dict) else None
+
+
 def _map(schema: str | None) -> tuple[Any, Any, Any]:
     """The engine's tables in a schema; two databases need two mappings."""
 

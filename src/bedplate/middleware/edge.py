@@ -13,6 +13,7 @@ from uuid_utils import uuid4
 
 from bedplate.core.errors import InternalError, PayloadTooLarge
 from bedplate.core.origin import Network, Origin, client_address, origin
+from bedplate.core.request_log import request_fields
 from bedplate.metrics import observe_request
 from bedplate.middleware.errors import render
 
@@ -59,10 +60,12 @@ class Edge:
             return
         exchange = _Exchange(scope, send)
         token = origin.set(self._origin(exchange))
+        fields_token = request_fields.set(exchange.fields)
         try:
             await self._answer(scope, receive, exchange)
         finally:
             exchange.record(self._log)
+            request_fields.reset(fields_token)
             origin.reset(token)
 
     def _origin(self, exchange: "_Exchange") -> Origin:
@@ -100,6 +103,7 @@ class _Exchange:
         self.request_id = request_id_of(self.header(b"x-request-id"))
         self.peer: str | None = (scope.get("client") or (None,))[0]
         self.status = 0
+        self.fields: dict[str, str] = {}
         self._scope = scope
         self._send = send
         self._started = time.perf_counter()
@@ -133,6 +137,7 @@ class _Exchange:
             ms=round(seconds * 1000, 2),
             ip=origin.get().address,
             request_id=self.request_id,
+            **self.fields,
         )
 
 

@@ -29,6 +29,7 @@ from bedplate.core.errors import (
     ValidationFailed,
 )
 from bedplate.core.origin import origin
+from bedplate.core.request_log import add_to_request_log
 
 logger = structlog.get_logger()
 
@@ -88,7 +89,8 @@ def render(error: APIError) -> Response:
 
 
 def envelope(error: APIError) -> bytes:
-    """The body of an error."""
+    """Return the body of an error, and add its code to the request's log line."""
+    add_to_request_log(code=error.code)
     body = {
         "code": error.code,
         "message": error.message,

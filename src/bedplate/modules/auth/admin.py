@@ -27,15 +27,9 @@ async def change_user(
 ) -> None:
     """Change what was sent, all of it or nothing."""
     changes = data.changes()
-    is_active = changes.pop("is_active", None)
-    password = changes.pop("password", None)
-    if changes:
-        await users.update(user_id, UserUpdate(**changes), caller)
-    if is_active is not None:
-        act = users.activate if is_active else users.deactivate
-        await act(user_id, caller.id)
-    if password:
-        await users.set_password(user_id, password, caller.id)
+    if not changes.get("password"):
+        changes.pop("password", None)  # an empty input: keep the present one
+    await users.update_as_admin(user_id, changes, caller)
 
 
 async def activate(users: UserService, user_id: UUID, caller: Caller) -> None:

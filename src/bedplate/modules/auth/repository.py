@@ -1,5 +1,6 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -46,10 +47,13 @@ class Account(msgspec.Struct, frozen=True):
 
     id: UUID
     hashed_password: str
+    security_version: int
 
 
 FIND_ACCOUNT = Query(
-    select(User.id, User.hashed_password).where(User.email == bindparam("email")),
+    select(User.id, User.hashed_password, User.security_version).where(
+        User.email == bindparam("email")
+    ),
     Account,
 )
 
@@ -110,7 +114,10 @@ class Taker(msgspec.Struct, frozen=True):
 
 
 FIND_ONE_TIME_TOKEN = Query(
-    select(OneTimeToken.user_id).where(
+    select(OneTimeToken.user_id)
+    .join(User, User.id == OneTimeToken.user_id)
+    .where(
+        User.security_version == OneTimeToken.security_version,
         OneTimeToken.token_hash == bindparam("token_hash"),
         OneTimeToken.purpose == bindparam("purpose"),
         OneTimeToken.expires_at > bindparam("now", type_=UTCDateTime()),
@@ -119,25 +126,37 @@ FIND_ONE_TIME_TOKEN = Query(
 )
 
 
+class TakenToken(NamedTuple):
+    """What a one-time token was for, once it is used up."""
+
+    user_id: UUID
+    email: str
+    security_version: int
+
+
 class OneTimeTokenRepository(Repository[OneTimeToken]):
     model = OneTimeToken
 
     async def mint(
-        self, user_id: UUID, purpose: str, email: str, lifetime: timedelta
+        self, user: User, purpose: str, email: str, lifetime: timedelta
     ) -> str:
-        """A new token, which voids the account's older one of this purpose."""
+        """Return a new token, which voids the account's older one of this purpose.
+
+        It is bound to the account's present `security_version`.
+        """
         await self.session.execute(
             sa.delete(OneTimeToken).where(
-                OneTimeToken.user_id == user_id, OneTimeToken.purpose == purpose
+                OneTimeToken.user_id == user.id, OneTimeToken.purpose == purpose
             )
         )
         token = new_token()
         await self.add(
             OneTimeToken(
-                user_id=user_id,
+                user_id=user.id,
                 purpose=purpose,
                 token_hash=hash_token(token),
                 email=email,
+                security_version=user.security_version,
                 expires_at=utc_now() + lifetime,
             )
         )
@@ -153,8 +172,8 @@ class OneTimeTokenRepository(Repository[OneTimeToken]):
         )
         return found is not None
 
-    async def take(self, token: str, purpose: str) -> tuple[UUID, str] | None:
-        """Use a token up: the account and the address it was for, once at the most.
+    async def take(self, token: str, purpose: str) -> TakenToken | None:
+        """Use a token up, at most once, and return what it was for.
 
         One conditional statement, so that of two at once only one gets it.
         """
@@ -165,16 +184,12 @@ class OneTimeTokenRepository(Repository[OneTimeToken]):
                 OneTimeToken.purpose == purpose,
                 OneTimeToken.expires_at > utc_now(),
             )
-            .returning(OneTimeToken.user_id, OneTimeToken.email)
+            .returning(
+                OneTimeToken.user_id, OneTimeToken.email, OneTimeToken.security_version
+            )
         )
         row = taken.first()
-        return None if row is None else (row.user_id, row.email)
-
-    async def delete_of(self, user_id: UUID) -> None:
-        """Void every link that is under way to an account."""
-        await self.session.execute(
-            sa.delete(OneTimeToken).where(OneTimeToken.user_id == user_id)
-        )
+        return None if row is None else TakenToken(*row)
 
 
 class SigningKeyRepository(Repository[SigningKey]):

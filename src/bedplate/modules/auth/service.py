@@ -14,6 +14,7 @@ from bedplate.core.errors import (
 )
 from bedplate.core.origin import client_block, origin
 from bedplate.core.permissions import Caller, Permission
+from bedplate.core.request_log import add_to_request_log
 from bedplate.core.security import PasswordCheck, check_password
 from bedplate.database import Database, Session
 from bedplate.jobs import enqueue
@@ -250,9 +251,15 @@ class AuthService:
             )
 
     async def sign_out(self, caller: Caller, scope: SignOutScope) -> None:
-        """End this session, the caller's other ones, or all."""
+        """End this session, the caller's other ones, or all.
+
+        The last two void links in mails too: whoever was signed in elsewhere may have
+        asked for one.
+        """
         only = caller.session_id if scope == "local" else None
         but = caller.session_id if scope == "others" else None
+        if scope != "local":
+            await self.users.void_links(caller.id)
         await self.sessions.delete_of(caller.id, only=only, but=but)
         await self._record(Action.SIGNED_OUT, caller.id, scope=scope)
 
@@ -380,5 +387,6 @@ class Authenticator:
         )
         if found is None:
             return None
+        add_to_request_log(user_id=str(user_id))
         fields: list[Any] = [*astuple(found), self._runtime.permissions.of(found.role)]
         return Caller(*fields)

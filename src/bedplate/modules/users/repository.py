@@ -1,5 +1,6 @@
 from uuid import UUID
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy import bindparam, select
 
@@ -28,6 +29,18 @@ USER_COLUMNS = (
 FIND_USER = Query(
     select(*USER_COLUMNS).where(User.id == bindparam("user_id", type_=sa.Uuid())),
     UserResponse,
+)
+
+
+class AccountVersion(msgspec.Struct, frozen=True):
+    """The version that links are bound to."""
+
+    security_version: int
+
+
+FIND_SECURITY_VERSION = Query(
+    select(User.security_version).where(User.email == bindparam("email")),
+    AccountVersion,
 )
 LIST_USERS = ListQuery(
     select(*USER_COLUMNS),
@@ -70,6 +83,25 @@ class UserRepository(Repository[User]):
     async def get_by_email(self, email: str) -> User | None:
         query = select(User).where(User.email == email)
         return (await self.session.scalars(query)).one_or_none()
+
+    async def find_security_version(self, email: str) -> int | None:
+        """Return the version of the account with an address; None for no account."""
+        found = await self.session.fetch_one(FIND_SECURITY_VERSION, email=email)
+        return None if found is None else found.security_version
+
+    async def void_links(self, user_id: UUID) -> None:
+        """Void every link in a mail, and every request for one, from before now.
+
+        Leaves `updated_at` as it is: nothing of what an account shows has changed.
+        """
+        await self.session.execute(
+            sa.update(User)
+            .where(User.id == user_id)
+            .values(
+                security_version=User.security_version + 1, updated_at=User.updated_at
+            )
+            .execution_options(synchronize_session=False)
+        )
 
     async def has_other_admin(self, user_id: UUID) -> bool:
         """Whether an active admin besides this one exists, and stays one until we end.
