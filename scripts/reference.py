@@ -3,6 +3,7 @@
 `--check` writes nothing and fails if a page is stale.
 """
 
+import secrets
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -122,7 +123,9 @@ def http_page() -> Iterator[str]:
     )
     yield "| | for | does | answers |\n| --- | --- | --- | --- |"
     settings = Settings.load(
-        _env_file=None, secret_key="0" * 32, database_url="sqlite:///reference.db"
+        _env_file=None,
+        secret_key=secrets.token_hex(32),
+        database_url="sqlite:///reference.db",
     )
     app = create_app(settings)
     dependants = {

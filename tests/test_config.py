@@ -27,7 +27,8 @@ WRONG = {
         "sqlite:///:memory:",
         f"postgresql://me:{MARKER}@host:port/app",
     ],
-    "secret_key": [MARKER, "é" * 15],
+    "secret_key": [MARKER, "é" * 15, MARKER * 4],
+    "previous_secret_keys": [MARKER, MARKER * 4, f"{KEY},{MARKER}"],
     "public_url": [MARKER, f"ftp://{MARKER}", f"https://host?{MARKER}"],
     "mail_url": [
         MARKER,
@@ -55,6 +56,7 @@ WRONG = {
     "reset_minutes": [MARKER, "0", "1441"],
     "verify_hours": [MARKER, "0", "721"],
     "password_policy": [MARKER],
+    "breached_passwords_url": [MARKER, f"ftp://{MARKER}", f"https://host?{MARKER}"],
     "jwt_algorithm": [MARKER, "none", "RS256"],
     "rate_limits_enabled": [MARKER],
     "redis_url": [MARKER, f"http://:{MARKER}@host"],
@@ -71,6 +73,9 @@ WRONG = {
     "max_body_bytes": [MARKER, "1023"],
     "pool_size": [MARKER, "0", "1001"],
     "pool_timeout": [MARKER, "0", "-1", "nan"],
+    "database_connect_timeout": [MARKER, "0", "301"],
+    "database_statement_timeout": [MARKER, "0", "-1", "nan"],
+    "database_idle_transaction_timeout": [MARKER, "0", "3601"],
     "transaction_pooler": [MARKER],
     "trusted_proxies": [MARKER, f"10.0.0.0/8, {MARKER}", "10.0.0.1/8"],
     "allowed_hosts": [f"http://{MARKER}", f"localhost, {MARKER}/"],
@@ -294,7 +299,7 @@ def test_production_requires_a_secret_key(environment: Environment) -> None:
 
 
 def test_a_secret_key_has_32_bytes(environment: Environment) -> None:
-    environment(secret_key="é" * 16)
+    environment(secret_key="éßżюйЩжќäöøłđŧħŋ")
 
     Settings.load()
 

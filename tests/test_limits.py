@@ -161,10 +161,25 @@ async def test_what_is_refused_does_not_prolong_the_wait(
     assert int(later.headers["Retry-After"]) < int(first.headers["Retry-After"])
 
 
+async def test_what_is_cleared_is_fresh_and_the_rest_is_not(
+    limits: Limits, use: Any
+) -> None:
+    cleared, other = use("1 per minute"), hit("1 per minute", uuid4().hex)
+    await limits.count(cleared, other)
+    assert await limits.is_used_up(cleared)
+
+    await limits.clear(cleared)
+
+    assert not await limits.is_used_up(cleared)
+    await limits.count(cleared)
+    await refusal(limits.count(other))
+
+
 async def test_turned_off_they_refuse_nothing(app: Application, use: Any) -> None:
     off = make_limits(app.state.runtime.database, redis_url=None, enabled=False)
     for _ in range(3):
         await off.count(use("1 per minute"))
+    assert not await off.is_used_up(use("1 per minute"))
 
 
 async def test_the_store_holds_nobody_s_address(

@@ -41,6 +41,11 @@ class Form:
 
     schema: type[BaseModel]
     save: Act
+    prepare: Act | None = None
+    """Runs before the transaction of an update, for what takes long, such as a hash.
+
+    `prepare(service, id, data, caller)` returns what `save` gets in place of the data.
+    """
 
 
 @dataclass(frozen=True)

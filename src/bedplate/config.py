@@ -26,12 +26,15 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from bedplate.core.key_strength import MIN_BITS, estimate_bits
+from bedplate.core.password_policy import POLICIES
 from bedplate.core.permissions import ADMIN, USER
 from bedplate.core.security import derive_key
 from bedplate.environment import find_unknown_variable
 
 PREFIX = "BEDPLATE_"
 MIN_SECRET_BYTES = 32
+_MAKE_KEY = "Make one with: openssl rand -hex 32"
 SERVED_AT = "_BEDPLATE_SERVED_AT"
 """Set by `bedplate serve` for itself and its workers: the address it listens on."""
 
@@ -125,8 +128,18 @@ def _check_mailbox(value: str) -> str:
 
 
 def _check_secret_key(value: SecretStr) -> SecretStr:
-    if len(value.get_secret_value().encode()) < MIN_SECRET_BYTES:
-        raise ValueError(f"must be at least {MIN_SECRET_BYTES} bytes long")
+    secret = value.get_secret_value()
+    if len(secret.encode()) < MIN_SECRET_BYTES:
+        raise ValueError(f"must be at least {MIN_SECRET_BYTES} bytes long. {_MAKE_KEY}")
+    if estimate_bits(secret) < MIN_BITS:
+        raise ValueError(f"is easy to guess. {_MAKE_KEY}")
+    return value
+
+
+def _check_policy(value: str) -> str:
+    if value not in POLICIES and not re.fullmatch(r"[\w.]+:\w+", value):
+        names = ", ".join(POLICIES)
+        raise ValueError(f"must be one of {names}, or like `shop.passwords:check`")
     return value
 
 
@@ -146,6 +159,8 @@ def _parse_json(value: object) -> object:
 CommaSeparated = BeforeValidator(_split)
 AsJson = BeforeValidator(_parse_json)
 RoleName = Annotated[str, AfterValidator(_check_role)]
+PasswordPolicyName = Annotated[str, AfterValidator(_check_policy)]
+SecretKey = Annotated[SecretStr, AfterValidator(_check_secret_key)]
 
 
 HostName = Annotated[str, Field(pattern=r"^\.?[\w.-]+$|^\[[\da-fA-F:]+\]$")]
@@ -206,10 +221,18 @@ class Settings(BaseSettings):
             "pick. Default: a SQLite file in `DATA_DIR`.",
         )
     )
-    secret_key: Annotated[SecretStr, AfterValidator(_check_secret_key)] | None = Field(
+    secret_key: SecretKey | None = Field(
         None,
-        description="Signs tokens and cursors; 32 bytes at least. In development one "
-        "is made and kept in `DATA_DIR`.",
+        description="Signs tokens, cookies and cursors. At least 32 bytes, made by "
+        "`openssl rand -hex 32`; a key that is easy to guess is refused. In "
+        "development one is made and kept in `DATA_DIR`.",
+    )
+    previous_secret_keys: Annotated[tuple[SecretKey, ...], NoDecode, CommaSeparated] = (
+        Field(
+            (),
+            description="Secret keys whose tokens, cookies and cursors are still "
+            "accepted, while you change `SECRET_KEY`. Nothing new is signed with them.",
+        )
     )
     public_url: Link = Field(
         None,
@@ -274,6 +297,13 @@ class Settings(BaseSettings):
     session_days: int = Field(
         60, ge=1, le=3650, description="How long a sign-in lasts at the most."
     )
+    max_sessions_per_user: int = Field(
+        100,
+        ge=1,
+        le=10_000,
+        description="Sign-ins of one account at once. One more ends the one that was "
+        "not used for the longest time.",
+    )
     refresh_grace_seconds: int = Field(
         10, ge=0, le=300, description="How long a spent refresh token may come again."
     )
@@ -283,10 +313,18 @@ class Settings(BaseSettings):
     verify_hours: int = Field(
         24, ge=1, le=720, description="How long an email link is good for."
     )
-    password_policy: Literal["default", "strict"] = Field(
-        "default",
-        description="`default`: 8 characters, an upper-case letter and a digit. "
-        "`strict`: 12 characters, and none of the common passwords.",
+    password_policy: PasswordPolicyName = Field(
+        "reference",
+        description="Rules for new passwords. `reference`: 8 to 128 characters, an "
+        "upper-case letter and a digit. `modern`: at least 8 characters, no common "
+        "password, nothing of the account's name or address. `strict`: the same from "
+        "12 characters. Or a function of yours, as `shop.passwords:check`.",
+    )
+    breached_passwords_url: Link = Field(
+        None,
+        description="A range service that knows breached passwords, such as "
+        "`https://api.pwnedpasswords.com/range`. It gets the first five characters of "
+        "a new password's SHA-1 and nothing else. Default: no such check.",
     )
     jwt_algorithm: Literal["HS256", "EdDSA", "ES256"] = Field(
         "HS256",
@@ -298,7 +336,10 @@ class Settings(BaseSettings):
         None, description="`redis://…`: count limits there, not in the database."
     )
     limit_failed_sign_ins_per_account: RateLimit = Field(
-        "5 per 5 minutes", description="Wrong passwords for one account, known or not."
+        "5 per 5 minutes",
+        description="Wrong passwords for one account, known or not. Also of one "
+        "device that has signed in to it before, and of one session that asks for the "
+        "current password.",
     )
     limit_failed_sign_ins_per_address: RateLimit = Field(
         "10 per minute", description="Wrong passwords from one client address."
@@ -337,6 +378,23 @@ class Settings(BaseSettings):
     )
     pool_timeout: float = Field(
         5.0, gt=0, le=300, description="Seconds to wait for a connection, then 503."
+    )
+    database_connect_timeout: float = Field(
+        3.0, gt=0, le=300, description="Seconds to wait for a new connection, then 503."
+    )
+    database_statement_timeout: float = Field(
+        5.0,
+        gt=0,
+        le=3600,
+        description="Seconds to wait for a statement on PostgreSQL, then 503: it may "
+        "hang instead of being down. Migrations have no such limit.",
+    )
+    database_idle_transaction_timeout: float = Field(
+        60.0,
+        gt=0,
+        le=3600,
+        description="Seconds after which PostgreSQL ends a transaction that does "
+        "nothing, and frees its locks.",
     )
     transaction_pooler: bool = Field(
         False, description="Set behind PgBouncer in transaction mode."
@@ -405,6 +463,12 @@ class Settings(BaseSettings):
         return self.environment == "production"
 
     @property
+    def is_https(self) -> bool:
+        """Whether browsers use TLS: in production, unless the public URL says no."""
+        url = self.public_url or ""
+        return url.startswith("https://") or (self.is_production and not url)
+
+    @property
     def access_token_lifetime(self) -> timedelta:
         return timedelta(minutes=self.access_token_minutes)
 
@@ -446,15 +510,30 @@ class Settings(BaseSettings):
         return _parse_mail_url(self.mail_url.get_secret_value())
 
     def key_for(self, purpose: str) -> bytes:
-        """A signing key of its own for each purpose, derived from the secret key.
+        """Return the key to sign with for a purpose, derived from the secret key.
+
+        What is verified later has to accept all of `keys_for`.
 
         Raises:
             SettingsError: the kept key can't be read or made.
         """
+        return self.keys_for(purpose)[0]
+
+    def keys_for(self, purpose: str) -> tuple[bytes, ...]:
+        """Return a purpose's keys: the one to sign with first, then the previous ones.
+
+        Raises:
+            SettingsError: the kept key can't be read or made.
+        """
+        previous = (k.get_secret_value().encode() for k in self.previous_secret_keys)
+        secrets_ = dict.fromkeys((self._secret(), *previous))
+        return tuple(derive_key(secret, purpose) for secret in secrets_)
+
+    def _secret(self) -> bytes:
         if self.secret_key is not None:
-            return derive_key(self.secret_key.get_secret_value().encode(), purpose)
+            return self.secret_key.get_secret_value().encode()
         self.make_data_dir()
-        return derive_key(_kept_secret(self.data_dir / "secret_key"), purpose)
+        return _kept_secret(self.data_dir / "secret_key")
 
     def make_data_dir(self) -> None:
         """Raises SettingsError when it can't be made."""

@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from bedplate.config import SettingsError
 from bedplate.core.errors import NotFound, ServiceUnavailable
 from bedplate.django_site.kinds import check_columns
-from bedplate.django_site.settings import is_djangos, is_https
+from bedplate.django_site.settings import is_djangos
 from bedplate.middleware.edge import Edge
 from bedplate.middleware.errors import render
 from bedplate.migrate import SchemaError
@@ -76,7 +76,7 @@ class LazyDjango:
         settings = runtime.settings
         self._runtime = runtime
         # What browsers speak is a setting: the last hop to us may be in plain.
-        self._scheme = {"scheme": "https"} if is_https(settings) else {}
+        self._scheme = {"scheme": "https"} if settings.is_https else {}
         self._site: ASGIApp | None = None
         self._loading = asyncio.Lock()
         self._edge = Edge(

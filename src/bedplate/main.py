@@ -14,6 +14,7 @@ from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bedplate.config import Settings
+from bedplate.database.query import compile_declared
 from bedplate.idempotency import keep_refusal
 from bedplate.log import log_as_configured
 from bedplate.middleware.edge import Edge
@@ -85,6 +86,7 @@ def create_app(
     Raises:
         SettingsError: a setting is wrong.
         ModuleError: the modules don't fit together.
+        TypeError: a query has no SQL for the database.
     """
     runtime = _make_runtime(settings, modules)
     app = Application(
@@ -115,6 +117,7 @@ def install(
     Raises:
         SettingsError: a setting is wrong.
         ModuleError: the modules don't fit together.
+        TypeError: a query has no SQL for the database.
     """
     runtime = app.state.runtime = _make_runtime(settings, modules)
     _add_routes(app, runtime)
@@ -153,7 +156,9 @@ def _make_runtime(settings: Settings | None, modules: Sequence[Module]) -> Runti
     settings = settings or Settings.load()
     check_modules(modules)
     log_as_configured(settings)
-    return Runtime.make(settings, modules)
+    runtime = Runtime.make(settings, modules)
+    compile_declared(runtime.database.dialect)
+    return runtime
 
 
 def _add_routes(app: FastAPI, runtime: Runtime) -> None:

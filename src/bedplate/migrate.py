@@ -323,11 +323,14 @@ async def _run(
 
 @asynccontextmanager
 async def _migration_connection(database: Database) -> AsyncIterator[AsyncConnection]:
+    if not database.is_sqlite:
+        async with (
+            database.engine_for_migrations() as engine,
+            engine.begin() as connection,
+        ):
+            yield connection
+        return
     async with database.engine.connect() as connection:
-        if not database.is_sqlite:
-            async with connection.begin():
-                yield connection
-            return
         raw: Any = (await connection.get_raw_connection()).driver_connection
         # Changing a SQLite table means copying and dropping it, and with foreign keys
         # enforced the drop deletes what refers to it.

@@ -61,6 +61,8 @@ async def _jobs_are_run(runtime: Runtime) -> bool:
     return not runtime.settings.runs_worker or await has_live_worker(runtime.database)
 
 
+READY_SECONDS = 1.5
+"""A check that takes longer has failed: probes give up soon themselves."""
 CHECKS: dict[str, Check] = {
     "database": _database_answers,
     "schema": lambda runtime: schema_is_at_head(runtime.database, runtime.migrations),
@@ -70,8 +72,9 @@ CHECKS: dict[str, Check] = {
 
 async def _passes(check: Check, runtime: Runtime) -> bool:
     try:
-        return await check(runtime)
-    except APIError:
+        async with asyncio.timeout(READY_SECONDS):
+            return await check(runtime)
+    except (APIError, TimeoutError):
         return False
 
 

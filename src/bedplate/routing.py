@@ -4,8 +4,9 @@ FastAPI walks its routes one by one and each route's dependency tree anew on eve
 request. Here the routes are found in a table by method and path, and a route's tree is
 flattened at start into a `Plan`. A route whose tree holds something that the plan does
 not know (a `def` dependency, security scopes, background tasks, files) is left to
-FastAPI, as is everything once `app.dependency_overrides` is used. Both ways give the
-same answers, which `tests/test_routing.py` holds them to.
+FastAPI, as is a path that an earlier route might answer in a way that the table does
+not know, and everything once `app.dependency_overrides` is used. Both ways give the
+same answers: `tests/test_compiled_routes.py` compares them over generated applications.
 """
 
 from __future__ import annotations
@@ -32,19 +33,40 @@ from urllib.parse import parse_qsl
 
 import msgspec
 from fastapi import APIRouter, FastAPI, params
-from fastapi._compat import ModelField
+from fastapi._compat import ModelField, field_annotation_is_sequence
 from fastapi.datastructures import DefaultPlaceholder
-from fastapi.dependencies.models import Dependant
-from fastapi.dependencies.utils import request_body_to_args, request_params_to_args
-from fastapi.exceptions import RequestValidationError
-from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
+from fastapi.dependencies.models import (
+    Dependant,
+    _get_cache_key,
+    _is_async_gen_callable,
+    _is_coroutine_callable,
+    _is_gen_callable,
+)
+from fastapi.dependencies.utils import (
+    get_typed_return_annotation,
+    request_body_to_args,
+    request_params_to_args,
+)
+from fastapi.encoders import jsonable_encoder
+from fastapi.exceptions import RequestValidationError, ResponseValidationError
+from fastapi.routing import (
+    APIRoute,
+    APIWebSocketRoute,
+    RouteContext,
+    _EffectiveRouteContext,
+    _IncludedRouter,
+)
 from fastapi.utils import is_body_allowed_for_status_code
 from pydantic import ValidationError
 from pydantic_core import PydanticUndefined
+from starlette import routing as starlette
+from starlette._utils import is_async_callable
+from starlette.concurrency import run_in_threadpool
+from starlette.convertors import StringConvertor
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bedplate.core import bodies
 from bedplate.core.bodies import FORM, JSON, parse_json
@@ -78,7 +100,8 @@ class Route(APIRoute):
     """A route of ours: 415 for foreign media types, ETags, POSTs that are done once.
 
     A response model that is a struct becomes bytes without a second validation. On
-    FastAPI's own handler it stays a normal route; `RouteTable` runs its plan.
+    FastAPI's own handler it stays a normal route; `RouteTable` runs its plan. FastAPI
+    runs every subclass, which may override anything.
     """
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
@@ -87,6 +110,16 @@ class Route(APIRoute):
         if self.is_idempotent:
             endpoint = once(endpoint, self.respond)
         super().__init__(path, endpoint, **options)
+        self._unwrapped_app = self.app
+
+    @property
+    def is_untouched(self) -> bool:
+        """Whether nothing was put in place of what FastAPI would run."""
+        return (
+            type(self) is Route
+            and self.app is self._unwrapped_app
+            and not vars(self).keys() & {"get_route_handler", "handle", "matches"}
+        )
 
     @cached_property
     def struct(self) -> type[ResponseSchema] | None:
@@ -117,28 +150,74 @@ class Route(APIRoute):
         """The response that an endpoint's answer, and the headers it set, make."""
         if isinstance(answer, Response):
             return answer
-        response = Response(
-            self._encode(answer),
-            (draft and draft.status_code) or self.status_code or HTTPStatus.OK,
-            media_type="application/json" if self.response_field else None,
-        )
+        status = (draft and draft.status_code) or self.status_code
+        if _answers_plain_json(self):
+            response = self._plain_response(answer, status or HTTPStatus.OK)
+        else:
+            response = self._response_by_options(answer, status)
         if draft is not None:
             response.raw_headers.extend(draft.raw_headers)
         return _with_etag(request, response) if self.is_resource else response
 
+    def _plain_response(self, answer: Any, status: int) -> Response:
+        has_body = is_body_allowed_for_status_code(status)
+        return Response(
+            self._encode(answer) if has_body else b"",
+            status,
+            media_type="application/json" if self.response_field else None,
+        )
+
     def _encode(self, answer: Any) -> bytes:
         field, struct = self.response_field, self.struct
-        if field is None:
-            return b""
+        if field is None:  # it was to make the whole response, and has not
+            return bytes(JSONResponse(jsonable_encoder(answer)).body)
         if struct is not None:
             return _encoder.encode(
                 answer if type(answer) is struct else struct.of(answer)
             )
-        value, errors = field.validate(answer, {}, loc=("response",))
-        if errors:
-            wrong = [error["loc"] for error in errors]  # no values: this is logged
-            raise TypeError(f"the endpoint's answer doesn't fit its response: {wrong}")
-        return bytes(field.serialize_json(value))
+        return bytes(field.serialize_json(self._validated(answer)))
+
+    def _validated(self, answer: Any) -> Any:
+        assert self.response_field is not None
+        value, errors = self.response_field.validate(answer, {}, loc=("response",))
+        if errors:  # without values: this is logged
+            told = [{"type": error["type"], "loc": error["loc"]} for error in errors]
+            raise ResponseValidationError(told)
+        return value
+
+    def _response_by_options(self, answer: Any, status: int | None) -> Response:
+        """As FastAPI does with `response_class` and `response_model_…`."""
+        field, kind = self.response_field, self.response_class
+        if field is None:
+            content = jsonable_encoder(answer)
+        elif isinstance(kind, DefaultPlaceholder):
+            content = field.serialize_json(
+                self._validated(answer), **self._serialization
+            )
+            kind = _JSONBytes
+        else:
+            content = field.serialize(self._validated(answer), **self._serialization)
+        make: Any = kind.value if isinstance(kind, DefaultPlaceholder) else kind
+        options = {"status_code": status} if status else {}
+        response: Response = make(content, **options)
+        if not is_body_allowed_for_status_code(response.status_code):
+            response.body = b""
+        return response
+
+    @property
+    def _serialization(self) -> dict[str, Any]:
+        return {
+            "include": self.response_model_include,
+            "exclude": self.response_model_exclude,
+            "by_alias": self.response_model_by_alias,
+            "exclude_unset": self.response_model_exclude_unset,
+            "exclude_defaults": self.response_model_exclude_defaults,
+            "exclude_none": self.response_model_exclude_none,
+        }
+
+
+class _JSONBytes(Response):
+    media_type = "application/json"
 
 
 _encoder = msgspec.json.Encoder()
@@ -190,58 +269,73 @@ def check_media_type(request: Request, accepted: re.Pattern[str] | None) -> None
         bodies.check_media_type(request.headers, accepted)
 
 
+class _Run(NamedTuple):
+    """One request on its way through a plan; dependencies are known by their place."""
+
+    request: Request
+    draft: Response | None
+    stack: AsyncExitStack | None
+    results: list[Any]
+    failures: dict[int, list[Any]]
+    """What is wrong with the input of a dependency, which then isn't called."""
+
+
 class _Call:
     """One function of a route's tree, with how each of its arguments comes about."""
 
-    def __init__(self, dependant: Dependant) -> None:
+    def __init__(
+        self, dependant: Dependant, places: Mapping[Any, int], path_names: set[str]
+    ) -> None:
         self.call: Any = dependant.call
         self.opens: Callable[..., AbstractAsyncContextManager[Any]] | None = None
-        if inspect.isasyncgenfunction(self.call):
+        if _is_async_gen_callable(self.call):
             self.opens = asynccontextmanager(self.call)
-        self._readers = list(_readers(dependant))
-        self._links = [(d.name, d.call) for d in dependant.dependencies if d.name]
+        self._readers = list(_readers(dependant, path_names))
+        subs = [(d.name, places[_key(d)]) for d in dependant.dependencies]
+        self._needs = [place for _, place in subs]
+        self._links = [(name, place) for name, place in subs if name]
         self._request_name = dependant.request_param_name
         self._response_name = dependant.response_param_name
 
-    def arguments(
-        self,
-        request: Request,
-        draft: Response | None,
-        results: Mapping[Any, Any],
-        errors: list[Any],
-    ) -> dict[str, Any]:
-        """What to call it with; what is wrong is added to `errors`."""
-        values = {name: results[call] for name, call in self._links}
-        for read in self._readers:
-            values |= read(request, errors)
-        if self._request_name:
-            values[self._request_name] = request
-        if self._response_name:
-            values[self._response_name] = draft
-        return values
+    def arguments(self, run: _Run) -> tuple[dict[str, Any], list[Any]]:
+        """What to call it with, and what is wrong with it: then it isn't called.
 
-    async def take(
-        self,
-        request: Request,
-        draft: Response | None,
-        results: Mapping[Any, Any],
-        errors: list[Any],
-        stack: AsyncExitStack | None,
-    ) -> Any:
-        """A dependency's value; None once its input is wrong: it won't be used."""
-        known = len(errors)
-        values = self.arguments(request, draft, results, errors)
-        if len(errors) > known:
-            return None
-        if self.opens is not None and stack is not None:
-            return await stack.enter_async_context(self.opens(**values))
-        return await self.call(**values)
+        As in FastAPI, errors of a dependency that two others need stand there twice.
+        """
+        errors: list[Any] = []
+        if run.failures:
+            for place in self._needs:
+                errors += run.failures.get(place, ())
+        values = {name: run.results[place] for name, place in self._links}
+        for read in self._readers:
+            values |= read(run.request, errors)
+        if self._request_name:
+            values[self._request_name] = run.request
+        if self._response_name:
+            values[self._response_name] = run.draft
+        return values, errors
+
+    async def take(self, place: int, run: _Run) -> None:
+        """Call it and keep its value, or keep what is wrong with its input."""
+        values, errors = self.arguments(run)
+        if errors:
+            run.failures[place] = errors
+        elif self.opens is not None and run.stack is not None:
+            opened = self.opens(**values)
+            run.results[place] = await run.stack.enter_async_context(opened)
+        else:
+            run.results[place] = await self.call(**values)
+
+
+def _key(dependant: Dependant) -> Any:
+    """What FastAPI keeps a dependency's value under, for who else asks for it."""
+    return _get_cache_key(dependant=dependant)
 
 
 Reader = Callable[[Request, list[Any]], dict[str, Any]]
 
 
-def _readers(dependant: Dependant) -> Iterator[Reader]:
+def _readers(dependant: Dependant, path_names: set[str]) -> Iterator[Reader]:
     """How to read a function's own parameters from a request."""
     for fields, source in (
         (dependant.path_params, "path_params"),
@@ -251,7 +345,8 @@ def _readers(dependant: Dependant) -> Iterator[Reader]:
     ):
         if not fields:
             continue
-        if source == "path_params" and all(_has_plain_name(f) for f in fields):
+        plain = all(_has_plain_name(f) and f.name in path_names for f in fields)
+        if source == "path_params" and plain:
             yield _path_reader(fields)
         elif source == "query_params" and _list_params(fields) is not None:
             yield _list_reader(fields[0], _list_params(fields))
@@ -291,9 +386,13 @@ def _path_reader(fields: list[ModelField]) -> Reader:
 
 def _list_params(fields: list[ModelField]) -> Any:
     """The list's parameters, if they are all that is read from the query."""
-    annotation = fields[0].field_info.annotation
+    annotation: Any = fields[0].field_info.annotation
     is_list = inspect.isclass(annotation) and issubclass(annotation, ListParams)
-    return annotation if len(fields) == 1 and is_list else None
+    if len(fields) > 1 or not is_list:
+        return None
+    kinds = [field.annotation for field in annotation.model_fields.values()]
+    several = any(field_annotation_is_sequence(kind) for kind in kinds)
+    return None if several else annotation  # of a name that is sent twice, all count
 
 
 def _list_reader(field: ModelField, model: type[ListParams]) -> Reader:
@@ -320,9 +419,11 @@ def _list_reader(field: ModelField, model: type[ListParams]) -> Reader:
 class Plan:
     """A route's dependency tree as a flat list of calls, made once at start."""
 
-    def __init__(self, route: Any, steps: list[Dependant]) -> None:
-        self._steps = [_Call(dependant) for dependant in steps]
-        self._endpoint = _Call(route.dependant)
+    def __init__(self, route: Any, steps: Mapping[Any, Dependant]) -> None:
+        places = {key: place for place, key in enumerate(steps)}
+        names = set(route.param_convertors)
+        self._steps = [_Call(step, places, names) for step in steps.values()]
+        self._endpoint = _Call(route.dependant, places, names)
         self._body_params = route.dependant.body_params
         self._body_field = route.body_field
         self._is_form = _is_form(route.body_field)
@@ -332,16 +433,17 @@ class Plan:
         self._accepted = _accepted_media_type(route)
         self._route: Route = route.original_route
         self._opens = any(step.opens for step in self._steps)
-        everything = (route.dependant, *steps)
+        everything = (route.dependant, *steps.values())
         self._sets_headers = any(d.response_param_name for d in everything)
 
     @classmethod
     def of(cls, route: Any) -> Plan | None:
         """The plan of a route, or None when FastAPI must run it."""
-        if not isinstance(route.original_route, Route):
+        original = route.original_route
+        if not isinstance(original, Route) or not original.is_untouched:
             return None
-        steps: list[Dependant] = []
-        if not _flatten(route.dependant, steps, set()) or not _is_plain(route):
+        steps: dict[Any, Dependant] = {}
+        if not _flatten(route.dependant, steps) or not _is_plain(route):
             return None
         return cls(route, steps)
 
@@ -357,15 +459,15 @@ class Plan:
         check_media_type(request, self._accepted)
         body = await self._read_body(request)
         draft = _draft_response() if self._sets_headers else None
-        errors: list[Any] = []
-        results: dict[Any, Any] = {}
-        for step in self._steps:
-            results[step.call] = await step.take(request, draft, results, errors, stack)
-        values = self._endpoint.arguments(request, draft, results, errors)
+        run = _Run(request, draft, stack, [None] * len(self._steps), {})
+        for place, step in enumerate(self._steps):
+            await step.take(place, run)
+        values, errors = self._endpoint.arguments(run)
         if self._body_params:
             values |= await self._body_values(body, errors)
         if errors:
-            raise RequestValidationError(errors)
+            sent = None if body is PydanticUndefined else body
+            raise RequestValidationError(errors, body=sent)
         answer = await self._endpoint.call(**values)
         return self._route.respond(request, answer, draft)
 
@@ -405,9 +507,11 @@ def _is_form(body_field: Any) -> bool:
 def _is_plain(route: Any) -> bool:
     """Whether the endpoint itself holds nothing that only FastAPI knows."""
     return (
-        _is_async_function(route.dependant.call)
+        _is_coroutine(route.dependant.call)
         and _is_known(route.dependant)
         and route.stream_item_field is None
+        and route.max_body_size is None
+        and not route.original_route.form_limits
         and _answers_plain_json(route)
         and not isinstance(getattr(route.body_field, "field_info", None), params.File)
     )
@@ -429,27 +533,40 @@ def _answers_plain_json(route: Any) -> bool:
 
 def _answers_itself(route: Any) -> bool:
     """Whether there is no body, or the endpoint makes the whole response."""
-    made = inspect.signature(route.dependant.call, eval_str=True).return_annotation
+    made = get_typed_return_annotation(route.endpoint)
     return not is_body_allowed_for_status_code(route.status_code) or (
         inspect.isclass(made) and issubclass(made, Response)
     )
 
 
-def _flatten(dependant: Dependant, steps: list[Dependant], seen: set[Any]) -> bool:
+def _flatten(dependant: Dependant, steps: dict[Any, Dependant]) -> bool:
     """Each dependency once, after those it needs; False when one is unknown to us."""
     for sub in dependant.dependencies:
-        call: Any = sub.call
-        is_generator = inspect.isasyncgenfunction(call)
-        if not (is_generator and sub.scope == "function") and not _is_async(call):
+        if not _is_runnable(sub) or not _flatten(sub, steps):
             return False
-        if not _is_known(sub) or sub.body_params or sub.concurrency is not None:
-            return False
-        if not sub.use_cache or not _flatten(sub, steps, seen):
-            return False
-        if call not in seen:
-            seen.add(call)
-            steps.append(sub)
+        steps.setdefault(_key(sub), sub)
     return True
+
+
+def _is_runnable(dependant: Dependant) -> bool:
+    call = dependant.call
+    if _is_async_gen_callable(call) and not _is_gen_callable(call):
+        is_async = dependant.scope == "function"
+    else:
+        is_async = _is_coroutine(call)
+    return (
+        is_async
+        and _is_known(dependant)
+        and not dependant.body_params
+        and dependant.concurrency is None
+        and dependant.use_cache
+    )
+
+
+def _is_coroutine(call: Any) -> bool:
+    """Whether FastAPI awaits it: a generator under a decorator is none."""
+    is_generator = _is_gen_callable(call) or _is_async_gen_callable(call)
+    return _is_coroutine_callable(call) and not is_generator
 
 
 def _is_known(dependant: Dependant) -> bool:
@@ -458,18 +575,6 @@ def _is_known(dependant: Dependant) -> bool:
         or dependant.security_scopes_param_name
         or dependant.websocket_param_name
         or dependant.http_connection_param_name
-    )
-
-
-def _is_async_function(call: Any) -> bool:
-    return inspect.iscoroutinefunction(call)
-
-
-def _is_async(call: Any) -> bool:
-    """An `async def`, or an object whose `__call__` is one."""
-    return _is_async_function(call) or (
-        not inspect.isclass(call)
-        and inspect.iscoroutinefunction(getattr(call, "__call__", None))  # noqa: B004
     )
 
 
@@ -482,74 +587,193 @@ class _Found(NamedTuple):
     path_params: dict[str, str]
 
 
-class _Endpoint(NamedTuple):
-    route: APIRoute
-    plan: Plan | None
+class _Entry(NamedTuple):
+    """A route in the place where FastAPI tries it."""
+
+    place: int
+    route: Any
+    path: str
+    methods: frozenset[str]  # empty: any
+    regex: re.Pattern[str] | None  # None: only FastAPI knows what it matches
+    names: tuple[tuple[int, str], ...] = ()
+    plan: Plan | None = None
+    is_looked_up: bool = False
+    before: tuple[_Entry, ...] = ()
+    """Those that are tried earlier, aren't in the table, and might match too."""
+
+    def answers(self, method: str) -> bool:
+        return not self.methods or method in self.methods
+
+    def might_answer(self, method: str, path: str) -> bool:
+        if self.regex is None:
+            return True
+        return self.answers(method) and self.regex.match(path) is not None
+
+    def might_meet(self, path: str) -> bool:
+        """Whether some request could match both this and a path's template."""
+        mine, other = self.path.partition("{")[0], path.partition("{")[0]
+        is_apart = not mine.startswith(other) and not other.startswith(mine)
+        return self.regex is None or not is_apart
 
 
 class RouteTable:
-    """Every API route of an application, by path and method.
+    """Every route of an application, by path and method, in FastAPI's order.
 
     A path with parameters is looked up by its shape: `/users/{}` for
     `/users/0199…`, with the parameters' places taken from the routes of that length.
+    Of several that match, the one that was declared first counts. Routes of another
+    kind (mounts, hosts, converters, parameters in a part of a segment) are not looked
+    up: where such a route might match first, nothing is found.
     """
 
     def __init__(self, app: FastAPI) -> None:
-        self._endpoints: dict[str, dict[str, _Endpoint]] = {}
-        self._templates: dict[str, str] = {}
-        self._names: dict[str, list[tuple[int, str]]] = {}
-        self._places: dict[int, set[tuple[int, ...]]] = {}
-        for route in iter_route_contexts(app.router.routes):
-            self._add(route)
+        self._app = app
+        self._build()
 
-    def _add(self, route: RouteContext) -> None:
-        original, path = route.original_route, route.path_format
-        if (
-            not isinstance(original, APIRoute)
-            or path is None
-            or ":" in (route.path or "")
-        ):
-            return  # a mount, a plain Starlette route, or a converter of its own
-        segments = path.split("/")
-        names = [(i, s[1:-1]) for i, s in enumerate(segments) if s.startswith("{")]
-        if any("{" in s and not _PARAMETER.fullmatch(s) for s in segments):
+    def _build(self) -> None:
+        router = self._app.router
+        self._routes = list(router.routes)
+        self._version = router._get_routes_version()  # noqa: SLF001, see _is_current
+        self._entries: list[_Entry] = []
+        self._shapes: dict[str, list[_Entry]] = {}
+        self._places: dict[int, set[tuple[int, ...]]] = {}
+        is_plain = _is_plain_router(router) and router.middleware_stack == router.app
+        for found in _walk(router.routes, _Around(is_plain, bool(router.form_limits))):
+            self._add(*found)
+
+    @property
+    def _is_current(self) -> bool:
+        """Whether no route was added or removed since the table was made."""
+        router = self._app.router
+        return (
+            router.routes == self._routes
+            and router._get_routes_version() == self._version  # noqa: SLF001
+        )
+
+    def _add(self, route: RouteContext, around: _Around) -> None:
+        matches = type(route.original_route).matches
+        if matches in _FOR_WEBSOCKETS:
             return
-        shape = _shape(segments, [i for i, _ in names])
-        self._templates.setdefault(shape, path)
-        if self._templates[shape] != path:
-            return  # other names in the same places: FastAPI's order decides
-        self._names[shape] = names
-        self._places.setdefault(len(segments), set()).add(tuple(i for i, _ in names))
-        methods = self._endpoints.setdefault(shape, {})
-        for method in route.methods or ():
-            methods.setdefault(method, _Endpoint(original, Plan.of(route)))
+        is_known = around.is_plain and matches in _BY_REGEX
+        is_known = is_known and "matches" not in vars(route.original_route)
+        entry = _Entry(
+            place=len(self._entries),
+            route=route,
+            path=route.path or "",
+            methods=frozenset(route.methods or ()),
+            regex=route.path_regex if is_known else None,
+        )
+        if is_known and matches is APIRoute.matches and _has_shape(route):
+            entry = self._look_up(entry, around)
+        self._entries.append(entry)
+
+    def _look_up(self, entry: _Entry, around: _Around) -> _Entry:
+        """Put an entry where its path finds it."""
+        route, path = entry.route, entry.route.path_format
+        segments = path.split("/")
+        names = [(i, s[1:-1]) for i, s in enumerate(segments) if _is_parameter(s)]
+        places = tuple(i for i, _ in names)
+        left_alone = around.limits_forms and _is_form(route.body_field)
+        entry = entry._replace(
+            path=path,
+            names=tuple(names),
+            plan=None if left_alone else Plan.of(route),
+            before=tuple(
+                e for e in self._entries if not e.is_looked_up and e.might_meet(path)
+            ),
+            is_looked_up=True,
+        )
+        self._places.setdefault(len(segments), set()).add(places)
+        self._shapes.setdefault(_shape(segments, places), []).append(entry)
+        return entry
 
     def find(self, method: str, path: str) -> _Found | None:
         """The route that answers, if its plan is known here."""
-        for shape, segments in self._shapes(path):
-            endpoint = self._endpoints[shape].get(method)
-            if endpoint is None or endpoint.plan is None:
-                return None
-            values = {name: segments[i] for i, name in self._names[shape]}
-            return _Found(self._templates[shape], endpoint.route, endpoint.plan, values)
-        return None
+        if not self._is_current:
+            self._build()
+        if path.endswith("\n"):
+            return None  # which `$` lets pass in Starlette's patterns
+        segments = path.split("/")
+        entry = self._first(method, segments)
+        if entry is None or entry.plan is None:
+            return None
+        if any(other.might_answer(method, path) for other in entry.before):
+            return None
+        values = {name: segments[i] for i, name in entry.names}
+        original = entry.route.original_route
+        return _Found(entry.path, original, entry.plan, values)
+
+    def _first(self, method: str, segments: list[str]) -> _Entry | None:
+        first: _Entry | None = None
+        for places in self._places.get(len(segments), ()):
+            if not all(segments[i] for i in places):
+                continue
+            for entry in self._shapes.get(_shape(segments, places), ()):
+                if entry.answers(method):
+                    if first is None or entry.place < first.place:
+                        first = entry
+                    break
+        return first
 
     def methods(self, path: str) -> set[str]:
         """Every method that some route answers at this path."""
-        return {m for shape, _ in self._shapes(path) for m in self._endpoints[shape]}
-
-    def _shapes(self, path: str) -> Iterator[tuple[str, list[str]]]:
-        segments = path.split("/")
-        if path in self._endpoints:
-            yield path, segments
-        for places in self._places.get(len(segments), ()):
-            if places and all(segments[i] for i in places):
-                shape = _shape(segments, places)
-                if shape in self._endpoints:
-                    yield shape, segments
+        return {
+            method
+            for entry in self._entries
+            if entry.regex is not None and entry.regex.match(path)
+            for method in entry.methods
+        }
 
 
-_PARAMETER = re.compile(r"\{\w+\}")
+_FOR_WEBSOCKETS = {starlette.WebSocketRoute.matches, APIWebSocketRoute.matches}
+_BY_REGEX = {APIRoute.matches, starlette.Route.matches, starlette.Mount.matches}
+
+
+class _Around(NamedTuple):
+    """What the routers around a route do to it."""
+
+    is_plain: bool
+    """None of them overrides how a request is matched or handled."""
+    limits_forms: bool
+
+
+def _walk(routes: Iterable[Any], around: _Around) -> Iterator[tuple[Any, _Around]]:
+    """Every route in the order in which FastAPI tries it, included ones as included."""
+    for route in routes:
+        if isinstance(route, _IncludedRouter):
+            inner = _Around(
+                around.is_plain and _is_plain_router(route.original_router),
+                around.limits_forms or bool(route.include_context.form_limits),
+            )
+            yield from _walk(route.effective_candidates(), inner)
+        elif isinstance(route, _EffectiveRouteContext):
+            yield RouteContext(route.original_route, route), around
+        else:
+            yield RouteContext(route), around
+
+
+def _is_plain_router(router: APIRouter) -> bool:
+    return not any(
+        name in vars(router)
+        or getattr(type(router), name) is not getattr(APIRouter, name)
+        for name in ("__call__", "app", "handle", "matches")
+    )
+
+
+def _has_shape(route: Any) -> bool:
+    """Whether its parameters are whole segments, of any text."""
+    converters = route.param_convertors.values()
+    parameters = [s for s in route.path_format.split("/") if _is_parameter(s)]
+    return len(parameters) == len(converters) and all(
+        type(converter) is StringConvertor for converter in converters
+    )
+
+
+_PARAMETER = re.compile(r"\{[a-zA-Z_][a-zA-Z0-9_]*\}")
+
+
+def _is_parameter(segment: str) -> bool:
+    return _PARAMETER.fullmatch(segment) is not None
 
 
 def _shape(segments: list[str], places: Iterable[int]) -> str:
@@ -574,7 +798,8 @@ class TableRouter:
         if found is None:
             await self._fallback(scope, receive, send)
             return
-        scope["path_params"] = found.path_params
+        scope["path_params"] = {**scope.get("path_params", {}), **found.path_params}
+        scope["router"] = self._app.router
         scope["route"] = found.route
         scope["endpoint"] = found.route.endpoint
         scope["template"] = found.template
@@ -593,14 +818,50 @@ class TableRouter:
             handler = find_handler(self._app, error)
             if handler is None:
                 raise
-            response = await handler(request, error)
-        await response(scope, receive, send)
+            response = await _handled(handler, request, error)
+        if type(response) in _SENT_AT_ONCE:
+            await response(scope, receive, send)
+        else:
+            await self._send(response, request, send)
+
+    async def _send(self, response: Any, request: Request, send: Send) -> None:
+        """Send a response that may fail on the way, as a file that isn't there does."""
+        is_started = False
+
+        async def noted(message: Message) -> None:
+            nonlocal is_started
+            is_started = True
+            await send(message)
+
+        try:
+            await response(request.scope, request.receive, noted)
+        except Exception as error:
+            handler = find_handler(self._app, error)
+            if handler is None or is_started:
+                raise
+            refusal = await _handled(handler, request, error)
+            await refusal(request.scope, request.receive, send)
+
+
+async def _handled(handler: Any, request: Request, error: Exception) -> Response:
+    if is_async_callable(handler):
+        response: Response = await handler(request, error)
+        return response
+    return cast("Response", await run_in_threadpool(handler, request, error))
+
+
+_SENT_AT_ONCE = {Response, JSONResponse}
 
 
 def find_handler(app: FastAPI, error: Exception) -> ErrorHandler | None:
-    """The handler registered for an error: by its status, or its nearest class."""
-    handlers: Mapping[Any, Any] = app.exception_handlers
-    if isinstance(error, HTTPException) and error.status_code in handlers:
-        return cast("ErrorHandler", handlers[error.status_code])
-    nearest = next((kind for kind in type(error).__mro__ if kind in handlers), None)
-    return handlers[nearest] if nearest is not None else None
+    """The handler registered for an error: by its status, or its nearest class.
+
+    A bug's is that of 500 or of `Exception`, whichever was registered last.
+    """
+    handlers: dict[Any, Any] = app.exception_handlers
+    bugs = (HTTPStatus.INTERNAL_SERVER_ERROR, Exception)
+    status = error.status_code if isinstance(error, HTTPException) else None
+    keys = [key for key in (status, *type(error).__mro__) if key not in bugs]
+    keys += [key for key in reversed(handlers) if key in bugs]
+    found = (handlers[key] for key in keys if key in handlers)
+    return cast("ErrorHandler | None", next(found, None))

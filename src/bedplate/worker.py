@@ -22,7 +22,7 @@ import sqlalchemy as sa
 import structlog
 
 from bedplate.core.errors import PermanentError
-from bedplate.database.engines import SQLITE_PRAGMAS
+from bedplate.database.engines import SQLITE_PRAGMAS, libpq_options
 from bedplate.jobs import Job, JobRun, Queue, enqueue
 from bedplate.jobs.failures import as_engine_error
 from bedplate.jobs.promises import ENGINE_NAME, engine_url
@@ -30,7 +30,7 @@ from bedplate.jobs.reads import attempt_of
 from bedplate.jobs.rows import TICK
 from bedplate.jobs.store import JobStore, Orphan
 from bedplate.migrate import ensure_schema
-from bedplate.runtime import Runtime
+from bedplate.runtime import Runtime, timeouts_of
 
 if TYPE_CHECKING:
     from dbos import DBOS, DBOSConfig
@@ -152,10 +152,15 @@ class Worker:
         }
         if self.runtime.database.is_sqlite:
             config["system_database_engine"] = _sqlite_engine(self.runtime.database.url)
-        elif self.runtime.settings.transaction_pooler:
-            unprepared = {"prepare_threshold": None}
-            config["db_engine_kwargs"] = {"connect_args": unprepared}
+        else:
+            config["db_engine_kwargs"] = {"connect_args": self._connect_options()}
         return config
+
+    def _connect_options(self) -> dict[str, Any]:
+        settings = self.runtime.settings
+        pooled = settings.transaction_pooler
+        options = libpq_options(timeouts_of(settings), transaction_pooler=pooled)
+        return {**options, "prepare_threshold": None} if pooled else options
 
     def _limits(self, queue: Queue) -> dict[str, Any]:
         limits: dict[str, Any] = {

@@ -97,6 +97,23 @@ def test_the_doctor_finds_nothing_wrong(bedplate: Any, settings: Settings) -> No
     assert "FAIL " not in done.out
 
 
+def test_the_doctor_recommends_the_modern_policy_in_production(
+    bedplate: Any, settings: Settings
+) -> None:
+    def doctor(**chosen: str) -> Any:
+        url = url_of(settings)
+        return bedplate("doctor", database_url=url, secret_key=SECRET_KEY, **chosen)
+
+    advised = doctor(environment="production")
+    assert advised.code == 0
+    assert "hint BEDPLATE_PASSWORD_POLICY is reference" in advised.out
+    for quiet in (
+        doctor(),
+        doctor(environment="production", password_policy="modern"),
+    ):
+        assert "hint" not in quiet.out
+
+
 def test_the_doctor_shows_every_setting(bedplate: Any) -> None:
     bedplate("migrate")
 
@@ -111,6 +128,7 @@ def test_the_doctor_never_shows_a_secret(bedplate: Any) -> None:
         "doctor",
         database_url=DOWN,
         secret_key=SECRET_KEY,
+        previous_secret_keys=f"{SECRET_KEY}-1,{SECRET_KEY}-2",
         mail_url=f"smtp://user:{MARKER}@mail.example.com:587",
     )
 

@@ -1,5 +1,6 @@
 """Signing in to the admin site, and losing it: by every door, on the next click."""
 
+import re
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from bedplate.main import Application
 from bedplate.modules.audit.models import AuditEvent
 from bedplate.modules.users.models import User, UserSession
 from bedplate.testing.browser import Browser
+from bedplate.testing.mailbox import Mailbox
 from bedplate.testing.plugin import PASSWORD, MakeUser, transport_for
 
 WRONG = "Email or password is wrong"
@@ -61,11 +63,75 @@ async def test_a_wrong_password_and_an_unknown_address_are_told_alike(
 async def test_somebody_who_is_no_admin_gets_no_session(
     app: Application, browser: Browser, user: User
 ) -> None:
-    answer = await browser.sign_in(user.email, PASSWORD)
+    """The form doesn't confirm a right password, and it leaves a trace."""
+    right = await browser.sign_in(user.email, PASSWORD)
+    wrong = await browser.sign_in(user.email, "Wrong-passw0rd")
 
-    assert "You may not do that" in answer.text
+    assert WRONG in right.text
+    assert without_token(right.text) == without_token(wrong.text)
+    assert "bedplate_device" not in str(right.headers)
     assert not await read_table(app, UserSession)
     assert not await may_enter(browser)
+    actions = [(e.action, e.subject_id) for e in await read_table(app, AuditEvent)]
+    assert ("auth.sign_in_refused", user.id) in actions
+
+
+def without_token(page: str) -> str:
+    return re.sub(r'name="csrfmiddlewaretoken" value="\w+"', "", page)
+
+
+async def test_right_passwords_of_no_admin_are_counted_as_failures(
+    browser: Browser, client: AsyncClient, user: User
+) -> None:
+    for _ in range(5):
+        await browser.sign_in(user.email, PASSWORD)
+    form = {"username": user.email, "password": PASSWORD}
+
+    refused = await browser.sign_in(user.email, PASSWORD)
+    by_the_api = await client.post("/auth/token", data=form)
+
+    assert "Too many tries" in refused.text
+    assert by_the_api.status_code == 429
+
+
+async def test_the_owner_hears_of_a_right_password_that_was_refused(
+    browser: Browser, client: AsyncClient, user: User, mailbox: Mailbox
+) -> None:
+    form = {"username": user.email, "password": PASSWORD}
+    agent = {"User-Agent": "the owner's"}
+    await client.post("/auth/token", data=form, headers=agent)
+    for _ in range(2):
+        await browser.sign_in(user.email, PASSWORD)
+
+    await mailbox.settle()
+
+    assert len(mailbox.to(user.email, "new sign-in")) == 1
+
+
+async def test_the_sign_in_of_an_admin_sets_a_device_cookie_for_both_stacks(
+    browser: Browser, admin: User
+) -> None:
+    answer = await browser.sign_in(admin.email, PASSWORD)
+
+    cookies = answer.headers.get_list("set-cookie")
+    (device,) = [c for c in cookies if c.startswith("bedplate_device=")]
+    assert device.startswith(f"bedplate_device={admin.id.hex}.")
+    assert {"HttpOnly", "Path=/", "SameSite=Lax"} <= {*device.split("; ")}
+
+
+async def test_an_admin_s_browser_is_let_in_while_strangers_are_kept_out(
+    browser: Browser, client: AsyncClient, admin: User
+) -> None:
+    await browser.sign_in(admin.email, PASSWORD)
+    await browser.submit("/admin/logout/")
+    form = {"username": admin.email, "password": "Wrong-passw0rd"}
+    for _ in range(6):
+        refused = await client.post("/auth/token", data=form)
+
+    answer = await browser.sign_in(admin.email, PASSWORD)
+
+    assert refused.status_code == 429
+    assert answer.headers["location"] == "/admin/"
 
 
 async def test_an_inactive_admin_stays_outside(

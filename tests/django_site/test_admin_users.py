@@ -162,9 +162,6 @@ async def test_deleting_the_last_admin_is_refused_on_the_page(
     assert await one(app, User, admin.id)
 
 
-# Without limits, since on SQLite the service that sends the reset waits for itself: it
-# has written, and counts the limit in a second unit of work.
-@pytest.mark.parametrize("setting_overrides", [{"rate_limits_enabled": False}])
 async def test_actions_on_one_account(
     app: Application,
     admin_browser: Browser,

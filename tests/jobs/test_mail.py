@@ -25,6 +25,7 @@ from bedplate.core.clock import utc_now
 from bedplate.mail import Mail, MailRefused, make_mailer, outbox_folder, read_mails
 from bedplate.modules.emails import service
 from bedplate.modules.emails.service import render
+from bedplate.testing.databases import TEST_KEY
 from bedplate.testing.smtp import smtp_server
 
 TEMPLATES = sorted(
@@ -162,7 +163,7 @@ async def test_the_console_shows_the_text_and_development_keeps_the_mail(
 async def test_production_neither_keeps_nor_prints_the_text_of_the_console(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    settings = make_settings(environment="production", secret_key="k" * 32)
+    settings = make_settings(environment="production", secret_key=TEST_KEY)
     await make_mailer(settings).send(make_mail())
 
     assert outbox_folder(settings) is None

@@ -33,7 +33,7 @@ async def load(api: str, acknowledged: list[str], numbers: Iterator[int]) -> Non
 
 
 async def stored_addresses(url: str) -> list[str]:
-    database = Database(make_url(url), cursor_key=b"")
+    database = Database(make_url(url), cursor_keys=[b""])
     try:
         async with database.engine.connect() as connection:
             return list(await connection.scalars(select(User.email)))

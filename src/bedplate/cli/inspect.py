@@ -44,8 +44,12 @@ def openapi() -> None:
 
 
 class _Finding(NamedTuple):
-    ok: bool
+    ok: bool | None
+    """None is a recommendation: nothing is wrong."""
     what: str
+
+
+_MARKS = {True: "[green]ok[/]  ", False: "[red]FAIL[/]", None: "[yellow]hint[/]"}
 
 
 def doctor(
@@ -69,14 +73,13 @@ def doctor(
     settings: Settings = load_app().state.runtime.settings
     for name, value in _resolved(settings):
         console.print(f"  {name:<32} {value}", markup=False)
-    findings = run(_findings)
+    findings = [*run(_findings), *_recommended(settings)]
     if peer is not None:
         findings.append(_counted_as(settings, peer, forwarded_for))
     console.print()
     for finding in findings:
-        mark = "[green]ok[/]  " if finding.ok else "[red]FAIL[/]"
-        console.print(f"  {mark} {escape(finding.what)}")
-    if not all(finding.ok for finding in findings):
+        console.print(f"  {_MARKS[finding.ok]} {escape(finding.what)}")
+    if any(finding.ok is False for finding in findings):
         raise typer.Exit(1)
 
 
@@ -92,12 +95,26 @@ def _shown(settings: "Settings", name: str) -> str:
     value = getattr(settings, name)
     if name == "database_url":
         return settings.shown_database_url
+    if name == "previous_secret_keys" and value:
+        return f"({len(value)} set, hidden)"
     if name == "secret_key":
         kept = settings.data_dir.absolute() / "secret_key"
         return "(set, hidden)" if value else f"(made and kept in {kept})"
     if isinstance(value, tuple):
         return ", ".join(map(str, value)) or "(none)"
     return "(none)" if value is None else str(value)
+
+
+def _recommended(settings: "Settings") -> Iterator[_Finding]:
+    from bedplate.config import PREFIX
+
+    accepts_common = settings.password_policy == "reference"  # noqa: S105, a name
+    if settings.is_production and accepts_common:
+        yield _Finding(
+            None,
+            f"{PREFIX}PASSWORD_POLICY is reference, which accepts common passwords. "
+            "modern is recommended",
+        )
 
 
 def _counted_as(settings: "Settings", peer: str, forwarded_for: str) -> _Finding:

@@ -9,8 +9,9 @@ from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.sql.util import find_tables
 
 from bedplate.core.pagination import Cursors, Position, page_count
-from bedplate.database.query import Statement, row_builder
+from bedplate.database.query import Statement
 from bedplate.database.search import contains, unicode_lower
+from bedplate.database.structs import row_builder
 from bedplate.schemas import ListParams, Page, ResponseSchema
 
 R = TypeVar("R", bound=ResponseSchema)
@@ -85,9 +86,10 @@ class ListQuery(Generic[R]):
         self.scopes = scopes or {}
         self.id = sort[0].class_.id
         self._columns = [column.key for column in select.selected_columns]
-        self.build = row_builder(self.item, self._columns)
+        self.build = row_builder(self.item, list(select.selected_columns))
         self._statements: dict[_Shape, Statement] = {}
         self._check(params)
+        self._everything = self._with_every_condition()
 
     def _check(self, params: type[ListParams]) -> None:
         own = params.model_fields.keys() - ListParams.model_fields.keys()
@@ -99,6 +101,15 @@ class ListQuery(Generic[R]):
             raise TypeError(f"{params.__name__}.sort must be a Literal of {orders}")
         if missing := {*self.sort, "id"} - set(self._columns):
             raise TypeError(f"the list must select {missing} to sort by it")
+
+    def _with_every_condition(self) -> Statement:
+        """Return what is compiled before the first request: no part has no SQL."""
+        conditions = [scope.condition for scope in self.scopes.values()]
+        for name, chosen in self.filters.items():
+            choices = chosen.conditions if isinstance(chosen, Choices) else [None]
+            conditions += [self._filter(name, choice) for choice in choices]
+        select = self.select.where(*conditions)
+        return Statement(select, f"ListQuery of {self.item.__name__}")
 
     def prepare(
         self, params: ListParams, cursors: Cursors, scope: str | None = None
@@ -150,7 +161,7 @@ class ListQuery(Generic[R]):
         return statement
 
     def _write(self, shape: _Shape) -> sa.Select[*tuple[Any, ...]]:
-        matching = self.select.where(*self._conditions(shape))
+        matching = _with_unique_names(self.select).where(*self._conditions(shape))
         if shape.mode == "page":
             return self._with_total(matching, shape)
         return self._ordered(matching, shape).limit(sa.bindparam("rows", type_=_INT))
@@ -234,6 +245,9 @@ class ListQuery(Generic[R]):
         self, matching: sa.Select[*tuple[Any, ...]]
     ) -> sa.Select[*tuple[Any, ...]]:
         """How many rows match, without the outer joins that no condition is about."""
+        if _is_grouped(matching):
+            rows = matching.order_by(None).subquery("matching")
+            return sa.select(sa.func.count().label("total")).select_from(rows)
         where = matching.whereclause
         needed = [] if where is None else find_tables(where, check_columns=True)
         froms = [_without_outer_joins(f, needed) for f in matching.get_final_froms()]
@@ -280,6 +294,30 @@ class ListQuery(Generic[R]):
 
 
 _INT = sa.BigInteger()
+
+
+def _with_unique_names(
+    select: sa.Select[*tuple[Any, ...]],
+) -> sa.Select[*tuple[Any, ...]]:
+    """Rename columns of one name, such as of `author_id` and `author: Author`.
+
+    They are told apart by their places, but a subquery can't name them.
+    """
+    columns: list[Any] = list(select.selected_columns)
+    names = [column.key for column in columns]
+    if len(set(names)) == len(names):
+        return select
+    unique = [
+        column if names.index(column.key) == place else column.label(f"column_{place}")
+        for place, column in enumerate(columns)
+    ]
+    return select.with_only_columns(*unique, maintain_column_froms=True)
+
+
+def _is_grouped(select: Any) -> bool:
+    """Return whether a row of the result stands for several of the joined tables."""
+    clauses = ("_group_by_clauses", "_having_criteria", "_distinct")  # no public names
+    return any(getattr(select, clause) for clause in clauses)
 
 
 def _without_outer_joins(from_: Any, needed: Sequence[Any]) -> Any:

@@ -6,21 +6,29 @@ connection from SQLAlchemy's own pool, and each row becomes the struct that the
 response declares. Repositories don't see which driver that is.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any, Generic, NamedTuple, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any, Generic, NamedTuple
+from weakref import WeakSet
 
-import msgspec
 import sqlalchemy as sa
+from sqlalchemy.exc import CompileError
+from sqlalchemy.sql.compiler import SQLCompiler
 
-R = TypeVar("R", bound=msgspec.Struct)
-Processor = Callable[[Any], Any]
+from bedplate.database.compilers import Processor, check_parameters, compile_for
+from bedplate.database.structs import R, row_builder
+
+__all__ = ["CompiledQuery", "Query", "R", "Statement", "compile_declared"]
+
+Parameters = tuple[tuple[str, Any, Processor | None], ...]
+"""Name, default and bind processor of each, in the order of the SQL."""
+Selection = sa.Select[*tuple[Any, ...]] | sa.CompoundSelect[*tuple[Any, ...]]
 
 
 class CompiledQuery(NamedTuple):
     """A statement as one driver runs it."""
 
     sql: str
-    parameters: tuple[tuple[str, Any, Processor | None], ...]
+    parameters: Parameters
     columns: tuple[Processor | None, ...] | None  # None: as the driver gives them
 
     def arguments(self, values: dict[str, Any]) -> list[Any]:
@@ -45,7 +53,6 @@ class CompiledQuery(NamedTuple):
 
 
 _MISSING: Any = object()
-_OID = 1700  # of `numeric`: asyncpg's numbers are taken as they come, and no other asks
 
 
 def _bind(name: str, value: Any, process: Processor | None) -> Any:
@@ -55,18 +62,33 @@ def _bind(name: str, value: Any, process: Processor | None) -> Any:
 
 
 class Statement:
-    """A SELECT or INSERT that is compiled once for each dialect that it meets."""
+    """A SELECT or INSERT that is compiled once for each dialect that it meets.
 
-    def __init__(self, statement: sa.Select[*tuple[Any, ...]] | sa.Insert) -> None:
+    Raises:
+        TypeError: a parameter can't be compiled without its value.
+    """
+
+    def __init__(self, statement: Selection | sa.Insert, name: str = "") -> None:
+        check_parameters(statement)
         self.statement = statement
+        self.name = name or type(self).__name__
         self._compiled: dict[str, CompiledQuery] = {}
+        _declared.add(self)
 
     def compiled_for(self, dialect: sa.Dialect) -> CompiledQuery:
+        """Return its SQL for a dialect.
+
+        Raises:
+            TypeError: it has none.
+        """
         compiled = self._compiled.get(dialect.name)
         if compiled is None:
-            compiled = _compile(self.statement, dialect)
+            compiled = _compile(self, dialect)
             self._compiled[dialect.name] = compiled
         return compiled
+
+
+_declared: WeakSet[Statement] = WeakSet()
 
 
 class Query(Statement, Generic[R]):
@@ -76,90 +98,101 @@ class Query(Statement, Generic[R]):
         select(*USER_COLUMNS).where(User.id == bindparam("user_id")), UserResponse
     )
 
-    The columns stand in the order of the struct's fields; a field that is itself a
-    struct takes as many columns as it has fields.
+    The columns stand in the order of the struct's fields. A field that is itself a
+    struct, nested to any depth, takes its columns in its place: `author: Author` those
+    of `author_id` and `author_name`. `author: Author | None` is None where all of its
+    columns are NULL, as an outer join makes them; a field that is never None, such as
+    its id, tells a present author from a missing one.
+
+    `column.in_(bindparam("ids"))` takes a list of any length with each call.
 
     Raises:
-        TypeError: names and number of the columns don't fit the struct.
+        TypeError: the columns don't fit the struct by name, order, number or type, or
+            a parameter can't be compiled without its value.
     """
 
-    def __init__(self, statement: sa.Select[*tuple[Any, ...]], row: type[R]) -> None:
-        super().__init__(statement)
+    def __init__(self, statement: Selection, row: type[R]) -> None:
+        super().__init__(statement, f"Query of {row.__name__}")
         self.row = row
-        self.build = row_builder(row, [c.key for c in statement.selected_columns])
+        self.build = row_builder(row, list(statement.selected_columns))
 
 
-def row_builder(
-    row: type[R], columns: Sequence[str | None]
-) -> Callable[[Sequence[Any]], R]:
-    """A function from a driver's row to a struct.
+def compile_declared(dialect: sa.Dialect) -> None:
+    """Compile all statements that were declared so far, before the first request.
+
+    Not when they are declared: that would make SQLAlchemy look for models whose modules
+    are yet to be imported.
 
     Raises:
-        TypeError: the columns are not those of the struct.
+        TypeError: a statement has no SQL for this database.
     """
-    expected = list(_leaf_names(row))
-    if list(columns) != expected:
-        raise TypeError(f"{row.__name__} wants columns {expected}, not {columns}")
-    nested = _nested_fields(row)
-    if not nested:
-        return lambda values: row(*values)
-    return lambda values: _build_nested(row, nested, values)
+    for statement in list(_declared):
+        statement.compiled_for(dialect)
 
 
-def _leaf_names(row: type[msgspec.Struct], prefix: str = "") -> Sequence[str]:
-    names: list[str] = []
-    for field in msgspec.structs.fields(row):
-        if _is_struct(field.type):
-            names += _leaf_names(field.type, f"{prefix}{field.name}_")
-        else:
-            names.append(prefix + field.name)
-    return names
-
-
-def _nested_fields(row: type[msgspec.Struct]) -> dict[int, type[msgspec.Struct]]:
-    fields = msgspec.structs.fields(row)
-    return {i: f.type for i, f in enumerate(fields) if _is_struct(f.type)}
-
-
-def _is_struct(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
-
-
-def _build_nested(
-    row: type[R], nested: dict[int, type[msgspec.Struct]], values: Sequence[Any]
-) -> R:
-    arguments: list[Any] = []
-    position = 0
-    for index in range(len(row.__struct_fields__)):
-        kind = nested.get(index)
-        width = len(kind.__struct_fields__) if kind else 1
-        part = values[position : position + width]
-        arguments.append(kind(*part) if kind else part[0])
-        position += width
-    return row(*arguments)
-
-
-def _compile(
-    statement: sa.Select[*tuple[Any, ...]] | sa.Insert, dialect: sa.Dialect
-) -> CompiledQuery:
-    compiled = statement.compile(dialect=dialect)
-    binds = compiled.binds
-    parameters = tuple(
-        (
-            name,
-            _MISSING if binds[name].required else binds[name].effective_value,
-            binds[name].type.dialect_impl(dialect).bind_processor(dialect),
-        )
-        for name in compiled.positiontup or ()
-    )
+def _compile(declared: Statement, dialect: sa.Dialect) -> CompiledQuery:
+    try:
+        compiled = compile_for(dialect, declared.statement)
+    except CompileError as error:
+        raise TypeError(
+            f"{declared.name} has no SQL for {dialect.name}: {error}. Use "
+            "session.execute() for a statement that only one database knows"
+        ) from error
+    sql, parameters = _expanded(compiled)
     columns = tuple(
-        column.type.dialect_impl(dialect).result_processor(dialect, _OID)
-        for column in _selected(statement)
+        column.type.dialect_impl(dialect).result_processor(dialect, _oid(column.type))
+        for column in _selected(declared, compiled)
     )
-    return CompiledQuery(str(compiled), parameters, columns if any(columns) else None)
+    return CompiledQuery(sql, parameters, columns if any(columns) else None)
+
+
+def _expanded(compiled: SQLCompiler) -> tuple[str, Parameters]:
+    """Return the SQL with the statement's own lists and literals, and its parameters.
+
+    The list of `in_([1, 2])` and the separator of `aggregate_strings` are part of the
+    statement, and SQLAlchemy writes them after compiling.
+    """
+    missing = {bind.key: None for bind in compiled.bind_names if bind.required}
+    state = compiled.construct_expanded_state(missing)
+    # Private, but what SQLAlchemy itself runs; `state` has only those it added.
+    processors: dict[str, Any] = {**compiled._bind_processors, **state.processors}  # noqa: SLF001
+    parameters = tuple(
+        (name, _default(compiled, name, state.parameters), processors.get(name))
+        for name in state.positiontup or ()
+    )
+    return state.statement, parameters
+
+
+def _default(compiled: SQLCompiler, name: str, own: Mapping[str, Any]) -> Any:
+    bind = compiled.binds.get(name)
+    if bind is None:
+        return own[name]
+    return _MISSING if bind.required else bind.value
 
 
 def _selected(
-    statement: sa.Select[*tuple[Any, ...]] | sa.Insert,
+    declared: Statement, compiled: SQLCompiler
 ) -> Sequence[sa.ColumnElement[Any]]:
-    return list(statement.selected_columns) if isinstance(statement, sa.Select) else []
+    """Return the columns of the rows.
+
+    Raises:
+        TypeError: the SQL has others, as that of a model with deferred columns.
+    """
+    if isinstance(declared.statement, sa.Insert):
+        return []
+    columns = list(declared.statement.selected_columns)
+    written = len(compiled._result_columns)  # noqa: SLF001, no public count of them
+    if written != len(columns):
+        raise TypeError(
+            f"{declared.name} declares {len(columns)} columns and its SQL has "
+            f"{written}: select columns instead of a model"
+        )
+    return columns
+
+
+def _oid(kind: sa.types.TypeEngine[Any]) -> int:
+    """Return the PostgreSQL type that a column is taken for: `float8` or `numeric`.
+
+    Only asyncpg's numbers ask for it, to make decimals of floats and the reverse.
+    """
+    return 701 if isinstance(kind, sa.Float) and kind.asdecimal else 1700

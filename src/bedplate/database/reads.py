@@ -40,6 +40,9 @@ class PostgresReads:
         lease = self._take_idle() or await self._engine.raw_connection()
         try:
             return await self._run(lease, sql, arguments)
+        except (TimeoutError, asyncio.CancelledError) as error:
+            self._distrust(lease, error)
+            raise
         except (asyncpg.InterfaceError, asyncpg.PostgresConnectionError, OSError):
             if not _connection(lease).is_closed():
                 raise
@@ -59,14 +62,32 @@ class PostgresReads:
         lease = lease or await self._engine.raw_connection()
         try:
             await self._run(lease, sql, arguments)
+        except (TimeoutError, asyncio.CancelledError) as error:
+            self._distrust(lease, error)
+            raise
         finally:
             lease.close()
+
+    def _distrust(self, lease: PoolProxiedConnection, error: BaseException) -> None:
+        """Throw out a connection that hangs; after a timeout all older ones, too.
+
+        What asyncpg does next on it would wait without a limit for the server to take
+        note of the cancellation.
+        """
+        if isinstance(error, TimeoutError):
+            pool = self._engine.sync_engine.pool
+            pool._invalidate(lease, error)  # noqa: SLF001, as SQLAlchemy does after a disconnect
+        else:
+            lease.invalidate(error)
 
     async def _fetch_again(self, sql: str, arguments: Sequence[Any]) -> Rows:
         """Once more: a read that met a dying connection has changed nothing."""
         lease = await self._engine.raw_connection()
         try:
             return await self._run(lease, sql, arguments)
+        except (TimeoutError, asyncio.CancelledError) as error:
+            self._distrust(lease, error)
+            raise
         finally:
             lease.close()
 

@@ -13,7 +13,7 @@ from django.utils.functional import SimpleLazyObject
 
 from bedplate.core.errors import APIError, ServiceUnavailable
 from bedplate.core.origin import Origin, client_address, origin
-from bedplate.django_site.authentication import signed_in
+from bedplate.django_site.authentication import set_device_cookie, signed_in
 from bedplate.django_site.project import bedplate_settings
 from bedplate.middleware.edge import request_id_of
 
@@ -94,6 +94,10 @@ class SignedInMiddleware(AuthenticationMiddleware):
     def process_request(self, request: Any) -> None:
         request.user = SimpleLazyObject(partial(signed_in, request))
         request.auser = partial(sync_to_async(signed_in), request)
+
+    def process_response(self, request: Any, response: Any) -> Any:
+        set_device_cookie(request, response)
+        return response
 
 
 class RefusalMiddleware:

@@ -5,8 +5,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from bedplate.config import Settings
-from bedplate.database.engines import SQLITE_PRAGMAS
+from bedplate.database.engines import SQLITE_PRAGMAS, libpq_options
 from bedplate.module import Module
+from bedplate.runtime import timeouts_of
 
 STATIC_URL = "/django/static/"
 _PREFIXES = ("/admin", "/django")
@@ -27,10 +28,12 @@ def django_settings(settings: Settings, modules: Sequence[Module]) -> dict[str, 
     Raises:
         SettingsError: the secret key can't be had.
     """
+    key, *previous_keys = (key.hex() for key in settings.keys_for("django"))
     return {
         "BEDPLATE": settings,
         "BEDPLATE_MODULES": modules,
-        "SECRET_KEY": settings.key_for("django").hex(),
+        "SECRET_KEY": key,
+        "SECRET_KEY_FALLBACKS": previous_keys,
         "ALLOWED_HOSTS": list(allowed_hosts(settings)),
         "DATABASES": {"default": database(settings)},
         "ROOT_URLCONF": "bedplate.django_site.urls",
@@ -73,7 +76,17 @@ def database(settings: Settings) -> dict[str, Any]:
         "HOST": query.pop("host", url.host or ""),
         "PORT": url.port or "",
         # Under ASGI a kept connection belongs to a thread that ends with its request.
-        "OPTIONS": {**query, "pool": {"min_size": 0, "max_size": settings.pool_size}},
+        "OPTIONS": {
+            **libpq_options(
+                timeouts_of(settings), transaction_pooler=settings.transaction_pooler
+            ),
+            **query,
+            "pool": {
+                "min_size": 0,
+                "max_size": settings.pool_size,
+                "timeout": settings.pool_timeout,
+            },
+        },
         "DISABLE_SERVER_SIDE_CURSORS": settings.transaction_pooler,
     }
 
@@ -87,12 +100,6 @@ def allowed_hosts(settings: Settings) -> Sequence[str]:
     public = urlsplit(settings.public_url or "").hostname
     local = () if settings.is_production else _LOCAL_HOSTS
     return (*local, *([public] if public else ()))
-
-
-def is_https(settings: Settings) -> bool:
-    """Whether browsers come by TLS: in production, unless the public URL says no."""
-    url = settings.public_url or ""
-    return url.startswith("https://") or (settings.is_production and not url)
 
 
 _APPS: dict[str, Any] = {
@@ -140,7 +147,7 @@ _APPS: dict[str, Any] = {
 
 def _sign_in(settings: Settings) -> dict[str, Any]:
     """A sign-in is a row of `sessions`; Django's cookie only names it, signed."""
-    tls = is_https(settings)
+    tls = settings.is_https
     public = urlsplit(settings.public_url or "")
     return {
         "AUTHENTICATION_BACKENDS": ["bedplate.django_site.authentication.Backend"],

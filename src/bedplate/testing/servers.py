@@ -17,7 +17,7 @@ import httpx
 from bedplate.config import PREFIX
 
 PROGRAM = (str(Path(sys.executable).with_name("bedplate")),)
-START_SECONDS = 30
+START_SECONDS = 60
 STOP_SECONDS = 20
 
 

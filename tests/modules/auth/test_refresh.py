@@ -136,12 +136,6 @@ async def test_of_two_successors_the_first_used_goes_on(
     assert not await is_signed_in(client, after)
 
 
-# A pool of 60, since a request holds a connection while it waits for a second one to
-# count the limit: fifty at once use up the default pool of 20, and get 503.
-@pytest.mark.parametrize(
-    "setting_overrides",
-    [{"limit_refreshes_per_session": "1000 per minute", "pool_size": 60}],
-)
 async def test_fifty_at_once_leave_one_live_lineage(
     client: AsyncClient, user: User, app: Application
 ) -> None:

@@ -1,6 +1,5 @@
 """What a stranger types is in no mail to an address that nobody has verified."""
 
-
 from httpx import AsyncClient
 from support_auth import bearer, sign_in
 

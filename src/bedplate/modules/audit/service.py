@@ -20,6 +20,9 @@ class Action(StrEnum):
     USER_DELETED = "user.deleted"
     SIGNED_IN = "auth.signed_in"
     SIGN_IN_FAILED = "auth.sign_in_failed"
+    SIGN_IN_REFUSED = "auth.sign_in_refused"
+    """The password was right, but the account may not enter here."""
+    SIGN_IN_UNLOCKED = "auth.sign_in_unlocked"
     SIGNED_OUT = "auth.signed_out"
     REFRESH_REUSED = "auth.refresh_reused"
     SESSIONS_REVOKED = "auth.sessions_revoked"
@@ -30,6 +33,7 @@ class Action(StrEnum):
     EMAIL_CHANGE_REQUESTED = "auth.email_change_requested"
     EMAIL_CHANGED = "auth.email_changed"
     KEYS_ROTATED = "auth.keys_rotated"
+    KEY_REVOKED = "auth.key_revoked"
 
 
 class AuditService:

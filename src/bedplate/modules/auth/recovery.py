@@ -12,13 +12,13 @@ from bedplate.jobs import Job, enqueue
 from bedplate.limits import hit
 from bedplate.modules.audit.service import Action, AuditService
 from bedplate.modules.auth.errors import InvalidPassword
+from bedplate.modules.auth.guard import PasswordGuard, SignInLimits, session_hit
 from bedplate.modules.auth.links import Purpose
 from bedplate.modules.auth.repository import (
     FIND_ACCOUNT,
     Account,
     OneTimeTokenRepository,
 )
-from bedplate.modules.auth.service import PasswordGuard
 from bedplate.modules.auth.tasks import (
     send_email_change,
     send_password_reset,
@@ -52,8 +52,8 @@ class RecoveryService:
             ValidationFailed: `new` is too weak.
             RateLimited
         """
-        self._check_policy(new, "body.new_password")
         account = await self._check_password(caller, current)
+        await self._check_new_password(new, caller.email, caller.name)
         hashed_password = await hash_password(new)
         user = await self._get_unchanged(account)
         user.hashed_password = hashed_password
@@ -62,12 +62,14 @@ class RecoveryService:
         await self._record(Action.PASSWORD_CHANGED, user.id)
         await self._notify(user, "password_changed")
 
-    def _check_policy(self, password: str, field: str) -> None:
-        UserService(self.session, self.runtime).check_password_policy(password, field)
+    async def _check_new_password(self, password: str, email: str, name: str) -> None:
+        users = UserService(self.session, self.runtime)
+        await users.check_new_password(password, email, name, "body.new_password")
 
     async def _check_password(self, caller: Caller, password: str) -> Account:
         account = await self.session.fetch_one(FIND_ACCOUNT, email=caller.email)
-        guard = PasswordGuard(self.runtime, caller.email)
+        counted = session_hit(self.runtime, caller.session_id)
+        guard = PasswordGuard(self.runtime, caller.email, counted)
         failure = Action.PASSWORD_CHECK_FAILED
         await guard.check(password, account, failure, InvalidPassword())
         assert account is not None  # the guard refuses a missing account
@@ -102,7 +104,8 @@ class RecoveryService:
         Raises:
             UserNotFound, RateLimited
         """
-        user = await self.users.get(user_id)
+        # A read that begins no transaction: the limit is counted in one of its own.
+        user = await self.users.find(user_id)
         if user is None:
             raise UserNotFound
         await self.forgot_password(user.email)
@@ -123,19 +126,24 @@ class RecoveryService:
             hit(settings.limit_mails_per_address, purpose, "address", client_block()),
         )
 
-    async def reset_password(self, token: str, new: str) -> None:
-        """Choose a new password by a link, and end all sessions.
+    async def reset_password(self, token: str, new: str) -> UUID:
+        """Choose a new password by a link, and end all sessions; return the user's id.
 
-        The link came by mail, so it proves the address too.
+        The link came by mail, so it proves the address too, and the client is let past
+        a limit that others have used up.
 
         Raises:
             ValidationFailed: `new` is too weak; the token stays unspent.
             InvalidToken
         """
-        self._check_policy(new, "body.new_password")
-        if not await self.tokens.is_good(token, Purpose.RESET_PASSWORD):
+        owner = await self.tokens.find_owner(token, Purpose.RESET_PASSWORD)
+        if owner is None:
             raise InvalidToken  # before the cost of a hash
+        await self._check_new_password(new, owner.email, owner.name)
         hashed_password = await hash_password(new)
+        # Before the transaction begins: the store may be the same database.
+        limits = SignInLimits(self.runtime, owner.email)
+        await limits.let_in_after_reset(owner.user_id)
         user, _ = await self._take(token, Purpose.RESET_PASSWORD)
         user.hashed_password = hashed_password
         user.email_verified_at = user.email_verified_at or utc_now()
@@ -143,6 +151,7 @@ class RecoveryService:
         await self.sessions.delete_of(user.id)
         await self._record(Action.PASSWORD_RESET, user.id)
         await self._notify(user, "password_changed")
+        return user.id
 
     async def verify_email(self, token: str) -> None:
         """Prove the address that the link was sent to.

@@ -107,22 +107,24 @@ class RefreshTokenRepository(Repository[RefreshToken]):
         )
 
 
-class Taker(msgspec.Struct, frozen=True):
-    """Whose one-time token it is."""
+class TokenOwner(msgspec.Struct, frozen=True):
+    """The account that a one-time token belongs to."""
 
     user_id: UUID
+    email: str
+    name: str
 
 
-FIND_ONE_TIME_TOKEN = Query(
-    select(OneTimeToken.user_id)
-    .join(User, User.id == OneTimeToken.user_id)
+FIND_TOKEN_OWNER = Query(
+    select(User.id.label("user_id"), User.email, User.name)
+    .join(OneTimeToken, OneTimeToken.user_id == User.id)
     .where(
         User.security_version == OneTimeToken.security_version,
         OneTimeToken.token_hash == bindparam("token_hash"),
         OneTimeToken.purpose == bindparam("purpose"),
         OneTimeToken.expires_at > bindparam("now", type_=UTCDateTime()),
     ),
-    Taker,
+    TokenOwner,
 )
 
 
@@ -162,15 +164,14 @@ class OneTimeTokenRepository(Repository[OneTimeToken]):
         )
         return token
 
-    async def is_good(self, token: str, purpose: str) -> bool:
-        """Whether `take` would find it now."""
-        found = await self.session.fetch_one(
-            FIND_ONE_TIME_TOKEN,
+    async def find_owner(self, token: str, purpose: str) -> TokenOwner | None:
+        """Return the owner of a token that `take` would find, without spending it."""
+        return await self.session.fetch_one(
+            FIND_TOKEN_OWNER,
             token_hash=hash_token(token),
             purpose=str(purpose),
             now=utc_now(),
         )
-        return found is not None
 
     async def take(self, token: str, purpose: str) -> TakenToken | None:
         """Use a token up, at most once, and return what it was for.
@@ -192,19 +193,57 @@ class OneTimeTokenRepository(Repository[OneTimeToken]):
         return None if row is None else TakenToken(*row)
 
 
+class KeyName(msgspec.Struct, frozen=True):
+    """The name of a signing key, as tokens carry it."""
+
+    kid: str
+
+
+_IS_USABLE = sa.and_(
+    SigningKey.algorithm == bindparam("algorithm", type_=sa.String()),
+    sa.or_(
+        SigningKey.retires_at.is_(None),
+        SigningKey.retires_at > bindparam("now", type_=UTCDateTime()),
+    ),
+)
+# The keys to sign with first, the newest of them in front.
+_SIGNING_FIRST = (
+    SigningKey.retires_at.is_not(None),
+    SigningKey.created_at.desc(),
+    SigningKey.kid,
+)
+FIND_KEY_NAMES = Query(
+    select(SigningKey.kid).where(_IS_USABLE).order_by(*_SIGNING_FIRST), KeyName
+)
+
+
 class SigningKeyRepository(Repository[SigningKey]):
     model = SigningKey
 
-    async def usable(self, algorithm: str, now: datetime) -> Sequence[SigningKey]:
-        """The keys whose tokens are good, newest first."""
-        query = (
-            select(SigningKey)
-            .where(
-                SigningKey.algorithm == algorithm,
-                sa.or_(SigningKey.retires_at.is_(None), SigningKey.retires_at > now),
-            )
-            .order_by(SigningKey.created_at.desc(), SigningKey.kid)
+    async def usable_names(self, algorithm: str, now: datetime) -> list[str]:
+        """Return the names of `usable`, in its order, by a statement compiled once."""
+        rows = await self.session.fetch_all(
+            FIND_KEY_NAMES, algorithm=algorithm, now=now
         )
+        return [row.kid for row in rows]
+
+    async def usable(
+        self, algorithm: str, now: datetime, *, lock: bool = False
+    ) -> Sequence[SigningKey]:
+        """Return the keys whose tokens are accepted, the one to sign with first."""
+        query = select(SigningKey).where(_IS_USABLE).order_by(*_SIGNING_FIRST)
+        if lock:
+            query = query.with_for_update()
+        values = {"algorithm": algorithm, "now": now}
+        return (await self.session.scalars(query, values)).all()
+
+    async def list_all(self, *, lock: bool = False) -> Sequence[SigningKey]:
+        """Return every stored key, the newest first."""
+        query = select(SigningKey).order_by(
+            SigningKey.created_at.desc(), SigningKey.kid
+        )
+        if lock:
+            query = query.with_for_update()
         return (await self.session.scalars(query)).all()
 
 

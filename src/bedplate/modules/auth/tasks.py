@@ -107,6 +107,15 @@ async def send_new_sign_in(
         await _send(run, "new_sign_in", user.email, name=user.greeted_as, **context)
 
 
+@job(queue=MAIL, attempts=MAIL_ATTEMPTS)
+async def send_sign_in_limited(run: JobRun, email: str) -> None:
+    """Mail a notice of many wrong passwords, if the address has an active account."""
+    async with run.unit_of_work() as session:
+        user = await UserRepository(session).get_by_email(email)
+    if user is not None and user.is_active:
+        await _send(run, "sign_in_limited", user.email, name=user.greeted_as)
+
+
 async def _send(run: JobRun, template: str, to: str, **context: Any) -> None:
     runtime = run.runtime
     mail = render(

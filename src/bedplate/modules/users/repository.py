@@ -143,3 +143,21 @@ class SessionRepository(Repository[UserSession]):
             ended = ended.where(UserSession.id != but)
         done = await self.session.execute(ended)
         return int(getattr(done, "rowcount", 0))
+
+    async def delete_surplus(self, opened: UserSession, kept: int) -> int:
+        """End all but the `kept` sessions used last, never `opened`; return how many.
+
+        Sessions that have expired count as ended already.
+        """
+        others = (UserSession.user_id == opened.user_id, UserSession.id != opened.id)
+        used_last = (
+            select(UserSession.id)
+            .where(*others, UserSession.expires_at > utc_now())
+            .order_by(UserSession.last_used_at.desc(), UserSession.id.desc())
+        )
+        surplus = (await self.session.scalars(used_last.offset(kept - 1))).all()
+        if not surplus:
+            return 0
+        ended = sa.delete(UserSession).where(UserSession.id.in_(surplus))
+        await self.session.execute(ended)
+        return len(surplus)

@@ -4,7 +4,6 @@ from uuid import UUID
 
 from bedplate.core.errors import Detail, NotFound, PermissionDenied, ValidationFailed
 from bedplate.core.origin import client_block
-from bedplate.core.password_policy import broken_rules
 from bedplate.core.permissions import ADMIN, USER, Caller
 from bedplate.core.preconditions import IfMatch
 from bedplate.core.security import hash_password
@@ -51,6 +50,7 @@ class UserService:
         self.audit = AuditService(session)
         self.settings = runtime.settings
         self.limits = runtime.limits
+        self.passwords = runtime.passwords
         self.on_sign_up = [job for m in runtime.modules for job in m.on_sign_up]
 
     async def register(self, data: UserCreate, caller: Caller | None) -> User:
@@ -97,8 +97,8 @@ class UserService:
             EmailTaken: whatever its case was.
         """
         self._check_role(data.role, "body.role")
-        self.check_password_policy(data.password, "body.password")
-        # Hashed before the transaction begins, which on SQLite holds the write lock.
+        # Before the transaction begins, which on SQLite holds the write lock.
+        await self.check_new_password(data.password, data.email, data.name)
         hashed_password = await hash_password(data.password)
         user = await self.users.add(
             User(
@@ -111,10 +111,20 @@ class UserService:
         await self._record(Action.USER_CREATED, user, actor_id or user.id)
         return user
 
-    def check_password_policy(self, password: str, field: str) -> None:
-        """Raises ValidationFailed, with each rule that a new password breaks."""
-        if broken := broken_rules(self.settings.password_policy, password):
-            raise ValidationFailed(details=[Detail(field, rule) for rule in broken])
+    async def check_new_password(
+        self, password: str, email: str, name: str, field: str = "body.password"
+    ) -> None:
+        """Check a new password of the account with this address and name.
+
+        No transaction may be under way: the check may wait for another service.
+
+        Raises:
+            ValidationFailed: it breaks rules; each is a detail of the field.
+        """
+        problems = await self.passwords.problems(password, email=email, name=name)
+        if problems:
+            details = [Detail(field, problem) for problem in problems]
+            raise ValidationFailed(details=details)
 
     async def get(self, user_id: UUID, caller: Caller) -> UserResponse:
         """An account, for itself or an admin.
@@ -211,7 +221,7 @@ class UserService:
             UserNotFound, EmailTaken, LastAdmin, PreconditionFailed
         """
         # Hashed before the transaction begins, which on SQLite holds the write lock.
-        values = await self._columns_of(user_id, changes, actor_id)
+        values = await self.prepare(user_id, changes, actor_id)
         user = await self._get_locked(user_id, if_match)
         changed = {n: v for n, v in values.items() if getattr(user, n) != v}
         if changed.get("role", ADMIN) != ADMIN or not changed.get("is_active", True):
@@ -223,21 +233,40 @@ class UserService:
             await self._notify(user, former_email, _described(changed))
         return user
 
-    async def _columns_of(
+    async def prepare(
         self, user_id: UUID, changes: Mapping[str, Any], actor_id: UUID | None
     ) -> dict[str, Any]:
+        """Return changes for `change` with a password checked and hashed.
+
+        `change` does it itself, unless a transaction has begun by then.
+
+        Raises:
+            ValidationFailed: the role is not configured, or the password is too weak.
+            PermissionDenied: `actor_id` sets the own password without the current one.
+            UserNotFound
+        """
         values = dict(changes)
         if "role" in values:
             self._check_role(values["role"], "body.role")
+        if actor_id == user_id and values.keys() & {"password", "hashed_password"}:
+            raise PermissionDenied(
+                "Change your own password where you are asked for the current one"
+            )
         if "password" in values:
-            if actor_id == user_id:
-                raise PermissionDenied(
-                    "Change your own password where you are asked for the current one"
-                )
             password = values.pop("password")
-            self.check_password_policy(password, "body.password")
+            email, name = await self._known_as(user_id, values)
+            await self.check_new_password(password, email, name)
             values["hashed_password"] = await hash_password(password)
         return values
+
+    async def _known_as(
+        self, user_id: UUID, changes: Mapping[str, Any]
+    ) -> tuple[str, str]:
+        """Return the address and the name that an account has after the changes."""
+        user = await self.users.find(user_id)
+        if user is None:
+            raise UserNotFound
+        return changes.get("email", user.email), changes.get("name", user.name)
 
     async def _set(self, user: User, changed: Mapping[str, Any]) -> None:
         for name, value in changed.items():

@@ -1,0 +1,642 @@
+"""Compiled routes answer as FastAPI does, over generated applications and requests.
+
+Each example is a table of routes with routers, dependencies and route classes, and some
+requests. Both ways must give one status, one body, the same headers, and must have run
+the same functions in the same order.
+"""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import pytest
+from fastapi import (
+    APIRouter,
+    BackgroundTasks,
+    Body,
+    Cookie,
+    Depends,
+    Form,
+    Header,
+    HTTPException,
+    Query,
+    Request,
+    Response,
+    Security,
+)
+from fastapi import Path as PathParam
+from fastapi.routing import APIRoute
+from httpx import ASGITransport, AsyncClient
+from hypothesis import example, given, note
+from hypothesis import settings as examples
+from hypothesis import strategies as st
+from pydantic import BaseModel, Field
+from starlette.responses import FileResponse, PlainTextResponse
+from starlette.routing import Host, Match, Mount
+from starlette.routing import Route as StarletteRoute
+from starlette.routing import Router as StarletteRouter
+
+from bedplate.config import Settings
+from bedplate.core.errors import PermissionDenied
+from bedplate.main import Application, create_app
+from bedplate.routing import Route, Router, RouteTable
+from bedplate.schemas import ListParams, ResponseSchema
+
+Ran = list[str]
+
+
+# Dependencies: each writes down that it ran, and some refuse.
+
+
+@dataclass(frozen=True)
+class Dependency:
+    """A function of the tree: how it is called, what it reads, what it needs."""
+
+    kind: str
+    reads: str
+    needs: tuple[int, ...] = ()
+    cached: bool = True
+    scopes: tuple[str, ...] = ()
+    scope: str | None = None
+
+
+KINDS = ["async", "async", "async", "yield", "yield", "def", "def-yield", "object"]
+KINDS += ["refuse", "refuse-after-yield", "wrapped-yield"]
+READS = {
+    "nothing": None,
+    "query": Annotated[int, Query(alias="q")],
+    "other": Annotated[int, Query(alias="other", le=5)],
+    "header": Annotated[int | None, Header(alias="X-Number")],
+    "cookie": Annotated[str | None, Cookie(alias="flavor", max_length=3)],
+    "path": Annotated[int, PathParam(alias="x")],
+    "request": Request,
+    "response": Response,
+}
+
+
+def make_dependency(
+    number: int, spec: Dependency, built: list[Any], ran: Ran
+) -> Callable[..., Any]:
+    """A function of this kind, whose signature asks for what the spec says."""
+    name = f"d{number}"
+
+    def note_run(values: dict[str, Any]) -> str:
+        told = sorted((k, v) for k, v in values.items() if isinstance(v, (int, str)))
+        ran.append(f"{name}{told}")
+        if isinstance(values.get("own"), Response):
+            values["own"].headers[f"X-{name}"] = "set"
+        return name
+
+    async def run(**values: Any) -> str:
+        return note_run(values)
+
+    async def run_and_close(**values: Any) -> AsyncIterator[str]:
+        note_run(values)
+        try:
+            yield name
+        except Exception as error:
+            ran.append(f"{name} saw {type(error).__name__}")
+            raise
+        finally:
+            ran.append(f"{name} closed")
+
+    def in_thread(**values: Any) -> str:
+        return note_run(values)
+
+    def in_thread_and_close(**values: Any) -> Iterator[str]:
+        yield note_run(values)
+        ran.append(f"{name} closed")
+
+    async def refuse(**values: Any) -> None:
+        note_run(values)
+        raise PermissionDenied
+
+    async def refuse_at_the_end(**values: Any) -> AsyncIterator[str]:
+        yield note_run(values)
+        raise HTTPException(418)
+
+    def wraps_a_generator(**values: Any) -> Any:
+        return run_and_close(**values)
+
+    class Callme:
+        async def __call__(self, **values: Any) -> str:
+            return note_run(values)
+
+    call: Any = {
+        "async": run,
+        "yield": run_and_close,
+        "def": in_thread,
+        "def-yield": in_thread_and_close,
+        "refuse": refuse,
+        "refuse-after-yield": refuse_at_the_end,
+        "wrapped-yield": wraps_a_generator,
+        "object": Callme(),
+    }[spec.kind]
+    if spec.kind == "wrapped-yield":
+        call.__wrapped__ = run_and_close
+    annotations = {"own": READS[spec.reads]} if spec.reads != "nothing" else {}
+    annotations |= {f"s{i}": built[i] for i in spec.needs if i < len(built)}
+    give_signature(call, annotations)
+    return call  # type: ignore[no-any-return]
+
+
+def give_signature(call: Any, annotations: dict[str, Any]) -> None:
+    """Let FastAPI see named parameters where a function takes any."""
+    import inspect
+
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    parameters = [
+        inspect.Parameter(name, keyword, annotation=annotation)
+        for name, annotation in annotations.items()
+    ]
+    signature = inspect.Signature(parameters)
+    target = call if inspect.isroutine(call) else type(call).__call__
+    if target is call:
+        call.__signature__ = signature
+    else:
+        own = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        target.__signature__ = inspect.Signature([own, *parameters])
+
+
+def depends_on(call: Any, spec: Dependency) -> Any:
+    scope: Any = spec.scope
+    if spec.kind in ("yield", "refuse-after-yield") and scope is None:
+        scope = "function"
+    if scope == "default" or "yield" not in spec.kind:
+        scope = None
+    if spec.scopes:
+        return Security(call, scopes=spec.scopes, use_cache=spec.cached)
+    return Depends(call, use_cache=spec.cached, scope=scope)
+
+
+# Endpoints and routes.
+
+
+class Item(BaseModel):
+    name: str = Field(max_length=3)
+    spare: int | None = Field(None, alias="SPARE")
+
+
+class Answer(ResponseSchema, frozen=True):
+    id: int
+    text: str | None
+
+
+class Filters(ListParams):
+    sort: str = "a"
+    kinds: list[str] | None = None
+
+
+TAKES: dict[str, dict[str, Any]] = {
+    "nothing": {},
+    "query": {"page": Annotated[int, Query()]},
+    "several": {"page": Annotated[list[int], Query()]},
+    "filters": {"filters": Annotated[Filters, Query()]},
+    "header": {"x_mark": Annotated[str, Header()]},
+    "body": {"item": Item},
+    "embedded": {"item": Annotated[Item, Body(embed=True)]},
+    "bodies": {"item": Item, "more": Annotated[int, Body()]},
+    "form": {"name": Annotated[str, Form()], "age": Annotated[int, Form()]},
+    "path": {"x": int},
+    "absent path": {"z": Annotated[int, PathParam()]},
+    "tasks": {"tasks": BackgroundTasks},
+    "response": {"response": Response},
+}
+GIVES: dict[str, dict[str, Any]] = {
+    "dict": {"response_model": dict[str, Any]},
+    "undeclared": {"response_model": None},
+    "struct": {"response_model": Answer},
+    "item": {"response_model": Item},
+    "item without defaults": {
+        "response_model": Item,
+        "response_model_exclude_unset": True,
+    },
+    "text": {"response_class": PlainTextResponse},
+    "nothing": {"status_code": 204},
+    "accepted": {"status_code": 202, "response_model": dict[str, Any]},
+    "no content by itself": {"response_model": Answer},
+    "response": {},
+    "file": {},
+    "misfit": {"response_model": Item},
+    "raises": {"response_model": dict[str, Any]},
+    "bug": {"response_model": dict[str, Any]},
+}
+
+
+def answer_of(gives: str, values: dict[str, Any]) -> Any:
+    draft = values.get("response")
+    if draft is not None:
+        draft.headers["X-Own"] = "1"
+        draft.status_code = 204 if gives == "no content by itself" else 203
+    if "tasks" in values:
+        values["tasks"].add_task(lambda: None)
+    plain = {k: v for k, v in values.items() if isinstance(v, (int, str, list))}
+    match gives:
+        case "struct" | "no content by itself":
+            return Answer(1, "t")
+        case "item" | "item without defaults":
+            return Item(name="n")
+        case "text":
+            return "text"
+        case "nothing":
+            return None
+        case "response":
+            return Response(b"<p>", 203, media_type="text/html")
+        case "file":
+            return FileResponse(Path("/does/not/exist"))
+        case "misfit":
+            return {"nope": 1}
+        case "raises":
+            raise HTTPException(409, "no", {"X-Reason": "r"})
+        case "bug":
+            raise ZeroDivisionError
+        case _:
+            return plain
+
+
+class Guarded(Route):
+    """Refuses whoever doesn't know the word, before anything else."""
+
+    def get_route_handler(self) -> Any:
+        handler = super().get_route_handler()
+
+        async def guard(request: Request) -> Response:
+            request.app.state.ran.append("guard")
+            if request.headers.get("x-word") != "open":
+                return Response("guarded", 403)
+            return await handler(request)
+
+        return guard
+
+
+class Handling(Route):
+    async def handle(self, scope: Any, receive: Any, send: Any) -> None:
+        scope["app"].state.ran.append("handle")
+        await super().handle(scope, receive, send)
+
+
+class ByHeader(Route):
+    """Matches those only who ask for it."""
+
+    def matches(self, scope: Any) -> Any:
+        if (b"x-word", b"open") not in scope["headers"]:
+            return Match.NONE, {}
+        return super().matches(scope)
+
+
+class Wrapping(Route):
+    """Puts an application around its own, as instrumentations do."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        inner = self.app
+
+        async def wrapped(scope: Any, receive: Any, send: Any) -> None:
+            scope["app"].state.ran.append("wrapped")
+            await inner(scope, receive, send)
+
+        self.app = wrapped
+
+
+CLASSES: dict[str, type[APIRoute]] = {
+    "ours": Route,
+    "stock": APIRoute,
+    "guarded": Guarded,
+    "handling": Handling,
+    "by header": ByHeader,
+    "wrapping": Wrapping,
+}
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    path: str
+    methods: tuple[str, ...] = ("GET",)
+    kind: str = "ours"
+    takes: str = "nothing"
+    gives: str = "dict"
+    needs: tuple[int, ...] = ()
+    guards: tuple[int, ...] = ()
+    is_async: bool = True
+    max_body_size: int | None = None
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """A route that isn't FastAPI's: a mount, a host, a plain Starlette route."""
+
+    kind: str
+    path: str
+
+
+@dataclass(frozen=True)
+class Group:
+    """A router that is included, with what it puts around its routes."""
+
+    members: "tuple[Endpoint | Foreign | Group, ...]"
+    prefix: str = ""
+    is_ours: bool = True
+    guards: tuple[int, ...] = ()
+    included_with: tuple[int, ...] = ()
+    form_limit: int | None = None
+    is_guarded: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    dependencies: tuple[Dependency, ...]
+    members: tuple[Endpoint | Foreign | Group, ...]
+
+
+class GuardedRouter(Router):
+    async def handle(self, scope: Any, receive: Any, send: Any) -> None:
+        scope["app"].state.ran.append("router")
+        if (b"x-word", b"open") not in scope["headers"]:
+            await Response("router", 403)(scope, receive, send)
+            return
+        await super().handle(scope, receive, send)
+
+
+class Builder:
+    """Adds a table's routes to an application."""
+
+    def __init__(self, table: Table, ran: Ran) -> None:
+        self._specs = table.dependencies
+        self._ran = ran
+        self._count = 0
+        self._calls: list[Any] = []
+        annotated: list[Any] = []
+        for number, spec in enumerate(self._specs):
+            call = make_dependency(number, spec, annotated, ran)
+            self._calls.append(call)
+            annotated.append(Annotated[Any, depends_on(call, spec)])
+        self._annotated = annotated
+
+    def add(self, router: Any, member: Any) -> None:
+        match member:
+            case Endpoint():
+                self._add_endpoint(router, member)
+            case Foreign():
+                router.routes.append(self._foreign(member))
+                router._mark_routes_changed()
+            case Group():
+                self._add_group(router, member)
+
+    def _add_endpoint(self, router: Any, spec: Endpoint) -> None:
+        self._count += 1
+        name = f"e{self._count}"
+
+        async def answer(**values: Any) -> Any:
+            self._ran.append(name)
+            return answer_of(spec.gives, values)
+
+        def answer_in_thread(**values: Any) -> Any:
+            self._ran.append(name)
+            return answer_of(spec.gives, values)
+
+        endpoint = answer if spec.is_async else answer_in_thread
+        annotations = {**TAKES[spec.takes], **self._needed(spec.needs)}
+        give_signature(endpoint, annotations)
+        if spec.gives in ("response", "file"):
+            endpoint.__annotations__["return"] = Response
+            sign = endpoint.__signature__  # type: ignore[attr-defined]
+            endpoint.__signature__ = sign.replace(  # type: ignore[attr-defined]
+                return_annotation=Response
+            )
+        router.add_api_route(
+            spec.path,
+            endpoint,
+            methods=list(spec.methods),
+            route_class_override=CLASSES[spec.kind],
+            dependencies=self._guards(spec.guards),
+            max_body_size=spec.max_body_size,
+            name=name,
+            **GIVES[spec.gives],
+        )
+
+    def _needed(self, numbers: tuple[int, ...]) -> dict[str, Any]:
+        known = [n for n in numbers if n < len(self._annotated)]
+        return {f"d{n}": self._annotated[n] for n in known}
+
+    def _guards(self, numbers: tuple[int, ...]) -> list[Any]:
+        known = [n for n in numbers if n < len(self._calls)]
+        return [depends_on(self._calls[n], self._specs[n]) for n in known]
+
+    def _foreign(self, spec: Foreign) -> Any:
+        async def answer(request: Request) -> Response:
+            self._ran.append(spec.kind)
+            return PlainTextResponse(f"{spec.kind} {request.url.path}")
+
+        match spec.kind:
+            case "mount":
+                inner = StarletteRouter([StarletteRoute("/{rest:path}", answer)])
+                return Mount(spec.path, inner)
+            case "host":
+                inner = StarletteRouter([StarletteRoute("/{rest:path}", answer)])
+                return Host("elsewhere", inner)
+            case _:
+                return StarletteRoute(spec.path, answer)
+
+    def _add_group(self, router: Any, group: Group) -> None:
+        options: dict[str, Any] = {"dependencies": self._guards(group.guards)}
+        if group.form_limit is not None:
+            options["form_limits"] = {"max_fields": group.form_limit}
+        inner: APIRouter
+        if group.is_guarded:
+            inner = GuardedRouter(**options)
+        else:
+            inner = (Router if group.is_ours else APIRouter)(**options)
+        for member in group.members:
+            self.add(inner, member)
+        included_with = self._guards(group.included_with)
+        router.include_router(inner, prefix=group.prefix, dependencies=included_with)
+
+
+# Generated tables. Few words, so that paths meet.
+
+SEGMENTS = ["a", "b", "{x}", "{y}", "{n:int}", "{p:path}", "{x}-{y}", "{u:uuid}", "{1}"]
+
+
+def _is_valid(segments: list[str]) -> bool:
+    names = [s.partition(":")[0].strip("{}") for s in segments if s.startswith("{")]
+    names += ["y"] if "{x}-{y}" in segments else []
+    return len(set(names)) == len(names)
+
+
+paths = st.builds(
+    lambda segments, end: "/" + "/".join(segments) + end,
+    st.lists(st.sampled_from(SEGMENTS), min_size=1, max_size=3).filter(_is_valid),
+    st.sampled_from(["", "", "", "/"]),
+)
+few = st.lists(st.integers(0, 4), max_size=2, unique=True).map(tuple)
+dependencies = st.lists(
+    st.builds(
+        Dependency,
+        kind=st.sampled_from(KINDS),
+        reads=st.sampled_from(sorted(READS)),
+        needs=few,
+        cached=st.sampled_from([True, True, True, False]),
+        scopes=st.sampled_from([(), (), (), ("read",), ("write",)]),
+        scope=st.sampled_from([None, None, None, "default"]),
+    ),
+    max_size=5,
+).map(tuple)
+endpoints = st.builds(
+    Endpoint,
+    path=paths,
+    methods=st.lists(
+        st.sampled_from(["GET", "GET", "POST", "DELETE"]), min_size=1, max_size=2
+    ).map(tuple),
+    kind=st.sampled_from(["ours"] * 6 + sorted(CLASSES)),
+    takes=st.sampled_from(sorted(TAKES)),
+    gives=st.sampled_from(["dict"] * 5 + sorted(GIVES)),
+    needs=few,
+    guards=few,
+    is_async=st.sampled_from([True, True, True, False]),
+    max_body_size=st.sampled_from([None, None, None, 5]),
+)
+foreign = st.builds(
+    Foreign,
+    kind=st.sampled_from(["mount", "mount", "plain", "plain", "host"]),
+    path=st.sampled_from(["/a", "/b/a", "/{x}", "/a/{p:path}"]),
+)
+groups = st.recursive(
+    st.one_of(endpoints, endpoints, endpoints, foreign),
+    lambda inner: st.builds(
+        Group,
+        members=st.lists(inner, min_size=1, max_size=4).map(tuple),
+        prefix=st.sampled_from(["/a", "/b", "/{y}"]),
+        is_ours=st.booleans(),
+        guards=few,
+        included_with=few,
+        form_limit=st.sampled_from([None, None, 1]),
+        is_guarded=st.sampled_from([False, False, False, True]),
+    ),
+    max_leaves=8,
+)
+
+
+def _names_are_unique(member: Any, prefix: str = "") -> bool:
+    """Whether no path names a parameter twice, which FastAPI refuses."""
+    if isinstance(member, Group):
+        return all(_names_are_unique(m, prefix + member.prefix) for m in member.members)
+    return _is_valid((prefix + member.path).split("/"))
+
+
+tables = st.builds(
+    Table,
+    dependencies=dependencies,
+    members=st.lists(groups.filter(_names_are_unique), min_size=1, max_size=5).map(
+        tuple
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Asked:
+    method: str
+    path: str
+    query: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+
+
+UUID_TEXT = "01999999-9999-7999-8999-999999999999"
+WORDS = ["a", "b", "c", "7", "-1", "x-y", UUID_TEXT, "%2Fz", "a%0A", "%C3%A9", "{1}"]
+BODIES: list[tuple[str | None, bytes]] = [
+    (None, b""),
+    ("application/json", b'{"name": "n"}'),
+    ("application/json", b'{"name": "long", "SPARE": "x"}'),
+    ("application/json", b'{"item": {"name": "n"}, "more": 1}'),
+    ("application/json", b"[1"),
+    ("application/json", b"null"),
+    ("application/vnd.x+json; charset=utf-8", b'{"name": "n"}'),
+    ("application/x-www-form-urlencoded", b"name=n&age=1"),
+    ("application/x-www-form-urlencoded", b"name=n&age=x&age=y"),
+    ("text/plain", b"n"),
+]
+QUERIES = ["", "", "q=1", "q=1&other=2", "q=x&other=9", "page=1", "page=x&page=2"]
+QUERIES += ["sort=b&kinds=a&kinds=b", "nope=1&q=2", "limit=0"]
+HEADERS = [("x-number", "1"), ("x-number", "x"), ("x-mark", "m"), ("x-word", "open")]
+HEADERS += [("cookie", "flavor=abcd"), ("cookie", "flavor=abc"), ("host", "elsewhere")]
+
+
+def _asked(
+    method: str,
+    words: list[str],
+    query: str,
+    headers: list[tuple[str, str]],
+    content: tuple[str | None, bytes],
+) -> Asked:
+    media_type, body = content
+    sent = dict(headers) | ({"content-type": media_type} if media_type else {})
+    return Asked(method, "/" + "/".join(words), query, tuple(sent.items()), body)
+
+
+requests = st.builds(
+    _asked,
+    st.sampled_from(["GET", "GET", "GET", "POST", "DELETE", "HEAD", "OPTIONS"]),
+    st.lists(st.sampled_from([*WORDS, ""]), min_size=1, max_size=4),
+    st.sampled_from(QUERIES),
+    st.lists(st.sampled_from(HEADERS), max_size=3, unique_by=lambda h: h[0]),
+    st.sampled_from(BODIES),
+)
+
+
+# Both ways.
+
+
+def build(table: Table, settings: Settings, *, compiled: bool) -> Application:
+    app = create_app(settings.model_copy(update={"compiled_routes": compiled}), [])
+    app.state.ran = []
+    builder = Builder(table, app.state.ran)
+    for member in table.members:
+        builder.add(app.router, member)
+    return app
+
+
+async def ask(app: Application, asked: Asked) -> Any:
+    """Status, headers and body, and what ran for it."""
+    app.state.ran.clear()
+    transport = ASGITransport(app, raise_app_exceptions=False)
+    async with AsyncClient(transport=transport, base_url="http://test") as client:
+        url = f"{asked.path}?{asked.query}" if asked.query else asked.path
+        answer = await client.request(
+            asked.method, url, headers=dict(asked.headers), content=asked.body
+        )
+    body = answer.text.replace(answer.headers["x-request-id"], "…")
+    headers = sorted(
+        (name, value)
+        for name, value in answer.headers.multi_items()
+        if name != "x-request-id"
+        and (answer.content or name != "content-type")  # FastAPI types an empty 204
+    )
+    return answer.status_code, body, headers, list(app.state.ran)
+
+
+async def compare(table: Table, settings: Settings, asked: list[Asked]) -> None:
+    try:
+        stock = build(table, settings, compiled=False)
+    except Exception as refusal:  # noqa: BLE001, whatever FastAPI refuses to declare
+        with pytest.raises(type(refusal)):
+            build(table, settings, compiled=True)
+        return
+    compiled = build(table, settings, compiled=True)
+    for each in asked:
+        expected = await ask(stock, each)
+        found = await ask(compiled, each)
+        note(f"{each}")
+        assert found == expected, each
+
+
+ONCE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+
+@ONCE
+@examples(max_examples=300)
+@given(table=tables, asked=st.lists(requests, min_size=4, max_size=12))
+async def test_compiled_routes_answer_as_fastapi_does(
+    settings: Settings, table: Table, asked: list[Asked]
+) -> None:
+    await compare(table, settings, asked)
