@@ -35,10 +35,9 @@ def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
 
 @pytest.fixture
 def setting_overrides(request: pytest.FixtureRequest) -> dict[str, Any]:
-    overrides: dict[str, Any] = {"rate_limits_enabled": True}
     if request.node.callspec.params["database_url"] == "redis":
-        overrides["redis_url"] = request.getfixturevalue("redis").url
-    return overrides
+        return {"redis_url": request.getfixturevalue("redis").url}
+    return {}
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
+from starlette.datastructures import State
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -48,7 +49,7 @@ class Application(FastAPI):
         settings: Settings = self.state.runtime.settings
         compiled = settings.compiled_routes
         stack = self._table_stack() if compiled else super().build_middleware_stack()
-        return Edge(stack, settings=settings)
+        return _with_edge(stack, state=self.state)
 
     def _table_stack(self) -> ASGIApp:
         handlers: dict[Any, Any] = dict(self.exception_handlers)
@@ -97,16 +98,8 @@ def create_app(
         redoc_url=None,
     )
     _add_routes(app, runtime)
-    if runtime.settings.docs:
-        install_docs(app)
-    if runtime.settings.cors_origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=list(runtime.settings.cors_origins),
-            allow_methods=["*"],
-            allow_headers=["*"],
-            expose_headers=_EXPOSED,
-        )
+    install_docs(app)
+    app.add_middleware(_with_cors, state=app.state)
     return app
 
 
@@ -128,7 +121,7 @@ def install(
     """
     runtime = app.state.runtime = _make_runtime(settings, modules)
     _add_routes(app, runtime)
-    app.add_middleware(Edge, settings=runtime.settings)
+    app.add_middleware(_with_edge, state=app.state)
     app.openapi = partial(_cached_document, app)  # type: ignore[method-assign]
     own = app.router.lifespan_context
 
@@ -138,6 +131,19 @@ def install(
             yield state
 
     app.router.lifespan_context = both
+
+
+def bind(app: FastAPI, settings: Settings) -> None:
+    """Give an application that isn't running other settings, and with them a database.
+
+    Its modules, its own routes and middleware and its title stay.
+
+    Raises:
+        SettingsError: a setting is wrong.
+    """
+    app.state.runtime = _make_runtime(settings, app.state.runtime.modules)
+    app.state.route_table = cache(partial(RouteTable, app))
+    app.middleware_stack = app.openapi_schema = None
 
 
 def _cached_document(app: FastAPI) -> dict[str, Any]:
@@ -165,6 +171,26 @@ def _add_routes(app: FastAPI, runtime: Runtime) -> None:
             app.include_router(module.router, prefix=API_PREFIX)
         if module.pages is not None:
             app.include_router(module.pages)
+
+
+# Made with the stack, not with the application, so that `bind` can change the settings.
+
+
+def _with_edge(app: ASGIApp, *, state: State) -> ASGIApp:
+    return Edge(app, settings=state.runtime.settings)
+
+
+def _with_cors(app: ASGIApp, *, state: State) -> ASGIApp:
+    settings: Settings = state.runtime.settings
+    if not settings.cors_origins:
+        return app
+    return CORSMiddleware(
+        app,
+        allow_origins=list(settings.cors_origins),
+        allow_methods=["*"],
+        allow_headers=["*"],
+        expose_headers=_EXPOSED,
+    )
 
 
 @asynccontextmanager

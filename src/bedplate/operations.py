@@ -9,9 +9,10 @@ from typing import Any
 
 import fastapi_offline
 import msgspec
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.responses import HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
 
 from bedplate.config import Settings
 from bedplate.core.errors import APIError, NotAuthenticated, NotFound
@@ -137,21 +138,41 @@ _PAGE = """\
 """
 
 
+async def _require_docs(request: Request) -> None:
+    """Raises NotFound where the documentation is switched off."""
+    if not runtime_of(request).settings.docs:
+        raise NotFound
+
+
+class _Assets(StaticFiles):
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        await _require_docs(Request(scope))
+        return await super().get_response(path, scope)
+
+
 def install_docs(app: FastAPI) -> None:
-    """`/docs`, with every script and style from the package: no CDN, works offline."""
+    """`/docs`, with every script and style from the package: no CDN, works offline.
+
+    The setting is read on each request, so that `bind` can change it.
+    """
     digest = hashlib.sha256(_START.encode()).digest()
     policy = _docs_policy(digest)
     page = _PAGE.format(title=app.title, start=_START)
 
-    @app.get("/docs", include_in_schema=False)
+    options: Any = {
+        "include_in_schema": False,
+        "dependencies": [Depends(_require_docs)],
+    }
+
+    @app.get("/docs", **options)
     async def docs() -> HTMLResponse:
         return HTMLResponse(page, headers={"Content-Security-Policy": policy})
 
-    @app.get("/openapi.json", include_in_schema=False)
+    @app.get("/openapi.json", **options)
     async def document() -> Response:
         return _json(app.openapi())
 
-    app.mount("/docs/assets", StaticFiles(directory=ASSETS))
+    app.mount("/docs/assets", _Assets(directory=ASSETS))
 
 
 def _docs_policy(script_digest: bytes) -> str:

@@ -10,6 +10,7 @@ import os
 import random
 import signal
 import socket
+import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from datetime import datetime, timedelta
@@ -146,6 +147,9 @@ class Worker:
             # For messages between workflows, which jobs don't send: it wakes up a
             # hundred times a second, and a pooler doesn't let it through.
             "use_listen_notify": False,
+            # Its thread polls for the same messages, sleeps in between, and a stopping
+            # worker waits for it: at the engine's default up to a second.
+            "notification_listener_polling_interval_sec": 0.1,
             "log_level": "WARNING",
         }
         if self.runtime.database.is_sqlite:
@@ -195,17 +199,25 @@ class Worker:
         if self._engine is None:
             return
         tasks = self._engine._workflow_tasks  # noqa: SLF001, see tests/jobs
-        patience = self.runtime.settings.worker_stop_seconds if self._running() else 0
-        await asyncio.to_thread(
-            DBOS.destroy,
-            destroy_registry=True,
-            workflow_completion_timeout_sec=patience,
-        )
+        await self._let_finish()
+        await asyncio.to_thread(DBOS.destroy, destroy_registry=True)
         for task in list(tasks):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         if self._connections is not None:
             self._connections.dispose()  # the engine disposes of its own ones only
+
+    async def _let_finish(self) -> None:
+        """Claim no more jobs, and wait for those that run.
+
+        The engine's own way to wait looks once a second.
+        """
+        assert self._engine is not None
+        for stop in self._engine.background_thread_stop_events:
+            stop.set()
+        deadline = time.monotonic() + self.runtime.settings.worker_stop_seconds
+        while self._running() and time.monotonic() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
 
     def _running(self) -> list[str]:
         assert self._engine is not None

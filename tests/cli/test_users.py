@@ -184,7 +184,6 @@ async def test_a_password_that_was_set_is_the_one_to_sign_in_with(
         assert (await client.post("/auth/token", data=form)).status_code == status
 
 
-@pytest.mark.parametrize("setting_overrides", [{"rate_limits_enabled": True}])
 async def test_unlock_lifts_the_limit_on_an_account_s_sign_in(
     users: Any, client: AsyncClient, user: User, app: Application
 ) -> None:

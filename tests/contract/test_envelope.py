@@ -130,7 +130,6 @@ async def test_every_wrong_input_is_told_at_once(as_user: AsyncClient) -> None:
     assert_refused(answer, 422, "VALIDATION_ERROR", *fields)
 
 
-@pytest.mark.parametrize("setting_overrides", [{"rate_limits_enabled": True}])
 async def test_sign_ups_have_their_limit(client: AsyncClient) -> None:
     async def sign_up(number: int) -> Response:
         email = f"new{number}@example.com"

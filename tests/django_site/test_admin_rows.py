@@ -30,7 +30,11 @@ def setting_overrides() -> dict[str, Any]:
         "editor": ["admin:enter", "posts:write_any", "posts:read_any"],
         "corrector": ["admin:enter", "posts:write_any"],
     }
-    return {"roles": "user,editor,corrector,admin", "role_permissions": granted}
+    return {
+        "roles": "user,editor,corrector,admin",
+        "role_permissions": granted,
+        "embedded_worker": False,  # jobs that wait are shown and discarded
+    }
 
 
 async def test_every_model_has_a_list_and_pages(

@@ -15,14 +15,9 @@ from bedplate.modules.users.models import User, UserSession
 from bedplate.testing.browser import Browser
 from bedplate.testing.clock import FrozenClock
 from bedplate.testing.mailbox import Mailbox
-from bedplate.testing.plugin import PASSWORD, MakeUser
+from bedplate.testing.plugin import PASSWORD, MakeUser, transport_for
 
 WRONG = "Email or password is wrong"
-
-
-@pytest.fixture
-def setting_overrides(request: pytest.FixtureRequest) -> dict[str, Any]:
-    return getattr(request, "param", {})
 
 
 async def may_enter(browser: Browser) -> bool:
@@ -37,16 +32,18 @@ async def last_action(app: Application) -> tuple[str, Any, Any]:
 
 
 async def test_an_admin_signs_in_by_email_and_password(
-    app: Application, browser: Browser, admin: User
+    app: Application, with_admin: ASGIApp, admin: User
 ) -> None:
+    transport = transport_for(with_admin, "203.0.113.9")
+    browser = Browser(AsyncClient(transport=transport, base_url="http://test"))
     answer = await browser.sign_in(admin.email.upper(), PASSWORD)
 
     assert answer.headers["location"] == "/admin/"
     assert browser.page.status_code == 200
     assert "Overview" in browser.page.text
-    assert await last_action(app) == ("auth.signed_in", admin.id, "127.0.0.1")
+    assert await last_action(app) == ("auth.signed_in", admin.id, "203.0.113.9")
     opened = (await read_table(app, UserSession))[-1]
-    assert (opened.user_id, opened.ip) == (admin.id, "127.0.0.1")
+    assert (opened.user_id, opened.ip) == (admin.id, "203.0.113.9")
 
 
 async def test_a_wrong_password_and_an_unknown_address_are_told_alike(
@@ -85,9 +82,6 @@ def without_token(page: str) -> str:
     return re.sub(r'name="csrfmiddlewaretoken" value="\w+"', "", page)
 
 
-@pytest.mark.parametrize(
-    "setting_overrides", [{"rate_limits_enabled": True}], indirect=True
-)
 async def test_right_passwords_of_no_admin_are_counted_as_failures(
     browser: Browser, client: AsyncClient, user: User
 ) -> None:
@@ -127,9 +121,6 @@ async def test_the_sign_in_of_an_admin_sets_a_device_cookie_for_both_stacks(
     assert {"HttpOnly", "Path=/", "SameSite=Lax"} <= {*device.split("; ")}
 
 
-@pytest.mark.parametrize(
-    "setting_overrides", [{"rate_limits_enabled": True}], indirect=True
-)
 async def test_an_admin_s_browser_is_let_in_while_strangers_are_kept_out(
     browser: Browser, client: AsyncClient, admin: User
 ) -> None:
@@ -156,9 +147,6 @@ async def test_an_inactive_admin_stays_outside(
     assert not await may_enter(browser)
 
 
-@pytest.mark.parametrize(
-    "setting_overrides", [{"rate_limits_enabled": True}], indirect=True
-)
 async def test_failures_count_together_with_those_of_the_api(
     browser: Browser, client: AsyncClient, admin: User
 ) -> None:

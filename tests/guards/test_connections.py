@@ -25,7 +25,7 @@ FAILED = range(500, 600)
 @pytest.fixture
 def setting_overrides() -> dict[str, Any]:
     """A second connection could only be waited for in vain."""
-    return {"pool_size": 1, "pool_timeout": 15, "rate_limits_enabled": True}
+    return {"pool_size": 1, "pool_timeout": 15}
 
 
 async def answers_to(

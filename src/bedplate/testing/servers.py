@@ -65,7 +65,7 @@ def serving(
         process = subprocess.Popen(
             [*program, "serve", "--port", "0", *arguments],
             cwd=folder,
-            env=_environment({"rate_limits_enabled": False, **settings}),
+            env=_environment(settings),
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=err,

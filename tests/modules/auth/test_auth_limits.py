@@ -18,7 +18,6 @@ LIMITED = (429, "RATE_LIMITED")
 @pytest.fixture
 def setting_overrides() -> dict[str, Any]:
     return {
-        "rate_limits_enabled": True,
         "trusted_proxies": "10.0.0.0/8",
         "limit_failed_sign_ins_per_address": "1000 per minute",
     }
@@ -113,7 +112,6 @@ class TestPerAddress:
     @pytest.fixture
     def setting_overrides(self) -> dict[str, Any]:
         return {
-            "rate_limits_enabled": True,
             "trusted_proxies": "10.0.0.0/8",
             "limit_failed_sign_ins_per_address": "2 per minute",
         }

@@ -29,7 +29,6 @@ SUBJECT = "Many wrong passwords"
 @pytest.fixture
 def setting_overrides() -> dict[str, Any]:
     return {
-        "rate_limits_enabled": True,
         "limit_failed_sign_ins_per_address": "1000 per minute",
         "trusted_proxies": "127.0.0.1",
     }
@@ -276,7 +275,7 @@ class TestBehindOneAddress:
     @pytest.fixture
     def setting_overrides(self) -> dict[str, Any]:
         limit = "3 per minute"
-        return {"rate_limits_enabled": True, "limit_failed_sign_ins_per_address": limit}
+        return {"limit_failed_sign_ins_per_address": limit}
 
     async def test_an_attacker_there_does_not_hold_up_a_known_client(
         self, app: Application, client: AsyncClient, user: User

@@ -20,7 +20,7 @@ from bedplate.testing.plugin import PASSWORD
 
 @pytest.fixture
 def setting_overrides() -> dict[str, Any]:
-    return {"max_sessions_per_user": 3, "rate_limits_enabled": True}
+    return {"max_sessions_per_user": 3}
 
 
 async def test_one_sign_in_more_ends_the_session_used_least_recently(

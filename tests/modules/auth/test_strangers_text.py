@@ -1,8 +1,5 @@
 """What a stranger types is in no mail to an address that nobody has verified."""
 
-from typing import Any
-
-import pytest
 from httpx import AsyncClient
 from support_auth import bearer, sign_in
 
@@ -21,11 +18,6 @@ def bodies(mailbox: Mailbox) -> list[str]:
         for part in mail.walk()
         if not part.is_multipart()
     ]
-
-
-@pytest.fixture
-def setting_overrides() -> dict[str, Any]:
-    return {"rate_limits_enabled": True}
 
 
 async def test_no_mail_to_an_unverified_address_holds_the_name(

@@ -25,6 +25,9 @@ OWNER = "user@example.com"
 CHANGE, RESET, VERIFY = "Confirm your new email", "new password", "Confirm your email"
 
 Recover = Callable[..., Awaitable[None]]
+without_worker = pytest.mark.parametrize(
+    "setting_overrides", [{"embedded_worker": False}], ids=["late"]
+)
 
 
 async def ask_for_change(client: AsyncClient) -> None:
@@ -124,6 +127,7 @@ async def test_a_pending_change_of_address_does_not_survive_a_recovery(
     assert ATTACKER not in {row.email for row in await read_table(app, User)}
 
 
+@without_worker
 @pytest.mark.parametrize("recover", RECOVERIES)
 async def test_a_mail_that_is_sent_late_mints_nothing_after_a_recovery(
     app: Application,
@@ -143,6 +147,7 @@ async def test_a_mail_that_is_sent_late_mints_nothing_after_a_recovery(
     assert "change_email" not in purposes
 
 
+@without_worker
 @pytest.mark.parametrize(
     "path", ["/auth/password/forgot", "/auth/email/verify/request"]
 )
