@@ -795,11 +795,14 @@ class TableRouter:
         self._fallback = fallback
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._fallback(scope, receive, send)
+            return
         found = None
-        if scope["type"] == "http" and self._is_ours(scope):
+        if self._is_ours(scope):
             found = self._table.find(scope["method"], scope["path"])
         if found is None:
-            await self._fallback(scope, receive, send)
+            await self._send(self._fallback, Request(scope, receive, send), send)
             return
         scope["path_params"] = {**scope.get("path_params", {}), **found.path_params}
         scope["router"] = self._app.router
@@ -827,8 +830,8 @@ class TableRouter:
         else:
             await self._send(response, request, send)
 
-    async def _send(self, response: Any, request: Request, send: Send) -> None:
-        """Send a response that may fail on the way, as a file that isn't there does."""
+    async def _send(self, response: ASGIApp, request: Request, send: Send) -> None:
+        """Send what may fail before it starts: FastAPI's answer, or a missing file."""
         is_started = False
 
         async def noted(message: Message) -> None:
