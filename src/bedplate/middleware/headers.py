@@ -42,7 +42,7 @@ def complete_headers(
 ) -> tuple[Headers, Mapping[bytes, bytes]]:
     """Return an answer's headers with what it lacks, and those that it came with.
 
-    `is_private`: the request names a caller, by a token or a cookie.
+    `is_private`: the request names a caller, by a token.
     """
     headers: Headers = [*message.get("headers", ())]
     given = dict(headers)
