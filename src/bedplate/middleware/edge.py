@@ -145,9 +145,10 @@ class _Exchange:
     def _complete(self, message: Message) -> None:
         """Give an answer the headers that it lacks, and decide about compression."""
         self.status = message["status"]
-        names_caller = b"authorization" in self._headers or b"cookie" in self._headers
+        # A cookie is the admin's, whose pages say themselves that they are private.
+        is_private = b"authorization" in self._headers
         headers, given = complete_headers(
-            message, self._defaults, is_private=names_caller
+            message, self._defaults, is_private=is_private
         )
         headers.append((b"x-request-id", self.request_id.encode()))
         message["headers"] = headers
