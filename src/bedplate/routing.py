@@ -291,7 +291,8 @@ class _Call:
         self.call: Any = dependant.call
         self.opens: Callable[..., AbstractAsyncContextManager[Any]] | None = None
         if _is_async_gen_callable(self.call):
-            self.opens = asynccontextmanager(self.call)
+            generator: Any = self.call
+            self.opens = asynccontextmanager(generator)
         self._readers = list(_readers(dependant, path_names))
         subs = [(d.name, places[_key(d)]) for d in dependant.dependencies]
         self._needs = [place for _, place in subs]

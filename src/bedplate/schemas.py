@@ -41,6 +41,8 @@ NO_CONTROLS = r"^[^\x00-\x1f\x7f]*$"
 
 PageNumber = Annotated[int, Field(ge=1, le=2**31 - 1)]
 PageLimit = Annotated[int, Field(ge=1, le=100)]
+# Any text is read: one that is not ours is 400, not 422.
+Cursor = Annotated[str, WithJsonSchema({"type": "string", "maxLength": 2048})]
 SearchText = Annotated[str, StringConstraints(max_length=200, pattern=NO_NUL)]
 
 
@@ -235,7 +237,7 @@ class ListParams(Schema):
 
     page: PageNumber = 1
     limit: PageLimit = 20
-    cursor: str | None = None  # any text: one that is not ours is 400, not 422
+    cursor: Cursor | None = None
 
     @model_validator(mode="after")
     def _one_mode(self) -> "ListParams":
