@@ -9,6 +9,9 @@ from sqlalchemy import select
 from bedplate.database import Base
 from bedplate.main import Application
 
+MANY_SIGN_UPS = {"limit_sign_ups_per_address": "1000000 per hour"}
+"""A setting for tests that load a server from one address."""
+
 Clients = dict[str, AsyncClient]
 Snapshot = Callable[[], Awaitable[Sequence[Any]]]
 

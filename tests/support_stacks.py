@@ -5,6 +5,8 @@ from typing import NamedTuple
 import httpx
 from starlette.types import ASGIApp
 
+from bedplate.testing.plugin import transport_for
+
 PREFIXES = {"fastapi": "/api/v1", "django": "/django/api/v1"}
 
 
@@ -16,7 +18,7 @@ class Stack(NamedTuple):
 
     def client(self, token: str | None = None) -> httpx.AsyncClient:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        transport = httpx.ASGITransport(self.service)
+        transport = transport_for(self.service)
         base_url = f"http://test{self.prefix}"
         return httpx.AsyncClient(
             transport=transport, base_url=base_url, headers=headers

@@ -159,7 +159,7 @@ def give_signature(call: Any, annotations: dict[str, Any]) -> None:
         for name, annotation in annotations.items()
     ]
     signature = inspect.Signature(parameters)
-    target = call if inspect.isroutine(call) else type(call).__call__
+    target: Any = call if inspect.isroutine(call) else type(call).__call__
     if target is call:
         call.__signature__ = signature
     else:
@@ -401,15 +401,13 @@ class Builder:
             self._ran.append(name)
             return answer_of(spec.gives, values)
 
-        endpoint = answer if spec.is_async else answer_in_thread
+        endpoint: Any = answer if spec.is_async else answer_in_thread
         annotations = {**TAKES[spec.takes], **self._needed(spec.needs)}
         give_signature(endpoint, annotations)
         if spec.gives in ("response", "file"):
             endpoint.__annotations__["return"] = Response
-            sign = endpoint.__signature__  # type: ignore[attr-defined]
-            endpoint.__signature__ = sign.replace(  # type: ignore[attr-defined]
-                return_annotation=Response
-            )
+            sign = endpoint.__signature__
+            endpoint.__signature__ = sign.replace(return_annotation=Response)
         router.add_api_route(
             spec.path,
             endpoint,

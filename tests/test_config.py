@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from pydantic import AliasChoices, Field
 
 from bedplate.config import PREFIX, Settings, SettingsError
 
@@ -26,7 +27,8 @@ WRONG = {
         "sqlite:///:memory:",
         f"postgresql://me:{MARKER}@host:port/app",
     ],
-    "secret_key": [MARKER, "é" * 15],
+    "secret_key": [MARKER, "é" * 15, MARKER * 4],
+    "previous_secret_keys": [MARKER, MARKER * 4, f"{KEY},{MARKER}"],
     "public_url": [MARKER, f"ftp://{MARKER}", f"https://host?{MARKER}"],
     "mail_url": [
         MARKER,
@@ -54,6 +56,7 @@ WRONG = {
     "reset_minutes": [MARKER, "0", "1441"],
     "verify_hours": [MARKER, "0", "721"],
     "password_policy": [MARKER],
+    "breached_passwords_url": [MARKER, f"ftp://{MARKER}", f"https://host?{MARKER}"],
     "jwt_algorithm": [MARKER, "none", "RS256"],
     "rate_limits_enabled": [MARKER],
     "redis_url": [MARKER, f"http://:{MARKER}@host"],
@@ -68,14 +71,27 @@ WRONG = {
     "reset_url": [MARKER],
     "change_email_url": [MARKER],
     "max_body_bytes": [MARKER, "1023"],
+    "max_header_bytes": [MARKER, "4095", "1048577"],
+    "max_header_count": [MARKER, "19", "10001"],
+    "header_timeout": [MARKER, "0", "601", "nan"],
+    "body_timeout": [MARKER, "0", "601", "nan"],
+    "request_timeout": [MARKER, "0", "86401", "nan"],
+    "keep_alive_timeout": [MARKER, "0", "3601"],
+    "max_connections": [MARKER, "0"],
     "pool_size": [MARKER, "0", "1001"],
     "pool_timeout": [MARKER, "0", "-1", "nan"],
+    "database_connect_timeout": [MARKER, "0", "301"],
+    "database_statement_timeout": [MARKER, "0", "-1", "nan"],
+    "database_idle_transaction_timeout": [MARKER, "0", "3601"],
     "transaction_pooler": [MARKER],
     "trusted_proxies": [MARKER, f"10.0.0.0/8, {MARKER}", "10.0.0.1/8"],
     "allowed_hosts": [f"http://{MARKER}", f"localhost, {MARKER}/"],
     "admin_session_hours": [MARKER, "0", "721"],
+    "admin_idle_minutes": [MARKER, "1", "1441"],
     "log_level": [MARKER],
     "docs": [MARKER],
+    "metrics_port": [MARKER, "0", "65536"],
+    "metrics_token": ["x" * 15, f"{MARKER} {MARKER}", f"{MARKER}{MARKER}é"],
     "compiled_routes": [MARKER],
 }
 FREE_TEXT = {"cors_origins", "data_dir", "mail_templates", "token_issuer"}
@@ -165,6 +181,60 @@ def test_dotenv_is_read_and_the_environment_wins(
     assert (settings.session_days, settings.pool_size) == (7, 4)
 
 
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("BEDPLATE_SIGNUPS", "Did you mean BEDPLATE_SIGNUP?"),
+        ("bedplate_data_bas_url", "Did you mean BEDPLATE_DATABASE_URL?"),
+        ("BEDPLATE_XYZ", "Remove it."),
+    ],
+)
+def test_an_unknown_variable_is_refused_with_the_nearest_name(
+    monkeypatch: pytest.MonkeyPatch, name: str, nearest: str
+) -> None:
+    monkeypatch.setenv(name, MARKER)
+
+    line = refusal()
+
+    assert line.startswith(f"{name.upper()} is not a setting. ")
+    assert nearest in line
+    assert MARKER not in line
+
+
+def test_an_unknown_variable_in_dotenv_is_refused(folder: Path) -> None:
+    (folder / ".env").write_text("BEDPLATE_SIGNUPS=closed")
+
+    assert "Did you mean BEDPLATE_SIGNUP?" in refusal()
+
+
+def test_the_old_name_of_a_renamed_setting_is_known(
+    environment: Environment,
+) -> None:
+    class Renamed(Settings):
+        color: str = Field("", validation_alias=AliasChoices("color", "bedplate_hue"))
+
+    environment(hue="red")
+
+    assert Renamed.load().color == "red"
+
+
+def test_what_kubernetes_sets_for_a_service_called_bedplate_is_not_ours(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in {
+        "BEDPLATE_SERVICE_HOST": "10.0.0.11",
+        "BEDPLATE_SERVICE_PORT": "8000",
+        "BEDPLATE_SERVICE_PORT_HTTP": "8000",
+        "BEDPLATE_PORT": "tcp://10.0.0.11:8000",
+        "BEDPLATE_PORT_8000_TCP": "tcp://10.0.0.11:8000",
+        "BEDPLATE_PORT_8000_TCP_ADDR": "10.0.0.11",
+        "BEDPLATE_WORKER_SERVICE_HOST": "10.0.0.12",
+    }.items():
+        monkeypatch.setenv(name, value)
+
+    Settings.load()
+
+
 def test_lists_are_comma_separated(environment: Environment) -> None:
     environment(
         roles="user, admin,editor",
@@ -239,7 +309,7 @@ def test_production_requires_a_secret_key(environment: Environment) -> None:
 
 
 def test_a_secret_key_has_32_bytes(environment: Environment) -> None:
-    environment(secret_key="é" * 16)
+    environment(secret_key="éßżюйЩжќäöøłđŧħŋ")
 
     Settings.load()
 

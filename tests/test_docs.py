@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -138,13 +139,40 @@ def test_every_block_is_what_it_says(page: Path) -> None:
 def import_ours(name: str) -> Any:
     """A module of ours; those on Django's side want Django to be set up."""
     if name.startswith("bedplate.django_site"):
-        settings = Settings.load(_env_file=None, secret_key="0" * 32)
+        settings = Settings.load(_env_file=None, secret_key=KEY)
         set_up(settings, BUILT_IN)
     return import_module(name)
 
 
 def is_ours(module: str | None) -> bool:
     return module is not None and module.partition(".")[0] == "bedplate"
+
+
+def test_the_page_on_keys_runs_from_top_to_bottom(tmp_path: Path) -> None:
+    """In one shell, whose secret keys and algorithm are changed by the page."""
+    page = ROOT / "docs" / "how-to" / "rotate-keys.md"
+    script = "set -eu\nbedplate migrate\n" + "\n".join(blocks_of(page, "sh"))
+
+    done = subprocess.run(
+        ["bash", "-c", script],  # noqa: S607, wherever it is
+        cwd=tmp_path,
+        env={
+            "BEDPLATE_SECRET_KEY": KEY.replace(",", ""),
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "NO_COLOR": "1",
+        },
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "BEDPLATE_PREVIOUS_SECRET_KEYS    (1 set, hidden)" in done.stdout
+    rotated = re.search(r"signed with (\w+), within a second", done.stdout)
+    assert rotated is not None
+    assert f"Revoked {rotated[1]}." in done.stdout
+    assert re.search(r"^New tokens are signed with \w+\.$", done.stdout, re.MULTILINE)
 
 
 def test_every_command_is_there_with_its_options() -> None:

@@ -13,6 +13,7 @@ from bedplate.module import Module
 from bedplate.modules import BUILT_IN
 from bedplate.routing import Router
 from bedplate.testing.answers import assert_refused
+from bedplate.testing.application import make_application
 from bedplate.testing.plugin import MakeUser, SignIn
 
 BAKE = Permission("cakes:bake", "Bake cakes.", frozenset({"baker"}))
@@ -44,8 +45,8 @@ cakes = Module(name="cakes", router=planted, permissions=[BAKE, EAT])
 
 
 @pytest.fixture(scope="session")
-def modules() -> Any:
-    return (*BUILT_IN, cakes)
+def application() -> Any:
+    return make_application((*BUILT_IN, cakes))
 
 
 @pytest.fixture

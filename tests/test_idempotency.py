@@ -34,6 +34,7 @@ from bedplate.modules.users.models import User
 from bedplate.outcomes import IdempotencyKey
 from bedplate.routing import Router
 from bedplate.testing.answers import assert_refused
+from bedplate.testing.application import make_application
 
 KEY = {"Idempotency-Key": "a-key"}
 POST = {"title": "Tïtle", "content": "C"}
@@ -155,8 +156,8 @@ async def write(session: SessionDep, caller: Caller) -> None:
 
 
 @pytest.fixture(scope="session")
-def modules() -> Any:
-    return (*BUILT_IN, Module(name="planted", router=planted))
+def application() -> Any:
+    return make_application((*BUILT_IN, Module(name="planted", router=planted)))
 
 
 @pytest.fixture(autouse=True)
@@ -277,8 +278,7 @@ async def test_what_may_pass_is_not_kept(
 
 
 @pytest.mark.parametrize(
-    "setting_overrides",
-    [{"rate_limits_enabled": True, "limit_sign_ups_per_address": "1 per hour"}],
+    "setting_overrides", [{"limit_sign_ups_per_address": "1 per hour"}]
 )
 async def test_what_is_counted_on_the_way_is_no_obstacle_and_429_is_not_kept(
     app: Application, as_user: AsyncClient

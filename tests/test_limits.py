@@ -15,7 +15,7 @@ from bedplate.limits import Hit, Limits, RateLimit, hit, make_limits
 from bedplate.main import Application
 from bedplate.modules.users.models import User
 from bedplate.testing.answers import assert_refused
-from bedplate.testing.plugin import PASSWORD
+from bedplate.testing.plugin import PASSWORD, client_for
 from bedplate.testing.redis import LocalRedis, local_redis
 
 
@@ -35,10 +35,9 @@ def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
 
 @pytest.fixture
 def setting_overrides(request: pytest.FixtureRequest) -> dict[str, Any]:
-    overrides: dict[str, Any] = {"rate_limits_enabled": True}
     if request.node.callspec.params["database_url"] == "redis":
-        overrides["redis_url"] = request.getfixturevalue("redis").url
-    return overrides
+        return {"redis_url": request.getfixturevalue("redis").url}
+    return {}
 
 
 @pytest.fixture
@@ -162,24 +161,38 @@ async def test_what_is_refused_does_not_prolong_the_wait(
     assert int(later.headers["Retry-After"]) < int(first.headers["Retry-After"])
 
 
+async def test_what_is_cleared_is_fresh_and_the_rest_is_not(
+    limits: Limits, use: Any
+) -> None:
+    cleared, other = use("1 per minute"), hit("1 per minute", uuid4().hex)
+    await limits.count(cleared, other)
+    assert await limits.is_used_up(cleared)
+
+    await limits.clear(cleared)
+
+    assert not await limits.is_used_up(cleared)
+    await limits.count(cleared)
+    await refusal(limits.count(other))
+
+
 async def test_turned_off_they_refuse_nothing(app: Application, use: Any) -> None:
     off = make_limits(app.state.runtime.database, redis_url=None, enabled=False)
     for _ in range(3):
         await off.count(use("1 per minute"))
+    assert not await off.is_used_up(use("1 per minute"))
 
 
-async def test_the_store_holds_nobody_s_address(
-    app: Application, client: AsyncClient, user: User
-) -> None:
+async def test_the_store_holds_nobody_s_address(app: Application, user: User) -> None:
     form = {"username": user.email, "password": "wrong"}
-    assert (await client.post("/auth/token", data=form)).status_code == 401
+    async with client_for(app, address="203.0.113.9") as client:
+        assert (await client.post("/auth/token", data=form)).status_code == 401
 
     async with app.state.runtime.database.engine.connect() as connection:
         rows = (await connection.execute(sa.select(RateLimit))).all()
 
     assert len(rows) == (0 if app.state.runtime.settings.redis_url else 2)
     assert user.email not in str(rows)
-    assert "127.0.0.1" not in str(rows)
+    assert "203.0.113.9" not in str(rows)
 
 
 async def test_failed_sign_ins_are_counted_over_http(

@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 from bedplate.config import Settings
-from bedplate.core.permissions import Permission
+from bedplate.core.permissions import Caller, Permission
+from bedplate.database import Scope
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import DeclarativeBase
@@ -40,6 +41,11 @@ class Form:
 
     schema: type[BaseModel]
     save: Act
+    prepare: Act | None = None
+    """Runs before the transaction of an update, for what takes long, such as a hash.
+
+    `prepare(service, id, data, caller)` returns what `save` gets in place of the data.
+    """
 
 
 @dataclass(frozen=True)
@@ -80,6 +86,9 @@ class Admin:
     _: KW_ONLY
     permission: Permission | None = None
     """Whose roles see and change it, besides admins."""
+    scope: Callable[[Caller], tuple[Scope, Mapping[str, Any]]] | None = None
+    """Which rows a caller may know of, as a scope and its parameters: the rule of the
+    API's reads, for lists, searches, pages, figures and actions. By default all."""
     name: str | None = None
     """What its rows are called; by default as the class."""
     only: Mapping[str, Any] = field(default_factory=dict)

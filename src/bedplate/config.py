@@ -5,6 +5,7 @@ import os
 import re
 import secrets
 import stat
+from collections.abc import Iterator
 from datetime import timedelta
 from email.utils import parseaddr
 from ipaddress import IPv4Network, IPv6Network
@@ -14,6 +15,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from pydantic import (
     AfterValidator,
+    AliasChoices,
     BeforeValidator,
     Field,
     SecretStr,
@@ -24,11 +26,18 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from bedplate.core.key_strength import MIN_BITS, estimate_bits
+from bedplate.core.password_policy import POLICIES
 from bedplate.core.permissions import ADMIN, USER
+from bedplate.core.private_files import make_private_directory, write_draft
 from bedplate.core.security import derive_key
+from bedplate.environment import find_unknown_variable
 
 PREFIX = "BEDPLATE_"
 MIN_SECRET_BYTES = 32
+_MAKE_KEY = "Make one with: openssl rand -hex 32"
+SERVED_AT = "_BEDPLATE_SERVED_AT"
+"""Set by `bedplate serve` for itself and its workers: the address it listens on."""
 
 
 class SettingsError(Exception):
@@ -120,8 +129,24 @@ def _check_mailbox(value: str) -> str:
 
 
 def _check_secret_key(value: SecretStr) -> SecretStr:
-    if len(value.get_secret_value().encode()) < MIN_SECRET_BYTES:
-        raise ValueError(f"must be at least {MIN_SECRET_BYTES} bytes long")
+    secret = value.get_secret_value()
+    if len(secret.encode()) < MIN_SECRET_BYTES:
+        raise ValueError(f"must be at least {MIN_SECRET_BYTES} bytes long. {_MAKE_KEY}")
+    if estimate_bits(secret) < MIN_BITS:
+        raise ValueError(f"is easy to guess. {_MAKE_KEY}")
+    return value
+
+
+def _check_policy(value: str) -> str:
+    if value not in POLICIES and not re.fullmatch(r"[\w.]+:\w+", value):
+        names = ", ".join(POLICIES)
+        raise ValueError(f"must be one of {names}, or like `shop.passwords:check`")
+    return value
+
+
+def _check_metrics_token(value: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"[\x21-\x7e]{16,}", value.get_secret_value()):
+        raise ValueError("must be at least 16 visible ASCII characters, no spaces")
     return value
 
 
@@ -141,6 +166,8 @@ def _parse_json(value: object) -> object:
 CommaSeparated = BeforeValidator(_split)
 AsJson = BeforeValidator(_parse_json)
 RoleName = Annotated[str, AfterValidator(_check_role)]
+PasswordPolicyName = Annotated[str, AfterValidator(_check_policy)]
+SecretKey = Annotated[SecretStr, AfterValidator(_check_secret_key)]
 
 
 HostName = Annotated[str, Field(pattern=r"^\.?[\w.-]+$|^\[[\da-fA-F:]+\]$")]
@@ -192,7 +219,9 @@ class Settings(BaseSettings):
         "else the built-in modules.",
     )
     data_dir: Path = Field(
-        Path(".bedplate"), description="Where the SQLite file and the made key live."
+        Path(".bedplate"),
+        description="Directory of the SQLite file and the "
+        "made key. Created for its owner only.",
     )
     database_url: Annotated[SecretStr, AfterValidator(_check_database_url)] | None = (
         Field(
@@ -201,13 +230,23 @@ class Settings(BaseSettings):
             "pick. Default: a SQLite file in `DATA_DIR`.",
         )
     )
-    secret_key: Annotated[SecretStr, AfterValidator(_check_secret_key)] | None = Field(
+    secret_key: SecretKey | None = Field(
         None,
-        description="Signs tokens and cursors; 32 bytes at least. In development one "
-        "is made and kept in `DATA_DIR`.",
+        description="Signs tokens, cookies and cursors. At least 32 bytes, made by "
+        "`openssl rand -hex 32`; a key that is easy to guess is refused. In "
+        "development one is made and kept in `DATA_DIR`.",
+    )
+    previous_secret_keys: Annotated[tuple[SecretKey, ...], NoDecode, CommaSeparated] = (
+        Field(
+            (),
+            description="Secret keys whose tokens, cookies and cursors are still "
+            "accepted, while you change `SECRET_KEY`. Nothing new is signed with them.",
+        )
     )
     public_url: Link = Field(
-        None, description="How browsers reach the service, for links in mails."
+        None,
+        description="How browsers reach the service, for links in mails. Default: "
+        "where `bedplate serve` listens.",
     )
     mail_url: Annotated[SecretStr, AfterValidator(_check_mail_url)] = Field(
         SecretStr("console://"),
@@ -267,6 +306,13 @@ class Settings(BaseSettings):
     session_days: int = Field(
         60, ge=1, le=3650, description="How long a sign-in lasts at the most."
     )
+    max_sessions_per_user: int = Field(
+        100,
+        ge=1,
+        le=10_000,
+        description="Sign-ins of one account at once. One more ends the one that was "
+        "not used for the longest time.",
+    )
     refresh_grace_seconds: int = Field(
         10, ge=0, le=300, description="How long a spent refresh token may come again."
     )
@@ -276,10 +322,18 @@ class Settings(BaseSettings):
     verify_hours: int = Field(
         24, ge=1, le=720, description="How long an email link is good for."
     )
-    password_policy: Literal["default", "strict"] = Field(
-        "default",
-        description="`default`: 8 characters, an upper-case letter and a digit. "
-        "`strict`: 12 characters, and none of the common passwords.",
+    password_policy: PasswordPolicyName = Field(
+        "reference",
+        description="Rules for new passwords. `reference`: 8 to 128 characters, an "
+        "upper-case letter and a digit. `modern`: at least 8 characters, no common "
+        "password, nothing of the account's name or address. `strict`: the same from "
+        "12 characters. Or a function of yours, as `shop.passwords:check`.",
+    )
+    breached_passwords_url: Link = Field(
+        None,
+        description="A range service that knows breached passwords, such as "
+        "`https://api.pwnedpasswords.com/range`. It gets the first five characters of "
+        "a new password's SHA-1 and nothing else. Default: no such check.",
     )
     jwt_algorithm: Literal["HS256", "EdDSA", "ES256"] = Field(
         "HS256",
@@ -291,7 +345,10 @@ class Settings(BaseSettings):
         None, description="`redis://…`: count limits there, not in the database."
     )
     limit_failed_sign_ins_per_account: RateLimit = Field(
-        "5 per 5 minutes", description="Wrong passwords for one account, known or not."
+        "5 per 5 minutes",
+        description="Wrong passwords for one account, known or not. Also of one "
+        "device that has signed in to it before, and of one session that asks for the "
+        "current password.",
     )
     limit_failed_sign_ins_per_address: RateLimit = Field(
         "10 per minute", description="Wrong passwords from one client address."
@@ -309,7 +366,13 @@ class Settings(BaseSettings):
     limit_refreshes_per_session: RateLimit = Field(
         "30 per minute", description="Uses of the refresh tokens of one sign-in."
     )
-    audit_days: int = Field(365, ge=1, description="How long the audit trail is kept.")
+    audit_days: int = Field(
+        365,
+        ge=1,
+        le=36500,
+        description="Days that an audit event is kept. The database refuses to delete "
+        "it before. A change applies to events from then on.",
+    )
     verify_url: Link = Field(
         None, description="Your page for verification links; default: ours."
     )
@@ -325,11 +388,70 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(
         1 << 20, ge=1024, description="Bodies over this are answered 413."
     )
+    max_header_bytes: int = Field(
+        32 << 10,
+        ge=4096,
+        le=1 << 20,
+        description="Request line and headers over this are answered 431.",
+    )
+    max_header_count: int = Field(
+        100, ge=20, le=10_000, description="More request headers are answered 431."
+    )
+    header_timeout: float = Field(
+        10.0,
+        gt=0,
+        le=600,
+        description="Seconds in which a client has to send its headers, then 408.",
+    )
+    body_timeout: float = Field(
+        20.0,
+        gt=0,
+        le=600,
+        description="Seconds without a byte of a body before the answer is 408, and "
+        "without a byte of the answer read before the connection is closed.",
+    )
+    request_timeout: float = Field(
+        60.0,
+        gt=0,
+        le=86_400,
+        description="Seconds in which a client has to send the whole request, then "
+        "408. Raise it together with `MAX_BODY_BYTES`.",
+    )
+    keep_alive_timeout: int = Field(
+        5,
+        ge=1,
+        le=3600,
+        description="Seconds that an idle connection stays open for the next request. "
+        "Behind a proxy, set it longer than the proxy's.",
+    )
+    max_connections: int = Field(
+        1000,
+        ge=1,
+        description="Connections of one process; requests on more are answered 503. "
+        "Keep it below the limit of open files (`ulimit -n`).",
+    )
     pool_size: int = Field(
         20, ge=1, le=1000, description="PostgreSQL connections of one process."
     )
     pool_timeout: float = Field(
         5.0, gt=0, le=300, description="Seconds to wait for a connection, then 503."
+    )
+    database_connect_timeout: float = Field(
+        3.0, gt=0, le=300, description="Seconds to wait for a new connection, then 503."
+    )
+    database_statement_timeout: float = Field(
+        5.0,
+        gt=0,
+        le=3600,
+        description="Seconds to wait for a statement on PostgreSQL, then 503: it may "
+        "hang instead of being down. Migrations have no such limit.",
+    )
+    database_idle_transaction_timeout: float = Field(
+        60.0,
+        gt=0,
+        le=3600,
+        description="Seconds after which PostgreSQL ends a transaction that does "
+        "nothing, and frees its locks.",
     )
     transaction_pooler: bool = Field(
         False, description="Set behind PgBouncer in transaction mode."
@@ -345,13 +467,38 @@ class Settings(BaseSettings):
     admin_session_hours: int = Field(
         12, ge=1, le=720, description="How long a sign-in to the admin site lasts."
     )
+    admin_idle_minutes: int = Field(
+        60,
+        ge=2,
+        le=1440,
+        description="A sign-in to the admin site that is not used this long has ended.",
+    )
     cors_origins: Annotated[tuple[str, ...], NoDecode, CommaSeparated] = Field(
         (), description="Origins whose pages may call the API from a browser."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="The least severe level that is logged."
     )
-    docs: bool = Field(True, description="Whether `/docs` and `/openapi.json` exist.")
+    docs: bool = Field(
+        default_factory=lambda values: values.get("environment") == "development",
+        description="Serve `/docs`, `/openapi.json` and `/django/api/v1/schema`. "
+        "Default: in development only.",
+    )
+    metrics_port: int | None = Field(
+        None,
+        ge=1,
+        le=65535,
+        description="Port on which `bedplate serve` answers `/metrics`, and nothing "
+        "else. Then the main port does not.",
+    )
+    metrics_token: Annotated[SecretStr, AfterValidator(_check_metrics_token)] | None = (
+        Field(
+            None,
+            description="Bearer token that `/metrics` requires, at least 16 "
+            "characters. In production `/metrics` needs this or a port of its own, "
+            "else it is 404.",
+        )
+    )
     compiled_routes: bool = Field(
         True,
         description="Run routes by a plan made at start. Off: FastAPI's own handler "
@@ -363,13 +510,23 @@ class Settings(BaseSettings):
         """The settings as they resolve here.
 
         Raises:
-            SettingsError: one line that names the first wrong variable.
+            SettingsError: one line that names the first wrong or unknown variable.
         """
+        cls._check_names(values)
         try:
             return cls(**values)
         except ValidationError as error:
             first = error.errors(include_input=False, include_context=False)[0]
             raise SettingsError(_describe(first["loc"], first["msg"])) from None
+
+    @classmethod
+    def _check_names(cls, values: dict[str, Any]) -> None:
+        prefix = str(values.get("_env_prefix", PREFIX))
+        env_file = values.get("_env_file", cls.model_config.get("env_file"))
+        names = {*cls.model_fields, *_aliases(cls, prefix)}
+        unknown = find_unknown_variable(prefix, names, env_file)
+        if unknown is not None:
+            raise SettingsError(unknown)
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:
@@ -386,6 +543,18 @@ class Settings(BaseSettings):
     @property
     def is_production(self) -> bool:
         return self.environment == "production"
+
+    @property
+    def is_https(self) -> bool:
+        """Whether browsers use TLS: in production, unless the public URL says no."""
+        url = self.public_url or ""
+        return url.startswith("https://") or (self.is_production and not url)
+
+    @property
+    def serves_metrics(self) -> bool:
+        """Whether `/metrics` exists: in production only if it is guarded."""
+        is_guarded = self.metrics_port is not None or self.metrics_token is not None
+        return is_guarded or not self.is_production
 
     @property
     def access_token_lifetime(self) -> timedelta:
@@ -410,6 +579,12 @@ class Settings(BaseSettings):
         return self.resolved_database_url.drivername == "sqlite"
 
     @property
+    def link_base(self) -> str:
+        """Where links in mails lead: the public URL, else where this server listens."""
+        served_at = os.environ.get(SERVED_AT)
+        return (self.public_url or served_at or "http://127.0.0.1:8000").rstrip("/")
+
+    @property
     def shown_database_url(self) -> str:
         """The database's URL for people and logs, without its secrets."""
         # libpq takes these in the query as well.
@@ -423,23 +598,46 @@ class Settings(BaseSettings):
         return _parse_mail_url(self.mail_url.get_secret_value())
 
     def key_for(self, purpose: str) -> bytes:
-        """A signing key of its own for each purpose, derived from the secret key.
+        """Return the key to sign with for a purpose, derived from the secret key.
+
+        What is verified later has to accept all of `keys_for`.
 
         Raises:
             SettingsError: the kept key can't be read or made.
         """
+        return self.keys_for(purpose)[0]
+
+    def keys_for(self, purpose: str) -> tuple[bytes, ...]:
+        """Return a purpose's keys: the one to sign with first, then the previous ones.
+
+        Raises:
+            SettingsError: the kept key can't be read or made.
+        """
+        previous = (k.get_secret_value().encode() for k in self.previous_secret_keys)
+        secrets_ = dict.fromkeys((self._secret(), *previous))
+        return tuple(derive_key(secret, purpose) for secret in secrets_)
+
+    def _secret(self) -> bytes:
         if self.secret_key is not None:
-            return derive_key(self.secret_key.get_secret_value().encode(), purpose)
+            return self.secret_key.get_secret_value().encode()
         self.make_data_dir()
-        return derive_key(_kept_secret(self.data_dir / "secret_key"), purpose)
+        return _kept_secret(self.data_dir / "secret_key")
 
     def make_data_dir(self) -> None:
         """Raises SettingsError when it can't be made."""
         try:
-            self.data_dir.mkdir(parents=True, exist_ok=True)
+            make_private_directory(self.data_dir)
         except OSError as error:
             reason = f"{self.data_dir} can't be made: {error.strerror}"
             raise SettingsError(f"{PREFIX}DATA_DIR: {reason}") from None
+
+
+def _aliases(settings: type[BaseSettings], prefix: str) -> Iterator[str]:
+    """Yield the old names of settings that were renamed, without the prefix."""
+    for field in settings.model_fields.values():
+        if isinstance(field.validation_alias, AliasChoices):
+            for name in field.validation_alias.choices:
+                yield str(name).upper().removeprefix(prefix)
 
 
 def _describe(location: tuple[int | str, ...], message: str) -> str:
@@ -467,11 +665,7 @@ def _kept_secret(path: Path) -> bytes:
 
 def _write_once(path: Path, secret: bytes) -> None:
     """Whole or not at all, so that two processes starting at once agree on one key."""
-    # Not the process's id: in a container it is 1 again after a crash in here.
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(secret)
+    draft = write_draft(path, secret)
     try:
         os.link(draft, path)
     except FileExistsError:

@@ -81,6 +81,17 @@ class Limits:
                 if not await self._windows.test(limit, key):
                     raise await self._refusal(limit, key)
 
+    async def is_used_up(self, used: Hit) -> bool:
+        """Whether one more hit of this limit would be refused. Count nothing."""
+        with _store_needed():
+            return self._enabled and not await self._windows.test(*used)
+
+    async def clear(self, *hits: Hit) -> None:
+        """Forget what was counted under these keys."""
+        with _store_needed():
+            for limit, key in hits:
+                await self._windows.clear(limit, key)
+
     async def count(self, *hits: Hit) -> None:
         """Count each of them, even when one is over its limit.
 

@@ -8,6 +8,7 @@ import msgspec
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from bedplate.config import Settings
 from bedplate.core.origin import origin
 
 
@@ -52,8 +53,20 @@ def configure_logging(*, level: str, as_json: bool) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=threshold, force=True)
-    for noisy in ("uvicorn.access", "aiosqlite", "alembic", "asyncio", "dbos"):
+    for noisy in (
+        "uvicorn.access",
+        "aiosqlite",
+        "alembic",
+        "asyncio",
+        "dbos",
+        "sqlalchemy",  # each pool that is made or disposed of
+    ):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def log_as_configured(settings: Settings) -> None:
+    """Log at the level of the settings: JSON in production, else for people."""
+    configure_logging(level=settings.log_level, as_json=settings.is_production)
 
 
 def _add_request_id(

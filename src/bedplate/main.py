@@ -8,6 +8,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
+from starlette.datastructures import State
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -15,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from bedplate.config import Settings
 from bedplate.database.query import compile_declared
 from bedplate.idempotency import keep_refusal
-from bedplate.log import configure_logging
+from bedplate.log import log_as_configured
 from bedplate.middleware.edge import Edge
 from bedplate.middleware.errors import install_error_handlers
 from bedplate.module import Module, check_modules
@@ -48,7 +49,7 @@ class Application(FastAPI):
         settings: Settings = self.state.runtime.settings
         compiled = settings.compiled_routes
         stack = self._table_stack() if compiled else super().build_middleware_stack()
-        return Edge(stack, **_edge_options(settings))
+        return _with_edge(stack, state=self.state)
 
     def _table_stack(self) -> ASGIApp:
         # A bug is not answered inside of a route: `TableRouter` does that, as FastAPI's
@@ -103,16 +104,8 @@ def create_app(
         redoc_url=None,
     )
     _add_routes(app, runtime)
-    if runtime.settings.docs:
-        install_docs(app)
-    if runtime.settings.cors_origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=list(runtime.settings.cors_origins),
-            allow_methods=["*"],
-            allow_headers=["*"],
-            expose_headers=_EXPOSED,
-        )
+    install_docs(app)
+    app.add_middleware(_with_cors, state=app.state)
     return app
 
 
@@ -134,7 +127,7 @@ def install(
     """
     runtime = app.state.runtime = _make_runtime(settings, modules)
     _add_routes(app, runtime)
-    app.add_middleware(Edge, **_edge_options(runtime.settings))
+    app.add_middleware(_with_edge, state=app.state)
     app.openapi = partial(_cached_document, app)  # type: ignore[method-assign]
     own = app.router.lifespan_context
 
@@ -146,6 +139,19 @@ def install(
     app.router.lifespan_context = both
 
 
+def bind(app: FastAPI, settings: Settings) -> None:
+    """Give an application that isn't running other settings, and with them a database.
+
+    Its modules, its own routes and middleware and its title stay.
+
+    Raises:
+        SettingsError: a setting is wrong.
+    """
+    app.state.runtime = _make_runtime(settings, app.state.runtime.modules)
+    app.state.route_table = cache(partial(RouteTable, app))
+    app.middleware_stack = app.openapi_schema = None
+
+
 def _cached_document(app: FastAPI) -> dict[str, Any]:
     if app.openapi_schema is None:
         app.openapi_schema = openapi_document(app)
@@ -155,7 +161,7 @@ def _cached_document(app: FastAPI) -> dict[str, Any]:
 def _make_runtime(settings: Settings | None, modules: Sequence[Module]) -> Runtime:
     settings = settings or Settings.load()
     check_modules(modules)
-    configure_logging(level=settings.log_level, as_json=settings.is_production)
+    log_as_configured(settings)
     runtime = Runtime.make(settings, modules)
     compile_declared(runtime.database.dialect)
     return runtime
@@ -173,11 +179,24 @@ def _add_routes(app: FastAPI, runtime: Runtime) -> None:
             app.include_router(module.pages)
 
 
-def _edge_options(settings: Settings) -> dict[str, Any]:
-    return {
-        "max_body_bytes": settings.max_body_bytes,
-        "trusted_proxies": settings.trusted_proxies,
-    }
+# Made with the stack, not with the application, so that `bind` can change the settings.
+
+
+def _with_edge(app: ASGIApp, *, state: State) -> ASGIApp:
+    return Edge(app, settings=state.runtime.settings)
+
+
+def _with_cors(app: ASGIApp, *, state: State) -> ASGIApp:
+    settings: Settings = state.runtime.settings
+    if not settings.cors_origins:
+        return app
+    return CORSMiddleware(
+        app,
+        allow_origins=list(settings.cors_origins),
+        allow_methods=["*"],
+        allow_headers=["*"],
+        expose_headers=_EXPOSED,
+    )
 
 
 @asynccontextmanager

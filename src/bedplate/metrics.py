@@ -2,15 +2,19 @@
 
 import os
 from functools import cache
+from typing import Literal
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
     REGISTRY,
     CollectorRegistry,
+    Counter,
     Histogram,
     generate_latest,
 )
 from prometheus_client.multiprocess import MultiProcessCollector
+
+METRICS_PATH = "/metrics"
 
 _REQUESTS = Histogram(
     "bedplate_request_seconds",
@@ -18,12 +22,22 @@ _REQUESTS = Histogram(
     ("method", "route", "status"),
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
+_BREACHED_CHECKS = Counter(
+    "bedplate_breached_password_checks_total",
+    "New passwords checked against breaches, by outcome: clean, breached or failed.",
+    ("outcome",),
+)
 _METHODS = frozenset(("GET", "POST", "PATCH", "PUT", "DELETE", "HEAD", "OPTIONS"))
 
 
 def observe_request(method: str, route: str, status: int, seconds: float) -> None:
     """Count a request. `route` is the template, so that ids make no new series."""
     _series(method if method in _METHODS else "other", route, status).observe(seconds)
+
+
+def count_breached_check(outcome: Literal["clean", "breached", "failed"]) -> None:
+    """Count a check of a new password against the range service."""
+    _BREACHED_CHECKS.labels(outcome).inc()
 
 
 @cache

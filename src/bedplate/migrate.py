@@ -1,17 +1,17 @@
-"""Brings the schema to head, and tells whether it is there."""
+"""Bring the schema to head or to another revision, and check where it is."""
 
-import re
 from argparse import Namespace
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
-from alembic.script import ScriptDirectory
-from alembic.util import CommandError, coerce_resource_to_filename, to_tuple
+from alembic.runtime.migration import MigrationInfo
+from alembic.script import Script, ScriptDirectory
+from alembic.util import coerce_resource_to_filename, to_tuple
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bedplate.core.errors import APIError, ServiceUnavailable
@@ -25,8 +25,29 @@ _VERSION = sa.table("alembic_version", sa.column("version_num", sa.String()))
 _CURRENT = Statement(sa.select(_VERSION.c.version_num))
 
 
+NOT_AT_HEAD = "the schema is not at head: run `bedplate migrate`"
+
+
 class SchemaError(Exception):
     """The schema is not what the code needs; the text says what to run."""
+
+
+class UnknownRevision(SchemaError):
+    """The database was migrated by code that is not this code."""
+
+    def __init__(self, revision: str) -> None:
+        super().__init__(
+            f"the schema is at revision {revision!r}, which this code does not know: a "
+            "newer version made it, or a module that is not listed here. Start that "
+            "version, or restore a backup that is older than it"
+        )
+
+
+class Step(NamedTuple):
+    """A migration that was run or undone."""
+
+    name: str
+    is_upgrade: bool = True
 
 
 OURS = "bedplate:migrations/versions"
@@ -67,38 +88,69 @@ async def schema_is_at_head(database: Database, folders: Sequence[str] = ()) -> 
     Raises:
         ServiceUnavailable: the database can't be asked.
     """
+    current = await _current(database)
+    is_ours = {*current} == _heads(tuple(folders))
+    return is_ours and await engine_is_at_head(database)
+
+
+async def schema_problem(database: Database, folders: Sequence[str] = ()) -> str | None:
+    """Return why this code can't run on the schema, and what to do; None if it can.
+
+    Raises:
+        ServiceUnavailable: the database is unavailable.
+    """
     try:
-        current = await _current(database)
-        engine_is_ready = await engine_is_at_head(database)
-    except APIError:
-        raise
-    except Exception as error:
-        if _has_no_version_table(error):
-            return False
-        raise
-    return engine_is_ready and {*current} == _heads(tuple(folders))
-
-
-def _has_no_version_table(error: Exception) -> bool:
-    return re.search(r"alembic_version|dbos_migrations", str(error)) is not None
+        await missing_migrations(database, folders)
+    except UnknownRevision as error:
+        return str(error)
+    return None if await schema_is_at_head(database, folders) else NOT_AT_HEAD
 
 
 async def missing_migrations(
     database: Database, folders: Sequence[str] = ()
 ) -> list[str]:
-    """The migrations that weren't run yet, in the order in which they would be.
+    """Return the migrations that are still to run, in their order.
 
     Raises:
-        SchemaError: the database has one that this code doesn't know.
-        ServiceUnavailable: the database can't be had.
+        UnknownRevision: the database has one that this code doesn't know.
+        ServiceUnavailable: the database is unavailable.
     """
-    script = ScriptDirectory.from_config(alembic_config(folders))
-    try:
-        done = _ancestors(script, await _current(database))
-    except CommandError as error:
-        raise SchemaError("the schema is newer than this code") from error
+    history = await read_history(database, folders)
+    return [name for name, is_done in history.items() if not is_done]
+
+
+async def read_history(
+    database: Database, folders: Sequence[str] = ()
+) -> dict[str, bool]:
+    """Return every migration in its order, and whether it was run.
+
+    Raises:
+        UnknownRevision: the database has one that this code doesn't know.
+        ServiceUnavailable: the database is unavailable.
+    """
+    script = _script(folders)
+    done = _ancestors(script, await _known_current(database, script))
     revisions = reversed(list(script.walk_revisions()))
-    return [f"{r.revision} ({r.doc})" for r in revisions if r.revision not in done]
+    return {_name(r): r.revision in done for r in revisions}
+
+
+def _script(folders: Sequence[str]) -> ScriptDirectory:
+    return ScriptDirectory.from_config(alembic_config(folders))
+
+
+def _name(revision: Script) -> str:
+    return f"{revision.revision}: {revision.doc}"
+
+
+async def _known_current(
+    database: Database, script: ScriptDirectory
+) -> tuple[str, ...]:
+    current = await _current(database)
+    known = {revision.revision for revision in script.walk_revisions()}
+    for revision in current:
+        if revision not in known:
+            raise UnknownRevision(revision)
+    return current
 
 
 async def _current(database: Database) -> tuple[str, ...]:
@@ -107,8 +159,8 @@ async def _current(database: Database) -> tuple[str, ...]:
     except APIError:
         raise
     except Exception as error:
-        if _has_no_version_table(error):
-            return ()
+        if "alembic_version" in str(error):
+            return ()  # no table yet
         raise
 
 
@@ -130,31 +182,76 @@ async def ensure_schema(database: Database, folders: Sequence[str] = ()) -> None
 
     Raises:
         SchemaError: PostgreSQL's schema is not this code's.
-        ServiceUnavailable: the database can't be had.
+        UnknownRevision: the database was migrated by other code.
+        ServiceUnavailable: the database is unavailable.
     """
     if await schema_is_at_head(database, folders):
         return
+    await _known_current(database, _script(folders))
     if not database.is_sqlite:
-        raise SchemaError("the schema is not at head: run `bedplate migrate` first")
+        raise SchemaError(f"{NOT_AT_HEAD} first")
     await upgrade(database, folders)
 
 
-async def upgrade(database: Database, folders: Sequence[str] = ()) -> None:
+async def upgrade(database: Database, folders: Sequence[str] = ()) -> list[Step]:
     """Run the migrations that are missing: ours, those of the folders, the engine's.
 
     Ours come first, for theirs refer to our tables; both are one transaction.
-    Two at once are safe: the second waits, and finds nothing to do.
+    Two at once are safe: the second waits, and finds nothing to do. Return what was
+    run.
 
     Raises:
-        ServiceUnavailable: the database can't be had.
+        UnknownRevision: the database was migrated by other code.
+        ServiceUnavailable: the database is unavailable.
     """
-    await _run(database, folders, _upgrade_branches)
-    await upgrade_engine(database)
+    await _known_current(database, _script(folders))
+    steps = await _run(database, folders, _upgrade_branches)
+    if await upgrade_engine(database):
+        steps.append(Step("the job engine's migrations"))
+    return steps
 
 
 def _upgrade_branches(config: Config) -> None:
     command.upgrade(config, "bedplate@head")
     command.upgrade(config, "heads")
+
+
+async def steps_down(
+    database: Database, folders: Sequence[str], revision: str
+) -> list[str]:
+    """Return the migrations that going to a revision undoes, in that order.
+
+    None of them where the revision was not run yet, for then it is an upgrade.
+
+    Raises:
+        SchemaError: there is no such revision.
+        UnknownRevision: the database was migrated by other code.
+    """
+    script = _script(folders)
+    if revision not in {known.revision for known in script.walk_revisions()}:
+        advice = "`bedplate migrate --history` lists all of them"
+        raise SchemaError(f"there is no revision {revision!r}: {advice}")
+    current = await _known_current(database, script)
+    if revision not in _ancestors(script, current):
+        return []
+    # Not public, but what Alembic's own `downgrade` asks, dependencies included.
+    steps: Any = script._downgrade_revs(revision, current)  # type: ignore[arg-type]  # noqa: SLF001, it takes several, too
+    return [_name(step.revision) for step in steps]
+
+
+async def migrate_to(
+    database: Database, folders: Sequence[str], revision: str
+) -> list[Step]:
+    """Go up or down to a revision, in one transaction; return what was run or undone.
+
+    Raises:
+        SchemaError: there is no such revision.
+        UnknownRevision: the database was migrated by other code.
+        ServiceUnavailable: the database is unavailable.
+    """
+    undone = await steps_down(database, folders, revision)
+    act = command.downgrade if undone else command.upgrade
+    return await _run(database, folders, act, revision)
 
 
 async def check(database: Database, folders: Sequence[str] = ()) -> None:
@@ -200,8 +297,15 @@ _FILE_TEMPLATE = "%%(year)d_%%(month).2d_%%(day).2d_%%(slug)s"
 
 async def _run(
     database: Database, folders: Sequence[str], act: Any, *arguments: str
-) -> None:
+) -> list[Step]:
     config = alembic_config(folders)
+    steps: list[Step] = []
+
+    def record(*, step: MigrationInfo, **_: Any) -> None:
+        revision: Any = step.up_revision
+        steps.append(Step(_name(revision), step.is_upgrade))
+
+    config.attributes["on_version_apply"] = record
 
     def run(connection: sa.Connection) -> None:
         config.attributes["connection"] = connection
@@ -214,15 +318,19 @@ async def _run(
         if isinstance(translate(error, Base.metadata), ServiceUnavailable):
             raise ServiceUnavailable from error
         raise
+    return steps
 
 
 @asynccontextmanager
 async def _migration_connection(database: Database) -> AsyncIterator[AsyncConnection]:
+    if not database.is_sqlite:
+        async with (
+            database.engine_for_migrations() as engine,
+            engine.begin() as connection,
+        ):
+            yield connection
+        return
     async with database.engine.connect() as connection:
-        if not database.is_sqlite:
-            async with connection.begin():
-                yield connection
-            return
         raw: Any = (await connection.get_raw_connection()).driver_connection
         # Changing a SQLite table means copying and dropping it, and with foreign keys
         # enforced the drop deletes what refers to it.

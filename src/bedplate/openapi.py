@@ -1,10 +1,11 @@
 """The OpenAPI document: what FastAPI makes of the routes, with every error declared."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.dependencies.models import Dependant
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import iter_route_contexts
 
@@ -14,7 +15,7 @@ from bedplate.core.errors import (
     IdempotencyKeyReused,
 )
 from bedplate.core.preconditions import MAX_TAGS_LENGTH
-from bedplate.dependencies import OPTIONAL_SCHEME, SCHEME
+from bedplate.dependencies import OPTIONAL_SCHEME, SCHEME, BearerCaller
 from bedplate.middleware.errors import ErrorResponse
 from bedplate.outcomes import REPLAYED
 from bedplate.routing import Route
@@ -63,6 +64,35 @@ def openapi_document(app: FastAPI) -> dict[str, Any]:
             declare_idempotency(operation)  # a stranger's key would be everybody's
         declare_errors(operation)
     return document
+
+
+def callers_of(app: FastAPI) -> dict[tuple[str, str], str]:
+    """Return who may call each operation, by method and path.
+
+    `anyone`, `signed in`, or the roles and permissions that its dependencies require.
+    What a service decides by the row, such as "your own", counts as `signed in`.
+    """
+    return {
+        (method, context.path_format or ""): _callers(_checks(context.dependant))
+        for context in iter_route_contexts(app.router.routes)
+        if getattr(context, "dependant", None) is not None
+        for method in context.methods or ()
+    }
+
+
+def _checks(dependant: Dependant) -> Iterator[BearerCaller]:
+    if isinstance(dependant.call, BearerCaller):
+        yield dependant.call
+    for dependency in dependant.dependencies:
+        yield from _checks(dependency)
+
+
+def _callers(checks: Iterable[BearerCaller]) -> str:
+    required = [check for check in checks if not check.optional]
+    roles = sorted({role for check in required for role in check.roles})
+    permissions = {check.permission.name for check in required if check.permission}
+    named = ", ".join([*roles, *sorted(permissions)])
+    return named or ("signed in" if required else "anyone")
 
 
 _Key = tuple[str, str]  # method and path

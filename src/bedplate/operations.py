@@ -2,21 +2,24 @@
 
 import asyncio
 import hashlib
+import hmac
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import fastapi_offline
 import msgspec
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.responses import HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
 
-from bedplate.core.errors import APIError
+from bedplate.config import Settings
+from bedplate.core.errors import APIError, NotAuthenticated, NotFound
 from bedplate.dependencies import runtime_of
 from bedplate.jobs.engine import engine_is_at_head
 from bedplate.jobs.reads import has_live_worker
-from bedplate.metrics import exposition
+from bedplate.metrics import METRICS_PATH, exposition
 from bedplate.migrate import schema_is_at_head
 from bedplate.routing import Router
 from bedplate.runtime import Runtime
@@ -42,11 +45,37 @@ async def ready(request: Request) -> Response:
     return _json({"status": "ok" if ok else "unavailable", "checks": told}, ok)
 
 
-@router.get("/metrics")
-async def metrics() -> Response:
+@router.get(METRICS_PATH)
+async def metrics(request: Request) -> Response:
+    """Return the metrics, to whoever may see them.
+
+    Raises:
+        NotFound: they are on another port, or nothing guards them in production.
+        NotAuthenticated: the token is missing or wrong.
+    """
+    _check_metrics_access(request, runtime_of(request).settings)
     # Off the loop: it reads files, of every worker and in /proc.
     body, media_type = await asyncio.to_thread(exposition)
     return Response(body, media_type=media_type)
+
+
+def _check_metrics_access(request: Request, settings: Settings) -> None:
+    port = settings.metrics_port
+    is_elsewhere = port is not None and _port_of(request) != port
+    if is_elsewhere or not settings.serves_metrics:
+        raise NotFound
+    if settings.metrics_token is None:
+        return
+    expected = f"Bearer {settings.metrics_token.get_secret_value()}"
+    sent = request.headers.get("authorization", "")
+    if not hmac.compare_digest(sent.encode(), expected.encode()):
+        raise NotAuthenticated
+
+
+def _port_of(request: Request) -> int | None:
+    """Return the port that the connection came in by, whatever its `Host` says."""
+    _, port = request.scope.get("server") or (None, None)
+    return port
 
 
 async def _database_answers(runtime: Runtime) -> bool:
@@ -60,6 +89,8 @@ async def _jobs_are_run(runtime: Runtime) -> bool:
     return not runtime.settings.runs_worker or await has_live_worker(runtime.database)
 
 
+READY_SECONDS = 1.5
+"""A check that takes longer has failed: probes give up soon themselves."""
 CHECKS: dict[str, Check] = {
     "database": _database_answers,
     "schema": lambda runtime: schema_is_at_head(runtime.database, runtime.migrations),
@@ -69,8 +100,9 @@ CHECKS: dict[str, Check] = {
 
 async def _passes(check: Check, runtime: Runtime) -> bool:
     try:
-        return await check(runtime)
-    except APIError:
+        async with asyncio.timeout(READY_SECONDS):
+            return await check(runtime)
+    except (APIError, TimeoutError):
         return False
 
 
@@ -106,21 +138,41 @@ _PAGE = """\
 """
 
 
+async def _require_docs(request: Request) -> None:
+    """Raises NotFound where the documentation is switched off."""
+    if not runtime_of(request).settings.docs:
+        raise NotFound
+
+
+class _Assets(StaticFiles):
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        await _require_docs(Request(scope))
+        return await super().get_response(path, scope)
+
+
 def install_docs(app: FastAPI) -> None:
-    """`/docs`, with every script and style from the package: no CDN, works offline."""
+    """`/docs`, with every script and style from the package: no CDN, works offline.
+
+    The setting is read on each request, so that `bind` can change it.
+    """
     digest = hashlib.sha256(_START.encode()).digest()
     policy = _docs_policy(digest)
     page = _PAGE.format(title=app.title, start=_START)
 
-    @app.get("/docs", include_in_schema=False)
+    options: Any = {
+        "include_in_schema": False,
+        "dependencies": [Depends(_require_docs)],
+    }
+
+    @app.get("/docs", **options)
     async def docs() -> HTMLResponse:
         return HTMLResponse(page, headers={"Content-Security-Policy": policy})
 
-    @app.get("/openapi.json", include_in_schema=False)
+    @app.get("/openapi.json", **options)
     async def document() -> Response:
         return _json(app.openapi())
 
-    app.mount("/docs/assets", StaticFiles(directory=ASSETS))
+    app.mount("/docs/assets", _Assets(directory=ASSETS))
 
 
 def _docs_policy(script_digest: bytes) -> str:
@@ -130,5 +182,6 @@ def _docs_policy(script_digest: bytes) -> str:
     return (
         "default-src 'none'; connect-src 'self'; img-src 'self' data:; "
         "style-src 'self' 'unsafe-inline'; "
-        f"script-src 'self' 'sha256-{script}'; frame-ancestors 'none'"
+        f"script-src 'self' 'sha256-{script}'; base-uri 'none'; form-action 'none'; "
+        "frame-ancestors 'none'"
     )

@@ -101,13 +101,16 @@ class Attempt(NamedTuple):
         return cls(caller.id, key_hash, sha256(sent).hexdigest())
 
     async def begin(self, session: Session) -> Outcome | None:
-        """Hold the key until the unit of work ends; what came of it before, if it was.
+        """Hold the key until the unit of work ends; return what came of it before.
+
+        Requests of this process are told apart at once; between processes the key's
+        row decides, which `keep` writes.
 
         Raises:
             IdempotencyInProgress: another holds it.
             IdempotencyKeyReused: it was used with another request.
         """
-        if not await session.try_lock(self._lock_number):
+        if not session.try_lock(self._lock_number):
             raise IdempotencyInProgress
         kept = await session.fetch_one(_FIND, key_hash=self.key_hash, now=utc_now())
         if kept is not None and kept.request_hash != self.request_hash:
@@ -125,8 +128,7 @@ class Attempt(NamedTuple):
         """Write the outcome down, in the transaction of what it tells of.
 
         Raises:
-            IdempotencyInProgress: another wrote its own first (on SQLite, of another
-                process, whose lock isn't seen here).
+            IdempotencyInProgress: another process wrote its own first.
         """
         is_this = IdempotencyKey.key_hash == self.key_hash
         is_over = IdempotencyKey.expires_at <= utc_now()

@@ -33,7 +33,7 @@ def load_app() -> FastAPI:
         SettingsError, ModuleError: as `create_app` does.
     """
     name = app_name(Path())
-    return create_app() if name is None else _import_app(name)
+    return create_app() if name is None else import_app(name)
 
 
 def app_name(folder: Path) -> str | None:
@@ -63,20 +63,27 @@ def read_table(folder: Path) -> dict[str, Any]:
     return table
 
 
-def _import_app(name: str) -> FastAPI:
+def import_app(name: str, folder: Path = Path()) -> FastAPI:
+    """Import an application by its name, such as `shop.main:app`.
+
+    Modules are looked for in the folder first.
+
+    Raises:
+        ProjectError: there is no such application.
+    """
     module_name, _, attribute = name.partition(":")
     if not module_name or not attribute:
         raise _wrong(name, "is not like `shop.main:app`")
-    app = getattr(_import(module_name, name), attribute, None)
+    app = getattr(_import(module_name, name, folder), attribute, None)
     if not isinstance(app, FastAPI) or not _is_ours(app):
         raise _wrong(name, f"has no {attribute!r} that `create_app` made")
     return app
 
 
-def _import(module_name: str, name: str) -> Any:
+def _import(module_name: str, name: str, folder: Path) -> Any:
     # A console script's path begins with its own folder, not with this one.
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
+    if str(folder.absolute()) not in sys.path:
+        sys.path.insert(0, str(folder.absolute()))
     try:
         return import_module(module_name)
     except ModuleNotFoundError as error:

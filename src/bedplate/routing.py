@@ -147,6 +147,8 @@ class Route(APIRoute):
             check_media_type(request, accepted)
             if accepted is JSON and await request.body():
                 await request.json()  # kept; FastAPI would make a 400 of our refusal
+            elif accepted is FORM:
+                bodies.check_form_size(await request.body())
             response = await handler(request)
             return _with_etag(request, response) if self.is_resource else response
 
@@ -244,8 +246,8 @@ def _with_etag(request: Request, response: Response) -> Response:
     if has_tag or response.status_code >= HTTPStatus.MULTIPLE_CHOICES:
         return response  # a replay, 304, or a refusal
     etag = etag_of(bytes(response.body))
-    known = request.headers.get("if-none-match") if request.method == "GET" else None
-    if known is not None and is_known(known, etag):
+    known = request.headers.getlist("if-none-match") if request.method == "GET" else ()
+    if known and is_known(",".join(known), etag):
         response = Response(status_code=HTTPStatus.NOT_MODIFIED)
     # May be kept, but not used without asking: who may see it can change.
     headers = [(b"etag", etag.encode()), (b"cache-control", b"no-cache")]
@@ -297,7 +299,8 @@ class _Call:
         self.call: Any = dependant.call
         self.opens: Callable[..., AbstractAsyncContextManager[Any]] | None = None
         if _is_async_gen_callable(self.call):
-            self.opens = asynccontextmanager(self.call)
+            generator: Any = self.call
+            self.opens = asynccontextmanager(generator)
         self._readers = list(_readers(dependant, path_names))
         subs = [(d.name, places[_key(d)]) for d in dependant.dependencies]
         self._needs = [place for _, place in subs]
@@ -483,6 +486,7 @@ class Plan:
         if self._body_field is None:
             return PydanticUndefined
         if self._is_form:
+            bodies.check_form_size(await request.body())
             return await request.form()
         return await request.json() if await request.body() else PydanticUndefined
 

@@ -1,17 +1,23 @@
 """What one running application consists of, besides its routes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from bedplate.config import PREFIX, Settings, SettingsError
+from bedplate.core.device_cookies import DeviceCookies
 from bedplate.core.permissions import ENTER_ADMIN, Permissions, UnknownPermission
 from bedplate.core.security import AccessTokens, TokenKey
 from bedplate.database import Database
+from bedplate.database.engines import Timeouts
 from bedplate.jobs import Promises
 from bedplate.limits import Limits, make_limits
-from bedplate.mail import Mailer, make_mailer
+from bedplate.mail import Mailer, make_mailer, outbox_folder
 from bedplate.module import Authenticate, Module, migrations_of
+from bedplate.passwords import PasswordRules, load_policy
+
+AUDIT_DAYS: Final = "audit_days"
 
 
 @dataclass(frozen=True)
@@ -22,8 +28,10 @@ class Runtime:
     modules: Sequence[Module]
     database: Database
     tokens: AccessTokens
+    device_cookies: DeviceCookies
     permissions: Permissions
     limits: Limits
+    passwords: PasswordRules
     mailer: Mailer
     jobs: Promises
 
@@ -32,8 +40,8 @@ class Runtime:
         """Opens nothing yet.
 
         Raises:
-            SettingsError: the secret key can't be had, or a role is granted what no
-                module declares.
+            SettingsError: the secret key can't be had, the password policy can't be
+                imported, or a role is granted what no module declares.
         """
         database = make_database(settings)
         return cls(
@@ -41,8 +49,10 @@ class Runtime:
             modules=modules,
             database=database,
             tokens=make_tokens(settings),
+            device_cookies=make_device_cookies(settings),
             permissions=make_permissions(settings, modules),
             limits=make_rate_limits(settings, database),
+            passwords=make_password_rules(settings),
             mailer=make_mailer(settings),
             jobs=Promises(database, [job for m in modules for job in m.jobs]),
         )
@@ -56,6 +66,7 @@ class Runtime:
     async def close(self) -> None:
         """Let go of all connections."""
         await self.mailer.close()
+        await self.passwords.close()
         await self.limits.close()
         await self.database.close()
 
@@ -76,13 +87,39 @@ class Runtime:
 def make_database(settings: Settings) -> Database:
     if settings.database_url is None:
         settings.make_data_dir()  # the default file lies there
-    return Database(
+    database = Database(
         settings.resolved_database_url,
-        cursor_key=settings.key_for("list cursors"),
+        cursor_keys=settings.keys_for("list cursors"),
         pool_size=settings.pool_size,
         pool_timeout=settings.pool_timeout,
         transaction_pooler=settings.transaction_pooler,
+        is_strict=not settings.is_production,
+        timeouts=timeouts_of(settings),
     )
+    database.session_info[AUDIT_DAYS] = settings.audit_days
+    return database
+
+
+def timeouts_of(settings: Settings) -> Timeouts:
+    """Return how long PostgreSQL is waited for."""
+    return Timeouts(
+        connect=settings.database_connect_timeout,
+        statement=settings.database_statement_timeout,
+        idle_transaction=settings.database_idle_transaction_timeout,
+    )
+
+
+def private_paths(settings: Settings) -> Iterator[Path]:
+    """Yield what holds secrets or personal data: nobody else may read any of it."""
+    yield settings.data_dir.absolute()
+    yield settings.data_dir.absolute() / "secret_key"
+    url = settings.resolved_database_url
+    if url.drivername == "sqlite":
+        for suffix in ("", "-wal", "-shm", "-journal"):
+            yield Path(f"{url.database}{suffix}")
+    if (outbox := outbox_folder(settings)) is not None:
+        yield outbox.absolute()
+        yield from sorted(outbox.absolute().glob("*.eml"))
 
 
 def make_permissions(settings: Settings, modules: Sequence[Module]) -> Permissions:
@@ -95,14 +132,28 @@ def make_permissions(settings: Settings, modules: Sequence[Module]) -> Permissio
 
 def make_tokens(settings: Settings) -> AccessTokens:
     """HS256 has its key at once; the others' are loaded from the database at start."""
-    secret = settings.key_for("access tokens")
+    secrets = settings.keys_for("access tokens")
     is_symmetric = settings.jwt_algorithm == "HS256"
     return AccessTokens(
-        [TokenKey(None, secret, secret)] if is_symmetric else [],
+        [TokenKey(None, s, s) for s in secrets] if is_symmetric else [],
         algorithm=settings.jwt_algorithm,
         issuer=settings.token_issuer,
         lifetime=settings.access_token_lifetime,
     )
+
+
+def make_password_rules(settings: Settings) -> PasswordRules:
+    policy, url = load_policy(settings), settings.breached_passwords_url
+    if url is None:
+        return PasswordRules(policy)
+    from bedplate.breached import RangeService  # it loads an HTTP client
+
+    return PasswordRules(policy, RangeService(url))
+
+
+def make_device_cookies(settings: Settings) -> DeviceCookies:
+    keys = settings.keys_for("device cookies")
+    return DeviceCookies(keys, secure=settings.is_https)
 
 
 def make_rate_limits(settings: Settings, database: Database) -> Limits:

@@ -10,6 +10,7 @@ import os
 import random
 import signal
 import socket
+import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from datetime import datetime, timedelta
@@ -21,14 +22,16 @@ import sqlalchemy as sa
 import structlog
 
 from bedplate.core.errors import PermanentError
-from bedplate.database.engines import SQLITE_PRAGMAS
+from bedplate.database.engines import SQLITE_PRAGMAS, libpq_options
+from bedplate.database.sqlite import SqliteConnection
 from bedplate.jobs import Job, JobRun, Queue, enqueue
+from bedplate.jobs.failures import as_engine_error
 from bedplate.jobs.promises import ENGINE_NAME, engine_url
 from bedplate.jobs.reads import attempt_of
 from bedplate.jobs.rows import TICK
 from bedplate.jobs.store import JobStore, Orphan
 from bedplate.migrate import ensure_schema
-from bedplate.runtime import Runtime
+from bedplate.runtime import Runtime, timeouts_of
 
 if TYPE_CHECKING:
     from dbos import DBOS, DBOSConfig
@@ -84,6 +87,7 @@ class Worker:
         self._concurrency = concurrency or runtime.settings.worker_concurrency
         self._queues = _chosen_queues(runtime.jobs.jobs.values(), queues)
         self._engine: DBOS | None = None
+        self._connections: sa.Engine | None = None
         self._beating: asyncio.Task[None] | None = None
         self._distrust_until = 0.0
 
@@ -117,7 +121,7 @@ class Worker:
     # The engine
 
     def _launch(self) -> None:
-        from dbos import DBOS
+        from bedplate.jobs.dbos import DBOS
 
         self._register_workflows()
         self._engine = engine = DBOS(config=self._engine_config())
@@ -130,7 +134,7 @@ class Worker:
         DBOS.launch()  # inside the running loop, so jobs run on it
 
     def _engine_config(self) -> "DBOSConfig":
-        from dbos import DBOSPortableJSONSerializer
+        from bedplate.jobs.dbos import JSON
 
         config: DBOSConfig = {
             "name": ENGINE_NAME,
@@ -138,19 +142,28 @@ class Worker:
             "executor_id": self.id,
             "application_version": _ENGINE_VERSION,
             "run_migrations": False,
-            "serializer": DBOSPortableJSONSerializer(),  # the default is pickle
+            "serializer": JSON,  # the default is pickle
             "sys_db_pool_size": 10,
             # For messages between workflows, which jobs don't send: it wakes up a
             # hundred times a second, and a pooler doesn't let it through.
             "use_listen_notify": False,
+            # Its thread polls for the same messages, sleeps in between, and a stopping
+            # worker waits for it: at the engine's default up to a second.
+            "notification_listener_polling_interval_sec": 0.1,
             "log_level": "WARNING",
         }
         if self.runtime.database.is_sqlite:
-            config["system_database_engine"] = _sqlite_engine(self.runtime.database.url)
-        elif self.runtime.settings.transaction_pooler:
-            unprepared = {"prepare_threshold": None}
-            config["db_engine_kwargs"] = {"connect_args": unprepared}
+            self._connections = _sqlite_engine(self.runtime.database.url)
+            config["system_database_engine"] = self._connections
+        else:
+            config["db_engine_kwargs"] = {"connect_args": self._connect_options()}
         return config
+
+    def _connect_options(self) -> dict[str, Any]:
+        settings = self.runtime.settings
+        pooled = settings.transaction_pooler
+        options = libpq_options(timeouts_of(settings), transaction_pooler=pooled)
+        return {**options, "prepare_threshold": None} if pooled else options
 
     def _limits(self, queue: Queue) -> dict[str, Any]:
         limits: dict[str, Any] = {
@@ -181,20 +194,30 @@ class Worker:
         return run
 
     async def _stop_engine(self) -> None:
-        from dbos import DBOS
+        from bedplate.jobs.dbos import DBOS
 
         if self._engine is None:
             return
         tasks = self._engine._workflow_tasks  # noqa: SLF001, see tests/jobs
-        patience = self.runtime.settings.worker_stop_seconds if self._running() else 0
-        await asyncio.to_thread(
-            DBOS.destroy,
-            destroy_registry=True,
-            workflow_completion_timeout_sec=patience,
-        )
+        await self._let_finish()
+        await asyncio.to_thread(DBOS.destroy, destroy_registry=True)
         for task in list(tasks):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if self._connections is not None:
+            self._connections.dispose()  # the engine disposes of its own ones only
+
+    async def _let_finish(self) -> None:
+        """Claim no more jobs, and wait for those that run.
+
+        The engine's own way to wait looks once a second.
+        """
+        assert self._engine is not None
+        for stop in self._engine.background_thread_stop_events:
+            stop.set()
+        deadline = time.monotonic() + self.runtime.settings.worker_stop_seconds
+        while self._running() and time.monotonic() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
 
     def _running(self) -> list[str]:
         assert self._engine is not None
@@ -204,7 +227,7 @@ class Worker:
     # Jobs
 
     async def _attempt(self, job: Job, arguments: Mapping[str, Any]) -> None:
-        from dbos import DBOS
+        from bedplate.jobs.dbos import DBOS
 
         id_ = str(DBOS.workflow_id)
         with _left_undecided():
@@ -215,8 +238,8 @@ class Worker:
                 await job(run, **job.load(arguments))
         except Exception as error:
             if attempt >= job.attempts or isinstance(error, PermanentError):
-                logger.error("job dead", job=job.name, id=id_, attempt=attempt)  # noqa: TRY400, the engine logs it
-                raise
+                logger.exception("job dead", job=job.name, id=id_, attempt=attempt)
+                raise as_engine_error(error) from error
             with _left_undecided():
                 await self._try_later(run, job, error)
                 raise  # the row isn't this run's any more: it waits
@@ -228,8 +251,8 @@ class Worker:
             job=job.name,
             id=run.id,
             attempt=run.attempt,
-            error=f"{type(error).__name__}: {error}",
             again_in=round(wait.total_seconds(), 1),
+            exc_info=error,
         )
         async with self.runtime.database.unit_of_work() as session:
             await JobStore(session).try_later(run.id, self.id, wait, error)
@@ -243,7 +266,7 @@ class Worker:
                     await enqueue(session, job, key=due.isoformat())
 
     def _apply_schedules(self) -> None:
-        from dbos import DBOS
+        from bedplate.jobs.dbos import DBOS
 
         scheduled = [job for job in self.runtime.jobs.jobs.values() if job.cron]
         for known in DBOS.list_schedules():
@@ -351,18 +374,23 @@ def _chosen_queues(jobs: Any, names: Sequence[str]) -> list[Queue]:
 
 
 def _workflow(name: str) -> Any:
-    from dbos import DBOS, WorkflowSerializationFormat
+    from bedplate.jobs.dbos import DBOS, WorkflowFormat
 
     return DBOS.workflow(
         name=name,
-        serialization_type=WorkflowSerializationFormat.PORTABLE,
+        serialization_type=WorkflowFormat.PORTABLE,
         max_recovery_attempts=None,  # attempts are counted here
     )
 
 
 def _sqlite_engine(url: sa.URL) -> sa.Engine:
     """The engine's own connections to our file, set up as ours are."""
-    engine = sa.create_engine(url, pool_size=5, max_overflow=5)
+    engine = sa.create_engine(
+        url,
+        pool_size=5,
+        max_overflow=5,
+        connect_args={"factory": SqliteConnection},
+    )
 
     @sa.event.listens_for(engine, "connect")
     def configure(connection: Any, _record: Any) -> None:

@@ -9,7 +9,8 @@ from bedplate.testing.servers import run_command
 
 APP = '''
 from bedplate import Module, create_app
-from bedplate.dependencies import CurrentUser
+from bedplate.core.permissions import Permission
+from bedplate.dependencies import CurrentUser, require_permission, require_role
 from bedplate.modules import BUILT_IN
 from bedplate.routing import Router
 
@@ -22,7 +23,27 @@ async def get_my_greeting(caller: CurrentUser) -> str:
     return "Hello"
 
 
-greetings = Module(name="greetings", router=router, requires=["auth"])
+WRITE = Permission("greetings:write", "Write greetings.")
+
+
+@router.put("/mine", response_model=str, dependencies=[require_permission(WRITE)])
+async def change_my_greeting() -> str:
+    """Change a greeting."""
+    return "Hello"
+
+
+EDITORS = require_role("editor", "admin")
+
+
+@router.delete("/mine", response_model=str, dependencies=[EDITORS])
+async def delete_my_greeting() -> str:
+    """Delete a greeting."""
+    return "Hello"
+
+
+greetings = Module(
+    name="greetings", router=router, requires=["auth"], permissions=[WRITE]
+)
 app = create_app(modules=[*BUILT_IN, greetings])
 '''
 PYPROJECT = '[tool.bedplate]\napp = "{app}"\n'
@@ -38,7 +59,10 @@ def folder(tmp_path: Path) -> Path:
 def test_a_projects_operations_are_listed(folder: Path) -> None:
     done = run_command(folder, "routes")
 
-    assert "/api/v1/greetings/mine" in done.stdout, done.stderr
+    shown = " ".join(done.stdout.split())
+    assert "GET /api/v1/greetings/mine signed in" in shown, done.stderr
+    assert "PUT /api/v1/greetings/mine greetings:write" in shown
+    assert "DELETE /api/v1/greetings/mine admin, editor" in shown
 
 
 def test_the_environment_wins(folder: Path) -> None:

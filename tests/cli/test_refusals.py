@@ -57,6 +57,13 @@ def test_a_database_file_that_cannot_be_used_is_told(
     assert "the database: " in refusal(database_url=f"sqlite:///{path}")
 
 
+def test_a_misspelt_setting_is_named_with_the_nearest_one(
+    refusal: Any, tmp_path: Path
+) -> None:
+    assert "Did you mean BEDPLATE_SIGNUP?" in refusal(signups="closed")
+    assert list(tmp_path.iterdir()) == []
+
+
 @postgres
 def test_a_database_that_does_not_exist_is_named(
     refusal: Any, database_url: str

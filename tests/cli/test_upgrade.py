@@ -43,6 +43,7 @@ def test_each_use_of_what_goes_away_is_told_with_what_to_use_instead(
         f"  shop/mails.py:2: {moved}; it is gone in 0.3",
         f"  shop/mails.py:5: {moved}; it is gone in 0.3",
         f"  .env:1: {renamed}; it is gone in 0.4",
+        "  BEDPLATE_MAIL_SERVER is not a setting. Use BEDPLATE_MAIL_URL.",
     ]
 
 
@@ -63,7 +64,7 @@ def test_migrations_that_are_missing_are_told_until_they_were_run(
     after = bedplate("upgrade", "--check")
 
     assert before.code == 1
-    assert "migration 0001 (Create users and sessions.)" in before.out
+    assert "migration 0001: Create users and sessions." in before.out
     assert before.out.endswith("run `bedplate migrate`\n")
     assert (after.code, after.out.splitlines()[1:]) == (0, ["  nothing to do"])
 

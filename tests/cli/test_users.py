@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 from httpx import AsyncClient
+from support import read_table
 
+from bedplate.main import Application
+from bedplate.modules.audit.models import AuditEvent
 from bedplate.modules.users.models import User
 from bedplate.testing.plugin import PASSWORD
 
@@ -179,3 +182,25 @@ async def test_a_password_that_was_set_is_the_one_to_sign_in_with(
     for password, status in ((PASSWORD, 401), (new, 200)):
         form = {"username": user.email, "password": password}
         assert (await client.post("/auth/token", data=form)).status_code == status
+
+
+async def test_unlock_lifts_the_limit_on_an_account_s_sign_in(
+    users: Any, client: AsyncClient, user: User, app: Application
+) -> None:
+    form = {"username": user.email, "password": PASSWORD}
+    for number in range(6):
+        wrong = {**form, "password": f"wrong {number}"}
+        await client.post("/auth/token", data=wrong)
+    locked = await client.post("/auth/token", data=form)
+
+    done = await asyncio.to_thread(users, "unlock", user.email.upper())
+
+    assert locked.status_code == 429
+    assert (done.code, done.out) == (0, f"{user.email} can sign in again.\n")
+    assert (await client.post("/auth/token", data=form)).status_code == 200
+    events = [e for e in await read_table(app, AuditEvent) if "unlocked" in e.action]
+    assert [(e.subject_id, e.actor_id) for e in events] == [(user.id, None)]
+
+
+def test_unlocking_nobody_is_refused(users: Any) -> None:
+    assert "nobody@example.com" not in refusal(users("unlock", "nobody@example.com"))

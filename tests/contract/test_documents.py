@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
+from openapi_spec_validator import OpenAPIV31SpecValidator
 from starlette.types import ASGIApp
 
 from bedplate.main import Application
@@ -91,6 +92,25 @@ async def test_both_documents_tell_the_same(documents: list[dict[str, Any]]) -> 
     assert django.keys() == fastapi.keys() - FASTAPI_ALONE
     found = {key: differences(told, fastapi[key]) for key, told in django.items()}
     assert not any(found.values()), found
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_both_documents_are_valid(documents: list[dict[str, Any]]) -> None:
+    for document in documents:
+        assert document["openapi"].startswith("3.1.")
+        OpenAPIV31SpecValidator(document).validate()
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_the_validator_sees_an_invalid_schema(
+    documents: list[dict[str, Any]],
+) -> None:
+    for document in documents:
+        planted = deepcopy(document)
+        schemas = planted["components"]["schemas"]
+        schemas["UserResponse"]["properties"]["email"]["type"] = "text"
+
+        assert list(OpenAPIV31SpecValidator(planted).iter_errors())
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

@@ -74,9 +74,7 @@ async def test_a_wrong_path_or_method_is_told_in_the_envelope(
     assert_refused(await client.get("/users/"), 404, "NOT_FOUND")
     answer = await client.put("/posts")
     assert_refused(answer, 405, "METHOD_NOT_ALLOWED")
-    assert answer.headers["allow"] == "GET, POST"
-    head = await client.head("/posts")
-    assert (head.status_code, head.headers["allow"]) == (405, "GET, POST")
+    assert answer.headers["allow"] == "GET, HEAD, POST"
 
 
 async def test_a_bad_body_is_told_in_the_envelope(as_user: AsyncClient) -> None:
@@ -132,7 +130,6 @@ async def test_every_wrong_input_is_told_at_once(as_user: AsyncClient) -> None:
     assert_refused(answer, 422, "VALIDATION_ERROR", *fields)
 
 
-@pytest.mark.parametrize("setting_overrides", [{"rate_limits_enabled": True}])
 async def test_sign_ups_have_their_limit(client: AsyncClient) -> None:
     async def sign_up(number: int) -> Response:
         email = f"new{number}@example.com"

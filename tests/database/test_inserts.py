@@ -265,7 +265,7 @@ async def lock_sqlite(app: Application, database: Database, user: User) -> None:
     """Another process writes, and goes on for longer than anybody waits."""
     async with database.unit_of_work() as session:
         await session.execute(sa.text("PRAGMA busy_timeout=50"))
-    other = Database(database.url, cursor_key=b"")
+    other = Database(database.url, cursor_keys=[b""])
     async with other.unit_of_work() as session:
         await session.execute(sa.update(User).values(name="Other"))
         with pytest.raises(ServiceUnavailable):
@@ -281,14 +281,14 @@ async def insert_post(database: Database, user: User) -> None:
 
 async def test_a_lock_is_held_until_the_unit_of_work_ends(database: Database) -> None:
     async with database.unit_of_work() as first, database.unit_of_work() as second:
-        assert await first.try_lock(7)
-        assert await first.try_lock(7)  # again is no matter
-        assert not await second.try_lock(7)
-        assert await second.try_lock(8)
+        assert first.try_lock(7)
+        assert first.try_lock(7)  # again is no matter
+        assert not second.try_lock(7)
+        assert second.try_lock(8)
     with suppress(ZeroDivisionError):
         async with database.unit_of_work() as third:
-            assert await third.try_lock(7)
+            assert third.try_lock(7)
             raise ZeroDivisionError
     async with database.unit_of_work() as fourth:
-        assert await fourth.try_lock(7)
-        assert await fourth.try_lock(8)
+        assert fourth.try_lock(7)
+        assert fourth.try_lock(8)

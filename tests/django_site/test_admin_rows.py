@@ -26,8 +26,15 @@ SITE = "/admin/bedplate"
 
 @pytest.fixture
 def setting_overrides() -> dict[str, Any]:
-    granted = {"editor": ["admin:enter", "posts:write_any", "posts:read_any"]}
-    return {"roles": "user,editor,admin", "role_permissions": granted}
+    granted = {
+        "editor": ["admin:enter", "posts:write_any", "posts:read_any"],
+        "corrector": ["admin:enter", "posts:write_any"],
+    }
+    return {
+        "roles": "user,editor,corrector,admin",
+        "role_permissions": granted,
+        "embedded_worker": False,  # jobs that wait are shown and discarded
+    }
 
 
 async def test_every_model_has_a_list_and_pages(
@@ -60,6 +67,49 @@ async def test_every_figure_leads_to_the_rows_it_counts(
         assert "e=1" not in str(listed.url), label
         rows = listed.text.count('class="action-select"')
         assert rows == int(count), label
+
+
+async def test_the_admin_shows_the_rows_that_the_api_shows(
+    app: Application, browser: Browser, as_user: AsyncClient, make_user: MakeUser
+) -> None:
+    """`posts:write_any` without `posts:read_any`: a draft of another is a 404."""
+    texts = {"title": "Secret plans", "content": "Of nobody else"}
+    draft = (await as_user.post("/posts", json=texts)).json()["id"]
+    await as_user.post("/posts", json={**texts, "title": "News", "publish": True})
+    corrector = await make_user(email="c@example.com", role="corrector")
+    before = await read_table(app, Post)
+
+    await browser.sign_in(corrector.email, PASSWORD)
+    front = await browser.open("/admin/")
+    assert "<strong>1</strong> Posts" in front.text
+    assert "<strong>0</strong> Drafts" in front.text
+    for query in ({}, {"q": "Secret"}, {"published_at__isnull": "True"}):
+        listed = await browser.open(f"{SITE}/post/", **query)
+        assert listed.status_code == 200
+        assert "Secret plans" not in listed.text
+    assert "News" in (await browser.open(f"{SITE}/post/")).text
+    for page in ("change", "delete", "history"):
+        shown = await browser.open(f"{SITE}/post/{draft}/{page}/")
+        assert "Secret plans" not in shown.text
+        assert "Of nobody else" not in shown.text
+
+    await browser.open("/admin/")
+    form = browser.form()
+    token = {"csrfmiddlewaretoken": form.fields["csrfmiddlewaretoken"]}
+    for path, fields in (
+        (f"{draft}/change/", {"title": "Mine", "content": "Mine"}),
+        (f"{draft}/delete/", {"post": "yes"}),
+        (f"{draft}/act/publish/", {}),
+        ("", {"action": "publish", "_selected_action": draft}),
+        ("", {"action": "delete_selected", "_selected_action": draft, "post": "yes"}),
+    ):
+        answer = await browser.client.post(
+            f"{SITE}/post/{path}",
+            data={**token, **fields},
+            headers={"Origin": "http://test"},
+        )
+        assert answer.status_code in (302, 404), path
+    assert await read_table(app, Post) == before
 
 
 async def test_ending_a_session_signs_it_out(
@@ -163,7 +213,7 @@ async def test_the_audit_trail_can_only_be_read(
     shown = await admin_browser.open(row)
     assert "auth.signed_in" in shown.text
     assert ">admin@example.com</a>" in shown.text
-    token = {"csrfmiddlewaretoken": admin_browser.client.cookies["csrftoken"]}
+    token = {"csrfmiddlewaretoken": admin_browser.client.cookies["bedplate_csrf"]}
     for address in (row, row.replace("change", "delete"), f"{SITE}/auditevent/add/"):
         answer = await admin_browser.client.post(address, data=token)
         assert answer.status_code == 403, address

@@ -1,5 +1,7 @@
 """Signing in to the admin site, and losing it: by every door, on the next click."""
 
+import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,14 +13,11 @@ from bedplate.main import Application
 from bedplate.modules.audit.models import AuditEvent
 from bedplate.modules.users.models import User, UserSession
 from bedplate.testing.browser import Browser
-from bedplate.testing.plugin import PASSWORD, MakeUser
+from bedplate.testing.clock import FrozenClock
+from bedplate.testing.mailbox import Mailbox
+from bedplate.testing.plugin import PASSWORD, MakeUser, transport_for
 
 WRONG = "Email or password is wrong"
-
-
-@pytest.fixture
-def setting_overrides(request: pytest.FixtureRequest) -> dict[str, Any]:
-    return getattr(request, "param", {})
 
 
 async def may_enter(browser: Browser) -> bool:
@@ -33,16 +32,18 @@ async def last_action(app: Application) -> tuple[str, Any, Any]:
 
 
 async def test_an_admin_signs_in_by_email_and_password(
-    app: Application, browser: Browser, admin: User
+    app: Application, with_admin: ASGIApp, admin: User
 ) -> None:
+    transport = transport_for(with_admin, "203.0.113.9")
+    browser = Browser(AsyncClient(transport=transport, base_url="http://test"))
     answer = await browser.sign_in(admin.email.upper(), PASSWORD)
 
     assert answer.headers["location"] == "/admin/"
     assert browser.page.status_code == 200
     assert "Overview" in browser.page.text
-    assert await last_action(app) == ("auth.signed_in", admin.id, "127.0.0.1")
+    assert await last_action(app) == ("auth.signed_in", admin.id, "203.0.113.9")
     opened = (await read_table(app, UserSession))[-1]
-    assert (opened.user_id, opened.ip) == (admin.id, "127.0.0.1")
+    assert (opened.user_id, opened.ip) == (admin.id, "203.0.113.9")
 
 
 async def test_a_wrong_password_and_an_unknown_address_are_told_alike(
@@ -64,11 +65,75 @@ async def test_a_wrong_password_and_an_unknown_address_are_told_alike(
 async def test_somebody_who_is_no_admin_gets_no_session(
     app: Application, browser: Browser, user: User
 ) -> None:
-    answer = await browser.sign_in(user.email, PASSWORD)
+    """The form doesn't confirm a right password, and it leaves a trace."""
+    right = await browser.sign_in(user.email, PASSWORD)
+    wrong = await browser.sign_in(user.email, "Wrong-passw0rd")
 
-    assert "You may not do that" in answer.text
+    assert WRONG in right.text
+    assert without_token(right.text) == without_token(wrong.text)
+    assert "bedplate_device" not in str(right.headers)
     assert not await read_table(app, UserSession)
     assert not await may_enter(browser)
+    actions = [(e.action, e.subject_id) for e in await read_table(app, AuditEvent)]
+    assert ("auth.sign_in_refused", user.id) in actions
+
+
+def without_token(page: str) -> str:
+    return re.sub(r'name="csrfmiddlewaretoken" value="\w+"', "", page)
+
+
+async def test_right_passwords_of_no_admin_are_counted_as_failures(
+    browser: Browser, client: AsyncClient, user: User
+) -> None:
+    for _ in range(5):
+        await browser.sign_in(user.email, PASSWORD)
+    form = {"username": user.email, "password": PASSWORD}
+
+    refused = await browser.sign_in(user.email, PASSWORD)
+    by_the_api = await client.post("/auth/token", data=form)
+
+    assert "Too many tries" in refused.text
+    assert by_the_api.status_code == 429
+
+
+async def test_the_owner_hears_of_a_right_password_that_was_refused(
+    browser: Browser, client: AsyncClient, user: User, mailbox: Mailbox
+) -> None:
+    form = {"username": user.email, "password": PASSWORD}
+    agent = {"User-Agent": "the owner's"}
+    await client.post("/auth/token", data=form, headers=agent)
+    for _ in range(2):
+        await browser.sign_in(user.email, PASSWORD)
+
+    await mailbox.settle()
+
+    assert len(mailbox.to(user.email, "new sign-in")) == 1
+
+
+async def test_the_sign_in_of_an_admin_sets_a_device_cookie_for_both_stacks(
+    browser: Browser, admin: User
+) -> None:
+    answer = await browser.sign_in(admin.email, PASSWORD)
+
+    cookies = answer.headers.get_list("set-cookie")
+    (device,) = [c for c in cookies if c.startswith("bedplate_device=")]
+    assert device.startswith(f"bedplate_device={admin.id.hex}.")
+    assert {"HttpOnly", "Path=/", "SameSite=Lax"} <= {*device.split("; ")}
+
+
+async def test_an_admin_s_browser_is_let_in_while_strangers_are_kept_out(
+    browser: Browser, client: AsyncClient, admin: User
+) -> None:
+    await browser.sign_in(admin.email, PASSWORD)
+    await browser.submit("/admin/logout/")
+    form = {"username": admin.email, "password": "Wrong-passw0rd"}
+    for _ in range(6):
+        refused = await client.post("/auth/token", data=form)
+
+    answer = await browser.sign_in(admin.email, PASSWORD)
+
+    assert refused.status_code == 429
+    assert answer.headers["location"] == "/admin/"
 
 
 async def test_an_inactive_admin_stays_outside(
@@ -82,9 +147,6 @@ async def test_an_inactive_admin_stays_outside(
     assert not await may_enter(browser)
 
 
-@pytest.mark.parametrize(
-    "setting_overrides", [{"rate_limits_enabled": True}], indirect=True
-)
 async def test_failures_count_together_with_those_of_the_api(
     browser: Browser, client: AsyncClient, admin: User
 ) -> None:
@@ -190,7 +252,7 @@ async def test_a_form_without_its_token_is_refused(
     page = await admin_browser.client.post(address)
     foreign = await admin_browser.client.post(
         address,
-        data={"csrfmiddlewaretoken": admin_browser.client.cookies["csrftoken"]},
+        data={"csrfmiddlewaretoken": admin_browser.client.cookies["bedplate_csrf"]},
         headers={"Origin": "https://evil.example"},
     )
 
@@ -231,3 +293,65 @@ async def test_the_cookie_is_for_the_browser_alone(
     session = next(c for c in cookies if c.startswith("bedplate_admin="))
     assert "HttpOnly" in session
     assert "SameSite=Lax" in session
+
+
+# The idle end.
+
+IDLE = timedelta(minutes=60)
+
+
+async def test_a_sign_in_that_is_not_used_ends(
+    app: Application, frozen_clock: FrozenClock, admin_browser: Browser
+) -> None:
+    stolen = dict(admin_browser.client.cookies)
+    frozen_clock.advance(IDLE - timedelta(seconds=1))
+    assert await may_enter(admin_browser)
+    frozen_clock.advance(IDLE - timedelta(seconds=1))
+    assert await may_enter(admin_browser)
+    frozen_clock.advance(IDLE)
+
+    assert not await may_enter(admin_browser)
+    # By the row, not by the cookie's age: a copy is worth nothing either.
+    admin_browser.client.cookies.clear()
+    admin_browser.client.cookies.update(stolen)
+    assert not await may_enter(admin_browser)
+    (row,) = await read_table(app, UserSession)
+    assert row.expires_at - row.last_used_at == IDLE
+
+
+async def test_use_does_not_put_off_the_absolute_end(
+    frozen_clock: FrozenClock, admin_browser: Browser
+) -> None:
+    for _ in range(23):
+        frozen_clock.advance(timedelta(minutes=30))
+        assert await may_enter(admin_browser)
+    frozen_clock.advance(timedelta(minutes=30))
+
+    assert not await may_enter(admin_browser)
+
+
+async def test_use_is_written_once_a_minute(
+    app: Application, frozen_clock: FrozenClock, admin_browser: Browser
+) -> None:
+    async def used_at() -> Any:
+        (row,) = await read_table(app, UserSession)
+        return row.last_used_at
+
+    first = await used_at()
+    frozen_clock.advance(timedelta(seconds=59))
+    assert await may_enter(admin_browser)
+    assert await used_at() == first
+    frozen_clock.advance(timedelta(seconds=1))
+    assert await may_enter(admin_browser)
+
+    assert await used_at() == first + timedelta(minutes=1)
+
+
+async def test_an_ended_session_is_not_used_again(
+    app: Application, frozen_clock: FrozenClock, admin_browser: Browser
+) -> None:
+    frozen_clock.advance(IDLE)
+    before = await read_table(app, UserSession)
+    assert not await may_enter(admin_browser)
+
+    assert await read_table(app, UserSession) == before

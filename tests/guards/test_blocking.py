@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -125,8 +126,8 @@ async def test_others_are_answered_while_passwords_are_hashed(
 def busy_hashers() -> Iterator[None]:
     """In the block every thread that hashes passwords has a long one to hash."""
     done = threading.Event()
-    for _ in range(security._hashers._max_workers):
-        security._hashers.submit(done.wait, 60)
+    for number in range(security.hashing._idle):
+        security.hashing._submit(f"busy {number}", partial(done.wait, 60))
     try:
         yield
     finally:

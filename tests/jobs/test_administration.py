@@ -23,6 +23,12 @@ WELCOME: dict[str, Any] = {
 
 
 @pytest.fixture
+def setting_overrides() -> dict[str, Any]:
+    """These tests look at jobs that wait, and claim and bury them by hand."""
+    return {"embedded_worker": False}
+
+
+@pytest.fixture
 async def queued(app: Application) -> str:
     async with app.state.runtime.database.unit_of_work() as session:
         return await enqueue(session, send_email, **WELCOME)

@@ -25,6 +25,7 @@ from bedplate.core.clock import utc_now
 from bedplate.mail import Mail, MailRefused, make_mailer, outbox_folder, read_mails
 from bedplate.modules.emails import service
 from bedplate.modules.emails.service import render
+from bedplate.testing.databases import TEST_KEY
 from bedplate.testing.smtp import smtp_server
 
 TEMPLATES = sorted(
@@ -144,7 +145,9 @@ async def test_a_file_holds_the_mail_and_a_repeat_replaces_it(tmp_path: Path) ->
 
     [kept] = read_mails(tmp_path / "out")
     assert kept["Subject"] == "Welcome to Acme & Sons"
-    assert (tmp_path / "out").stat().st_mode & 0o077 == 0
+    files = [tmp_path / "out", *(tmp_path / "out").iterdir()]
+    assert len(files) == 2
+    assert [file.stat().st_mode & 0o077 for file in files] == [0, 0]
 
 
 async def test_the_console_shows_the_text_and_development_keeps_the_mail(
@@ -162,7 +165,7 @@ async def test_the_console_shows_the_text_and_development_keeps_the_mail(
 async def test_production_neither_keeps_nor_prints_the_text_of_the_console(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    settings = make_settings(environment="production", secret_key="k" * 32)
+    settings = make_settings(environment="production", secret_key=TEST_KEY)
     await make_mailer(settings).send(make_mail())
 
     assert outbox_folder(settings) is None

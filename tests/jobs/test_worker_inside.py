@@ -12,13 +12,13 @@ from support import execute
 from bedplate.config import Settings
 from bedplate.core.clock import utc_now
 from bedplate.jobs import WorkerHeartbeat
-from bedplate.main import Application
+from bedplate.main import Application, create_app
 from bedplate.modules import BUILT_IN
 from bedplate.modules.jobs.tasks import purge_jobs
 from bedplate.runtime import Runtime
 from bedplate.testing.databases import TEST_KEY
 from bedplate.testing.mailbox import Mailbox
-from bedplate.testing.plugin import client_for, running
+from bedplate.testing.plugin import client_for
 from bedplate.worker import Worker
 
 SIGN_UP = {"email": "ann@example.com", "name": "Ann", "password": "Passw0rd-of-tests"}
@@ -52,10 +52,9 @@ async def test_without_a_sign_of_life_it_is_not_ready(
     assert ready.json()["checks"]["jobs"] == "failed"
 
 
-async def test_its_schedules_are_those_that_are_declared(settings: Settings) -> None:
-    async with running(settings) as app:
-        jobs = app.state.runtime.jobs.jobs.values()
-        known = await asyncio.to_thread(DBOS.list_schedules)
+async def test_its_schedules_are_those_that_are_declared(app: Application) -> None:
+    jobs = app.state.runtime.jobs.jobs.values()
+    known = await asyncio.to_thread(DBOS.list_schedules)
 
     declared = {(job.name, job.cron) for job in jobs if job.cron}
     assert {(s["schedule_name"], s["schedule"]) for s in known} == declared
@@ -63,9 +62,11 @@ async def test_its_schedules_are_those_that_are_declared(settings: Settings) -> 
 
 
 async def test_it_takes_its_heartbeat_along_when_it_stops(settings: Settings) -> None:
-    async with running(settings) as app:
+    app = create_app(settings)
+    async with app.router.lifespan_context(app):
         assert await _heartbeats(app) == 1
-    async with running(settings) as app:
+    app = create_app(settings)
+    async with app.router.lifespan_context(app):
         assert await _heartbeats(app) == 1
         async with client_for(app) as client:
             assert (await client.get(READY)).status_code == 200

@@ -27,5 +27,6 @@ def test_keys_of_another_secret_refuse_the_start_in_one_line(tmp_path: Path) -> 
     assert refused.returncode == 1
     assert refused.stderr == (
         "bedplate: BEDPLATE_SECRET_KEY: "
-        "the keys in signing_keys were encrypted with another one\n"
+        "the keys in signing_keys were encrypted with another one. "
+        "Add that one to BEDPLATE_PREVIOUS_SECRET_KEYS\n"
     )

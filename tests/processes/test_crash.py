@@ -7,6 +7,7 @@ from pathlib import Path
 
 import httpx
 from sqlalchemy import make_url, select
+from support import MANY_SIGN_UPS
 
 from bedplate.database import Database
 from bedplate.modules.users.models import User
@@ -32,7 +33,7 @@ async def load(api: str, acknowledged: list[str], numbers: Iterator[int]) -> Non
 
 
 async def stored_addresses(url: str) -> list[str]:
-    database = Database(make_url(url), cursor_key=b"")
+    database = Database(make_url(url), cursor_keys=[b""])
     try:
         async with database.engine.connect() as connection:
             return list(await connection.scalars(select(User.email)))
@@ -44,7 +45,7 @@ def test_every_acknowledged_sign_up_survives_a_kill(
     database_url: str, tmp_path: Path
 ) -> None:
     acknowledged: list[str] = []
-    with serving(tmp_path, database_url=database_url) as server:
+    with serving(tmp_path, database_url=database_url, **MANY_SIGN_UPS) as server:
 
         async def kill_under_load() -> None:
             numbers = itertools.count()

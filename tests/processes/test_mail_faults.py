@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
+from support import MANY_SIGN_UPS
 
 from bedplate.config import Settings
 from bedplate.jobs import enqueue
@@ -118,7 +119,7 @@ def test_kills_of_the_api_and_of_workers_lose_no_mail(
     database_url: str, tmp_path: Path, census: Census, stack: ExitStack, sign_ups: int
 ) -> None:
     inbox = stack.enter_context(smtp_server())
-    settings = {"database_url": database_url, "mail_url": inbox.url}
+    settings = {"database_url": database_url, "mail_url": inbox.url, **MANY_SIGN_UPS}
 
     def serve() -> Server:
         return stack.enter_context(serving(tmp_path, embedded_worker=False, **settings))
@@ -159,6 +160,7 @@ def test_kills_of_a_server_with_its_worker_inside_lose_no_mail(
                 database_url=database_url,
                 mail_url=inbox.url,
                 embedded_worker=True,
+                **MANY_SIGN_UPS,
             )
         )
 
@@ -179,7 +181,7 @@ def test_a_postgres_that_is_killed_loses_no_mail(
     sign_ups: int,
 ) -> None:
     inbox = stack.enter_context(smtp_server())
-    settings = {"database_url": postgres.url, "mail_url": inbox.url}
+    settings = {"database_url": postgres.url, "mail_url": inbox.url, **MANY_SIGN_UPS}
     assert run_command(tmp_path, "migrate", **settings).returncode == 0
     server = stack.enter_context(serving(tmp_path, **settings))
     for _ in range(2):
@@ -243,6 +245,7 @@ def test_mail_servers_that_misbehave(
             mail_url=inbox.url,
             mail_timeout=1,
             embedded_worker=True,
+            **MANY_SIGN_UPS,
         )
     )
     asyncio.run(census.sign_up(lambda: server, sign_ups))
@@ -279,6 +282,7 @@ def test_a_mail_server_that_is_down_is_waited_for(
             database_url=database_url,
             mail_url=f"smtp://127.0.0.1:{port}",
             embedded_worker=True,
+            **MANY_SIGN_UPS,
         )
     )
     asyncio.run(census.sign_up(lambda: server, sign_ups))

@@ -29,7 +29,10 @@ def refusal(folder: Path, *arguments: str, **settings: Any) -> str:
 def test_a_wrong_setting_is_named_without_its_value(tmp_path: Path) -> None:
     line = refusal(tmp_path, secret_key=MARKER)
 
-    assert line == "bedplate: BEDPLATE_SECRET_KEY: must be at least 32 bytes long"
+    assert line == (
+        "bedplate: BEDPLATE_SECRET_KEY: must be at least 32 bytes long. "
+        "Make one with: openssl rand -hex 32"
+    )
 
 
 def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:

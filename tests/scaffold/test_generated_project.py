@@ -76,7 +76,15 @@ def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
 
 def test_a_project_with_three_modules_passes_its_whole_check(tmp_path: Path) -> None:
     folder = tmp_path / "planted-shop"
-    made = run(tmp_path, "bedplate", "new", folder.name, "--bedplate-source", str(ROOT))
+    made = run(
+        tmp_path,
+        "bedplate",
+        "new",
+        folder.name,
+        "--yes",
+        "--bedplate-source",
+        str(ROOT),
+    )
     assert made.returncode == 0, made.stderr
 
     for name, fields in MODULES.items():
@@ -115,9 +123,9 @@ def test_a_dry_run_shows_the_plan_and_writes_nothing(tmp_path: Path) -> None:
 
 
 def test_a_project_is_made_once(tmp_path: Path) -> None:
-    run(tmp_path, "bedplate", "new", "planted-shop", "--ci", "none")
+    run(tmp_path, "bedplate", "new", "planted-shop", "--yes", "--ci", "none")
 
-    again = run(tmp_path, "bedplate", "new", "planted-shop")
+    again = run(tmp_path, "bedplate", "new", "planted-shop", "--yes")
 
     assert (again.returncode, again.stderr.count("\n")) == (1, 1)
     assert "is there already, and not empty" in again.stderr

@@ -5,7 +5,7 @@ import pty
 import subprocess
 from pathlib import Path
 
-from bedplate.testing.servers import PROGRAM
+from bedplate.testing.servers import PROGRAM, run_command
 
 
 def talk(folder: Path, answers: str) -> tuple[int, str]:
@@ -46,3 +46,18 @@ def test_a_no_writes_nothing(tmp_path: Path) -> None:
     assert code == 1
     assert "Write it?" in said
     assert not any(tmp_path.iterdir())
+
+
+def test_without_a_terminal_it_writes_nothing_unless_yes_is_given(
+    tmp_path: Path,
+) -> None:
+    refused = run_command(tmp_path, "new", "planted-shop")
+
+    assert refused.returncode == 1
+    assert "use --yes" in refused.stderr
+    assert not any(tmp_path.iterdir())
+
+    done = run_command(tmp_path, "new", "planted-shop", "--yes")
+
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "planted-shop" / "pyproject.toml").exists()

@@ -4,7 +4,7 @@ from bedplate import Settings
 from bedplate.django_site.settings import database
 
 BEDPLATE = Settings.load()  # Bedplate: BEDPLATE_… in the environment
-SECRET_KEY = BEDPLATE.key_for("django").hex()
+SECRET_KEY, *SECRET_KEY_FALLBACKS = (k.hex() for k in BEDPLATE.keys_for("django"))
 ALLOWED_HOSTS = ["localhost", "127.0.0.1", "testserver"]
 DATABASES = {"default": database(BEDPLATE)}  # Bedplate: one database for both
 AUTH_USER_MODEL = "bedplate.User"  # Bedplate

@@ -109,16 +109,23 @@ def _cause(error: Exception) -> str:
     return f" (the database: {str(cause).splitlines()[0] if str(cause) else 'gone'})"
 
 
-def run(act: Callable[["Runtime"], Awaitable[T]]) -> T:
-    """Run one command's work with a runtime of its own."""
-    from bedplate.log import configure_logging
+def run(act: Callable[["Runtime"], Awaitable[T]], *, is_service: bool = False) -> T:
+    """Run one command's work with a runtime of its own.
+
+    A service (`serve`, `worker`) logs as the settings say, also after this returns. Any
+    other command shows warnings alone, for a person.
+    """
+    from bedplate.log import configure_logging, log_as_configured
     from bedplate.project import load_app
     from bedplate.runtime import Runtime
 
     # Not the application's own, which the server may yet start with another event loop.
     its: Runtime = load_app().state.runtime
     runtime = Runtime.make(its.settings, its.modules)
-    configure_logging(level="warning", as_json=False)
+    if is_service:
+        log_as_configured(its.settings)
+    else:
+        configure_logging(level="warning", as_json=False)
 
     async def work() -> T:
         try:

@@ -1,8 +1,8 @@
 """`bedplate routes`, `openapi` and `doctor`: what this installation is."""
 
-import os
+import shlex
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -22,34 +22,35 @@ def routes() -> None:
     """List every operation of the API, and who may call it."""
     from rich.table import Table
 
+    from bedplate.openapi import callers_of
+    from bedplate.project import load_app
+
     table = Table("Method", "Path", "For", "Does", box=None)
-    for path, operations in _document()["paths"].items():
+    app = load_app()
+    callers = callers_of(app)
+    for path, operations in app.openapi()["paths"].items():
         for method, operation in operations.items():
-            table.add_row(method.upper(), path, _who(operation), operation["summary"])
+            who = callers[method.upper(), path]
+            table.add_row(method.upper(), path, who, operation["summary"])
     print_table(table)
-
-
-def _who(operation: dict[str, Any]) -> str:
-    security = operation.get("security", [{}])
-    return "anyone" if {} in security else "signed in"
 
 
 def openapi() -> None:
     """Print the OpenAPI document as JSON."""
     import json
 
-    print(json.dumps(_document(), indent=2))
-
-
-def _document() -> dict[str, Any]:
     from bedplate.project import load_app
 
-    return load_app().openapi()
+    print(json.dumps(load_app().openapi(), indent=2))
 
 
 class _Finding(NamedTuple):
-    ok: bool
+    ok: bool | None
+    """None is a recommendation: nothing is wrong."""
     what: str
+
+
+_MARKS = {True: "[green]ok[/]  ", False: "[red]FAIL[/]", None: "[yellow]hint[/]"}
 
 
 def doctor(
@@ -73,14 +74,13 @@ def doctor(
     settings: Settings = load_app().state.runtime.settings
     for name, value in _resolved(settings):
         console.print(f"  {name:<32} {value}", markup=False)
-    findings = [*_unknown_variables(), *run(_findings)]
+    findings = [*_file_modes(settings), *run(_findings), *_recommended(settings)]
     if peer is not None:
         findings.append(_counted_as(settings, peer, forwarded_for))
     console.print()
     for finding in findings:
-        mark = "[green]ok[/]  " if finding.ok else "[red]FAIL[/]"
-        console.print(f"  {mark} {escape(finding.what)}")
-    if not all(finding.ok for finding in findings):
+        console.print(f"  {_MARKS[finding.ok]} {escape(finding.what)}")
+    if any(finding.ok is False for finding in findings):
         raise typer.Exit(1)
 
 
@@ -96,6 +96,8 @@ def _shown(settings: "Settings", name: str) -> str:
     value = getattr(settings, name)
     if name == "database_url":
         return settings.shown_database_url
+    if name == "previous_secret_keys" and value:
+        return f"({len(value)} set, hidden)"
     if name == "secret_key":
         kept = settings.data_dir.absolute() / "secret_key"
         return "(set, hidden)" if value else f"(made and kept in {kept})"
@@ -104,14 +106,16 @@ def _shown(settings: "Settings", name: str) -> str:
     return "(none)" if value is None else str(value)
 
 
-def _unknown_variables() -> Iterator[_Finding]:
-    """A misspelt variable would otherwise be ignored in silence."""
-    from bedplate.config import PREFIX, Settings
+def _recommended(settings: "Settings") -> Iterator[_Finding]:
+    from bedplate.config import PREFIX
 
-    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
-    for name in sorted(os.environ):
-        if name.startswith(PREFIX) and name not in known:
-            yield _Finding(False, f"{name} is set, but is no setting")
+    accepts_common = settings.password_policy == "reference"  # noqa: S105, a name
+    if settings.is_production and accepts_common:
+        yield _Finding(
+            None,
+            f"{PREFIX}PASSWORD_POLICY is reference, which accepts common passwords. "
+            "modern is recommended",
+        )
 
 
 def _counted_as(settings: "Settings", peer: str, forwarded_for: str) -> _Finding:
@@ -122,17 +126,30 @@ def _counted_as(settings: "Settings", peer: str, forwarded_for: str) -> _Finding
     return _Finding(True, f"a request from {peer}{header} counts as {address}")
 
 
+def _file_modes(settings: "Settings") -> Iterator[_Finding]:
+    """Report what of our files other users of the machine can use."""
+    from bedplate.core.private_files import find_exposed
+    from bedplate.runtime import private_paths
+
+    exposed = find_exposed(private_paths(settings))
+    for path, mode, wanted in exposed:
+        problem = f"{path} is open to other users (mode {mode:04o})"
+        yield _Finding(
+            False, f"{problem}: run `chmod {wanted:o} {shlex.quote(str(path))}`"
+        )
+    if not exposed:
+        yield _Finding(True, "data files are readable by their owner only")
+
+
 async def _findings(runtime: "Runtime") -> list[_Finding]:
-    from bedplate.migrate import schema_is_at_head
+    from bedplate.migrate import schema_problem
 
     findings = [_Finding(True, "the secret key is usable")]
     try:
         await runtime.database.is_reachable()
         findings.append(_Finding(True, "the database answers"))
-        at_head = await schema_is_at_head(runtime.database, runtime.migrations)
-        missing = "the schema is not at head: run `bedplate migrate`"
-        said = "the schema is at head" if at_head else missing
-        findings.append(_Finding(at_head, said))
+        problem = await schema_problem(runtime.database, runtime.migrations)
+        findings.append(_Finding(problem is None, problem or "the schema is at head"))
     except Exception as error:
         if (line := describe(error)) is None:
             raise

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import typer
 
-from bedplate.cli import fail, run
+from bedplate.cli import fail, print_table, run
 
 if TYPE_CHECKING:
     from bedplate.modules.jobs.schemas import JobResponse
@@ -30,15 +30,16 @@ def list_(
     limit: Annotated[int, typer.Option(min=1, max=100, help="How many.")] = 20,
 ) -> None:
     """Show jobs, newest first; `--status dead` are the dead letters."""
-    from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table("ID", "Job", "Status", "Attempts", "Since", "Error", box=None)
+    # Whole at any width: `jobs show` needs it.
+    id_ = Column("ID", no_wrap=True, min_width=36)
+    table = Table(id_, "Job", "Status", "Attempts", "Since", "Error", box=None)
     for row in _with_jobs(lambda jobs: _newest(jobs, status, job, limit)):
         since = f"{row.created_at:%Y-%m-%d %H:%M}"
         error = row.error or ""
         table.add_row(str(row.id), row.job, row.status, str(row.attempts), since, error)
-    Console(soft_wrap=True).print(table)
+    print_table(table)
 
 
 async def _newest(
@@ -63,6 +64,8 @@ def show(job_id: JobId) -> None:
     for name in detail.job.__struct_fields__:
         print(f"{name:13} {getattr(detail.job, name)}")
     print(f"{'arguments':13} {detail.arguments}")
+    if detail.traceback is not None:
+        print(f"\n{detail.traceback}")
 
 
 @app.command()

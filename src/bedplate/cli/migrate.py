@@ -1,6 +1,8 @@
 """`bedplate migrate`."""
 
 import asyncio
+import sys
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -8,6 +10,7 @@ import typer
 from bedplate.cli import fail, run
 
 if TYPE_CHECKING:
+    from bedplate.migrate import Step
     from bedplate.runtime import Runtime
 
 
@@ -20,29 +23,88 @@ def migrate(
         bool,
         typer.Option("--check", help="Change nothing; fail if a migration is missing."),
     ] = False,
+    history: Annotated[
+        bool, typer.Option("--history", help="List all migrations; change nothing.")
+    ] = False,
+    to: Annotated[
+        str | None,
+        typer.Option(metavar="REVISION", help="Go up or down to this revision."),
+    ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Undo migrations without asking.")
+    ] = False,
 ) -> None:
     """Bring the schema to head: our tables, the jobs' and Django's own."""
-    run(_check if check else _upgrade)
-    print("The schema is at head.")
+    if check + history + (to is not None) > 1:
+        raise typer.BadParameter("use one of --check, --history and --to")
+    if history:
+        run(_show_history)
+    elif to is not None:
+        _go_to(to, yes=yes)
+    else:
+        run(_check if check else _upgrade)
+        print("The schema is at head.")
 
 
 async def _upgrade(runtime: "Runtime") -> None:
     from bedplate import migrate as migrations
 
-    await migrations.upgrade(runtime.database, runtime.migrations)
+    _report(await migrations.upgrade(runtime.database, runtime.migrations))
     if django := await _django(runtime):
-        await asyncio.to_thread(django.upgrade)
+        _report(map(migrations.Step, await asyncio.to_thread(django.upgrade)))
+
+
+def _report(steps: "Iterable[Step]") -> None:
+    for step in steps:
+        print(f"{'Ran' if step.is_upgrade else 'Undid'} {step.name}")
 
 
 async def _check(runtime: "Runtime") -> None:
     from bedplate import migrate as migrations
 
-    database, folders = runtime.database, runtime.migrations
-    at_head = await migrations.schema_is_at_head(database, folders)
-    if at_head and (django := await _django(runtime)):
+    problem = await migrations.schema_problem(runtime.database, runtime.migrations)
+    if problem is None and (django := await _django(runtime)):
         at_head = await asyncio.to_thread(django.is_at_head)
-    if not at_head:
-        fail("the schema is not at head: run `bedplate migrate`")
+        problem = None if at_head else migrations.NOT_AT_HEAD
+    if problem is not None:
+        fail(problem)
+
+
+async def _show_history(runtime: "Runtime") -> None:
+    from bedplate import migrate as migrations
+
+    history = await migrations.read_history(runtime.database, runtime.migrations)
+    for name, is_done in history.items():
+        print(f"{'done' if is_done else 'pending':<8} {name}")
+
+
+def _go_to(revision: str, *, yes: bool) -> None:
+    """Show what would be undone and ask first: it takes the data along."""
+    from bedplate import migrate as migrations
+
+    async def plan(runtime: "Runtime") -> list[str]:
+        return await migrations.steps_down(
+            runtime.database, runtime.migrations, revision
+        )
+
+    async def go(runtime: "Runtime") -> None:
+        _report(
+            await migrations.migrate_to(runtime.database, runtime.migrations, revision)
+        )
+
+    if (undone := run(plan)) and not yes:
+        _confirm(undone)
+    run(go)
+    print(f"The schema is at {revision}.")
+
+
+def _confirm(undone: list[str]) -> None:
+    print("These migrations are undone, with the data in their tables and columns:")
+    for name in undone:
+        print(f"  {name}")
+    if not sys.stdin.isatty():
+        fail("there is no terminal to ask at: use --yes to undo them")
+    typer.confirm("Undo them?", abort=True)
 
 
 async def _django(runtime: "Runtime") -> Any:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bedplate.cli import fail
+
 if TYPE_CHECKING:
     from bedplate.scaffold.plan import Plan
     from bedplate.scaffold.project import ProjectSpec
@@ -47,7 +49,9 @@ def new(
     """Make a project that depends on bedplate, with tests, CI file and Dockerfile."""
     from bedplate.scaffold.project import CI_FILES, ProjectSpec, plan_project, title_of
 
-    asking = sys.stdin.isatty() and not yes
+    asking = not (yes or dry_run)
+    if asking and not sys.stdin.isatty():
+        fail("there is no terminal to ask at: use --yes to take the defaults")
     spec = ProjectSpec(
         name=name,
         folder=into or Path(name),

@@ -103,6 +103,23 @@ def deactivate(email: Email) -> None:
 
 
 @app.command()
+def unlock(email: Email) -> None:
+    """Let an account sign in at once after too many wrong passwords."""
+    from bedplate.migrate import ensure_schema
+    from bedplate.modules.auth.service import AuthService
+
+    address = _normalised(email)
+
+    async def work(runtime: "Runtime") -> None:
+        await ensure_schema(runtime.database, runtime.migrations)
+        async with runtime.database.unit_of_work() as session:
+            await AuthService(session, runtime).unlock_by_email(address)
+
+    run(work)
+    print(f"{address} can sign in again.")
+
+
+@app.command()
 def set_password(email: Email, password_stdin: PasswordStdin = False) -> None:
     """Replace an account's password."""
     from bedplate.modules.users.schemas import PasswordSet
@@ -153,12 +170,20 @@ def _with_users(act: "Callable[[UserService], Awaitable[T]]") -> T:
 def _change(
     email: str, act: "Callable[[UserService, User], Awaitable[User]]"
 ) -> "User":
+    from bedplate.migrate import ensure_schema
+    from bedplate.modules.users.service import UserService
+
     address = _normalised(email)
 
-    async def work(users: "UserService") -> "User":
-        return await act(users, await users.get_by_email(address))
+    async def work(runtime: "Runtime") -> "User":
+        await ensure_schema(runtime.database, runtime.migrations)
+        async with runtime.database.unit_of_work() as session:
+            user = await UserService(session, runtime).get_by_email(address)
+        # In a transaction of its own, which begins after a password is hashed.
+        async with runtime.database.unit_of_work() as session:
+            return await act(UserService(session, runtime), user)
 
-    return _with_users(work)
+    return run(work)
 
 
 def _normalised(email: str) -> str:

@@ -31,4 +31,4 @@ def worker(
             fail(f"no job is on the queue {min(unknown)!r}")
         await work(runtime, queues=queue or [], concurrency=concurrency)
 
-    run(act)
+    run(act, is_service=True)

@@ -25,16 +25,17 @@ class Cursors:
     """Writes positions as opaque strings and reads back only what it wrote.
 
     A cursor carries its sort and is signed, so one that was tampered with, or that
-    belongs to another order, is refused before it reaches the database. The same
+    belongs to another order, is refused before it reaches the database. Cursors that
+    were signed with one of the `previous` keys are read too. The same
     position always gives the same string, whichever process or framework writes it.
     """
 
-    def __init__(self, key: bytes) -> None:
-        self._key = key
+    def __init__(self, key: bytes, *previous: bytes) -> None:
+        self._keys = (key, *previous)
 
     def write(self, sort: str, position: Position) -> str:
         payload = msgspec.json.encode((sort, *position))
-        return _to_text(self._signature(payload) + payload)
+        return _to_text(_signature(self._keys[0], payload) + payload)
 
     def read(self, sort: str, cursor: str, value_type: Any) -> Position:
         """The position in a cursor of this sort, its value as a `value_type`.
@@ -45,7 +46,7 @@ class Cursors:
         try:
             raw = _to_bytes(cursor)
             signature, payload = raw[:_SIGNATURE_BYTES], raw[_SIGNATURE_BYTES:]
-            if not hmac.compare_digest(signature, self._signature(payload)):
+            if not self._is_ours(signature, payload):
                 raise InvalidCursor
             kind = GenericAlias(tuple, (str, value_type, UUID))
             written_for, value, id_ = msgspec.json.decode(payload, type=kind)
@@ -55,11 +56,16 @@ class Cursors:
             raise InvalidCursor
         return Position(value, id_)
 
-    def _signature(self, payload: bytes) -> bytes:
-        # BLAKE2 is keyed by itself (RFC 7693), and ten times faster than HMAC here.
-        return hashlib.blake2b(
-            payload, key=self._key, digest_size=_SIGNATURE_BYTES
-        ).digest()
+    def _is_ours(self, signature: bytes, payload: bytes) -> bool:
+        return any(
+            hmac.compare_digest(signature, _signature(key, payload))
+            for key in self._keys
+        )
+
+
+def _signature(key: bytes, payload: bytes) -> bytes:
+    # BLAKE2 is keyed by itself (RFC 7693), and ten times faster than HMAC here.
+    return hashlib.blake2b(payload, key=key, digest_size=_SIGNATURE_BYTES).digest()
 
 
 def page_count(total: int, limit: int) -> int:

@@ -1,43 +1,126 @@
-"""What a new password has to be, besides 8 to 128 characters long."""
+"""What a new password has to be, besides 8 to 128 characters long.
 
+`modern` and `strict` follow NIST SP 800-63B, section 3.1.1.2: a length, a list of
+common passwords and the account's own words, and no rules of composition.
+"""
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
-from typing import Literal
+from itertools import pairwise
+from string import punctuation, whitespace
+from types import MappingProxyType
+from typing import Final
 
-PasswordPolicy = Literal["default", "strict"]
-
-STRICT_LENGTH = 12
-
-
-def broken_rules(policy: PasswordPolicy, password: str) -> list[str]:
-    """What is wrong with a new password; empty when it will do.
-
-    `default` wants an upper-case letter and a digit. `strict` follows NIST SP 800-63B,
-    section 3.1.1.2: length instead of composition, and nothing that everybody uses.
-    """
-    return _default(password) if policy == "default" else _strict(password)
+MIN_LENGTH: Final = 8
+STRICT_LENGTH: Final = 12
+_SHORTEST_WORD: Final = 4
+"""Parts of an address or a name below this come in too many good passwords."""
+_REPEATED_UNIT: Final = 3
+_PADDING: Final = punctuation + whitespace
 
 
-def _default(password: str) -> list[str]:
-    broken = []
+def reference(password: str, *, email: str, name: str) -> list[str]:  # noqa: ARG001, as every policy
+    """Return what is wrong under the default policy: a letter and a digit missing."""
+    problems = _too_short(password, MIN_LENGTH)
     if not any(character.isupper() for character in password):
-        broken.append("A password needs an upper-case letter")
+        problems.append("A password needs an upper-case letter")
     if not any(character.isdigit() for character in password):
-        broken.append("A password needs a digit")
-    return broken
+        problems.append("A password needs a digit")
+    return problems
 
 
-def _strict(password: str) -> list[str]:
-    broken = []
-    if len(password) < STRICT_LENGTH:
-        broken.append(f"A password needs {STRICT_LENGTH} characters")
-    if password.lower() in _common_passwords():
-        broken.append("That password is one of the most common ones")
-    return broken
+def modern(password: str, *, email: str, name: str) -> list[str]:
+    """Return what is wrong: too short, common, or made of the account's own words."""
+    return _without_composition(password, email, name, MIN_LENGTH)
+
+
+def strict(password: str, *, email: str, name: str) -> list[str]:
+    """Return what is wrong: the rules of `modern`, from 12 characters."""
+    return _without_composition(password, email, name, STRICT_LENGTH)
+
+
+POLICIES: Final[Mapping[str, Callable[..., list[str]]]] = MappingProxyType(
+    {"reference": reference, "modern": modern, "strict": strict}
+)
+
+
+def _without_composition(
+    password: str, email: str, name: str, length: int
+) -> list[str]:
+    problems = _too_short(password, length)
+    folded = _fold(password)
+    if _is_common(folded):
+        problems.append("That password is one of the first that an attacker tries")
+    if any(word in folded for word in _own_words(_fold(email), _fold(name))):
+        problems.append("A password must not contain your name or email address")
+    return problems
+
+
+def _too_short(password: str, length: int) -> list[str]:
+    if len(password) >= length:
+        return []
+    return [f"A password needs at least {length} characters"]
+
+
+def _fold(text: str) -> str:
+    """Return a text without differences of case and of form, such as full width."""
+    return unicodedata.normalize("NFKC", text).casefold()
+
+
+def _is_common(folded: str) -> bool:
+    """Return whether a password is on the list, or is a variant of one that is.
+
+    `Password2024!` and `123password` are, like `password`. So is a password of digits
+    and punctuation alone: a date, a number, a row of the keyboard.
+    """
+    core = _strip(folded)
+    return (
+        not core
+        or not _common_passwords().isdisjoint((folded, core))
+        or _is_repeated(core)
+        or _is_sequence(core)
+    )
+
+
+def _strip(folded: str) -> str:
+    """Return a password without the digits and the punctuation around it."""
+    kept = [not (c.isdigit() or c in _PADDING) for c in folded]
+    if True not in kept:
+        return ""
+    return folded[kept.index(True) : len(kept) - kept[::-1].index(True)]
+
+
+def _is_repeated(core: str) -> bool:
+    """Return whether it is a short or common text several times: `abcabcabc`."""
+    period = (core + core).find(core, 1)
+    if period == len(core):
+        return False
+    return period <= _REPEATED_UNIT or core[:period] in _common_passwords()
+
+
+def _is_sequence(core: str) -> bool:
+    """Return whether it counts up or down: `abcdefgh`."""
+    steps = {ord(b) - ord(a) for a, b in pairwise(core)}
+    return len(core) >= _SHORTEST_WORD and steps in ({1}, {-1})
+
+
+def _own_words(email: str, name: str) -> Iterator[str]:
+    """Yield what a password must not contain: `ada.lovelace`, `ada lovelace`, …"""
+    local = email.rpartition("@")[0]
+    parts = re.split(r"[\W_]+", f"{local} {name}")
+    for word in (email, local, name, "".join(name.split()), *parts):
+        if len(word) >= _SHORTEST_WORD:
+            yield word
 
 
 @cache
 def _common_passwords() -> frozenset[str]:
-    # Loaded when the policy asks for it: it is some 30,000 words.
+    """Return the 30,000 most common passwords, in lower case.
+
+    Loaded when a policy first needs them: it takes 0.2 s and 15 MB.
+    """
     from zxcvbn.frequency_lists import FREQUENCY_LISTS
 
     return frozenset(FREQUENCY_LISTS["passwords"])

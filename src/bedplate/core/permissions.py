@@ -83,6 +83,10 @@ class Permissions:
                 raise UnknownPermission(f"no module declares {name!r}, for {role!r}")
         self._granted[role] = self.of(role).union(names)
 
+    def allow(self, role: str, permission: Permission) -> bool:
+        """Whether whoever has this role may do that."""
+        return role == ADMIN or permission.name in self.of(role)
+
     def of(self, role: str) -> frozenset[str]:
         """The names of what is granted to a role; `admin` needs none of them."""
         return self._granted.get(role, frozenset())

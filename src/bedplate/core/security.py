@@ -1,7 +1,8 @@
 """Passwords and access tokens.
 
 Passwords: Argon2id at OWASP's minimum (Password Storage Cheat Sheet: m=19 MiB, t=2,
-p=1), always in a small thread pool, since a hash costs some 45 ms of one core.
+p=1), always in a small thread pool with a bounded queue that is fair between accounts,
+since a hash costs some 45 ms of one core.
 Tokens: JWT as RFC 8725 asks for it: the algorithm is ours to choose, never the token's,
 and `typ` and `aud` keep one kind of token from being taken for another.
 """
@@ -12,10 +13,10 @@ import hmac
 import os
 import secrets
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple
 from uuid import UUID, uuid4
 
 import jwt
@@ -24,8 +25,8 @@ from pwdlib.exceptions import UnknownHashError
 from pwdlib.hashers.argon2 import Argon2Hasher
 
 from bedplate.core.clock import timestamp
-
-T = TypeVar("T")
+from bedplate.core.fair_queue import FairQueue
+from bedplate.core.origin import client_block
 
 TIME_COST: Final = 2
 MEMORY_COST: Final = 19_456  # KiB
@@ -34,8 +35,17 @@ MAX_PASSWORD_LENGTH: Final = 128
 _passwords = PasswordHash(
     [Argon2Hasher(time_cost=TIME_COST, memory_cost=MEMORY_COST, parallelism=1)]
 )
-# As many at once as there are cores: more would only wait, each holding 19 MiB.
-_hashers = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="argon2")
+# As many at once as there are cores: more would only wait, each holding 19 MiB. At
+# some 45 ms a hash a full queue is served in five seconds, and 50 wrong passwords for
+# one account at once are all answered.
+_CORES: Final = os.cpu_count() or 1
+hashing: Final = FairQueue(
+    threads=_CORES,
+    max_per_key=64,
+    max_waiting=100 * _CORES,
+    timeout=15,
+    name="argon2",
+)
 # Verified when there is no account, so that an unknown address costs the same time.
 _NO_ACCOUNT: Final = _passwords.hash(os.urandom(16).hex())
 
@@ -47,23 +57,41 @@ class PasswordCheck(NamedTuple):
     new_hash: str | None
 
 
-async def hash_password(password: str) -> str:
-    """Hash for storing, off the event loop."""
-    return await _in_thread(make_hash, password)
+async def hash_password(password: str, *, key: str | None = None) -> str:
+    """Hash a password for storing, off the event loop.
+
+    Hashing is served in turn by `key`; by default that is the client's address.
+
+    Raises:
+        ServiceUnavailable: too many hashes are waiting, of this key or in all.
+    """
+    return await hashing.run(key or client_block(), _passwords.hash, password)
 
 
-async def check_password(password: str, stored: str | None) -> PasswordCheck:
-    """Compare off the event loop; `None` (no account) is false after the same time."""
-    return await _in_thread(compare_password, password, stored)
+async def check_password(
+    password: str, stored: str | None, *, key: str | None = None
+) -> PasswordCheck:
+    """Compare off the event loop; `None` (no account) is false after the same time.
+
+    Raises:
+        ServiceUnavailable: too many hashes are waiting, of this key or in all.
+    """
+    return await hashing.run(key or client_block(), _compare, password, stored)
 
 
-def make_hash(password: str) -> str:
-    """`hash_password` for a thread that may be held up."""
-    return _passwords.hash(password)
+def hash_password_blocking(password: str, *, key: str | None = None) -> str:
+    """`hash_password` for a thread that may block."""
+    return hashing.run_blocking(key or client_block(), _passwords.hash, password)
 
 
-def compare_password(password: str, stored: str | None) -> PasswordCheck:
-    """`check_password` for a thread that may be held up."""
+def check_password_blocking(
+    password: str, stored: str | None, *, key: str | None = None
+) -> PasswordCheck:
+    """`check_password` for a thread that may block."""
+    return hashing.run_blocking(key or client_block(), _compare, password, stored)
+
+
+def _compare(password: str, stored: str | None) -> PasswordCheck:
     try:
         ok, new_hash = _passwords.verify_and_update(password, stored or _NO_ACCOUNT)
     except UnknownHashError:
@@ -72,10 +100,6 @@ def compare_password(password: str, stored: str | None) -> PasswordCheck:
         return PasswordCheck(ok=False, new_hash=None)
     ok = ok and stored is not None
     return PasswordCheck(ok=ok, new_hash=new_hash if ok else None)
-
-
-async def _in_thread(function: Callable[..., T], *args: str | None) -> T:
-    return await asyncio.get_running_loop().run_in_executor(_hashers, function, *args)
 
 
 def new_token() -> str:
@@ -105,7 +129,7 @@ class AccessClaims(NamedTuple):
 
 
 class TokenKey(NamedTuple):
-    """A key that access tokens are signed with. HS256 has one, without a name."""
+    """A key that access tokens are signed with. HS256's have no name."""
 
     kid: str | None
     private: Any
@@ -135,19 +159,15 @@ class AccessTokens:
         self.algorithm = algorithm
         self.lifetime = lifetime
         self.loaded_at = time.monotonic()
-        self.loading = asyncio.Lock()
+        self.loading: asyncio.Task[None] | None = None
         self._issuer = issuer
         self.use(keys)
 
     def use(self, keys: Sequence[TokenKey]) -> None:
         """Sign with the first of these keys, and accept all of them, from now on."""
-        self._keys = {key.kid: key for key in keys}
+        self.keys = tuple(keys)
         self._signing_key = keys[0] if keys else None
         self._verified: dict[str, AccessClaims] = {}
-
-    @property
-    def keys(self) -> Sequence[TokenKey]:
-        return tuple(self._keys.values())
 
     def issue(self, user_id: UUID, session_id: UUID) -> str:
         assert self._signing_key is not None, "the signing keys were not loaded"
@@ -181,7 +201,7 @@ class AccessTokens:
             kid = jwt.get_unverified_header(token).get("kid")
         except jwt.InvalidTokenError:
             return False
-        return kid is not None and kid not in self._keys
+        return kid is not None and not self._keys_named(kid)
 
     def _decode(self, token: str) -> AccessClaims | None:
         try:
@@ -191,13 +211,29 @@ class AccessTokens:
             claims = AccessClaims(
                 UUID(payload["sub"]), UUID(payload["sid"]), int(payload["exp"])
             )
-        except (jwt.InvalidTokenError, ValueError, TypeError, AttributeError, KeyError):
+        except (
+            jwt.InvalidTokenError,
+            ValueError,
+            TypeError,
+            AttributeError,
+            LookupError,
+        ):
             return None
         self._remember(token, claims)
         return claims
 
     def _payload(self, token: str) -> dict[str, Any]:
-        key = self._keys[jwt.get_unverified_header(token).get("kid")]
+        keys = self._keys_named(jwt.get_unverified_header(token).get("kid"))
+        for key in keys[:-1]:
+            with suppress(jwt.InvalidSignatureError):
+                return self._payload_by(key, token)
+        return self._payload_by(keys[-1], token)
+
+    def _keys_named(self, kid: object) -> list[TokenKey]:
+        """Return the keys that may have signed a token: HS256's have no name."""
+        return [key for key in self.keys if key.kid == kid]
+
+    def _payload_by(self, key: TokenKey, token: str) -> dict[str, Any]:
         return jwt.decode(
             token,
             key.public,

@@ -8,6 +8,7 @@ from bedplate.database.base import (
     TimestampMixin,
     UTCDateTime,
 )
+from bedplate.database.errors import BrokenReference
 from bedplate.database.lists import Choices, ListQuery, Scope
 from bedplate.database.query import Query
 from bedplate.database.search import create_search_index
@@ -17,6 +18,7 @@ from bedplate.schemas import ListParams, Page
 __all__ = [
     "SECRET",
     "Base",
+    "BrokenReference",
     "Choices",
     "Database",
     "ExactDecimal",

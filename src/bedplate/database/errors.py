@@ -45,7 +45,7 @@ def translate(error: BaseException, metadata: sa.MetaData) -> APIError | None:
     A named constraint becomes the `Conflict` that was declared for it; a database that
     can't be had becomes `ServiceUnavailable`.
     """
-    refusal = _driver_error(error)
+    refusal = driver_error(error)
     if isinstance(refusal, _REFUSED):
         name = constraint_name(refusal, metadata) or ""
         named = Conflict.by_constraint.get(name, _unnamed(refusal))
@@ -58,22 +58,24 @@ def is_unavailable(error: BaseException | None) -> bool:
     if isinstance(error, exc.TimeoutError):
         return True  # of the pool
     if isinstance(error, exc.DBAPIError):
-        return error.connection_invalidated or is_unavailable(_driver_error(error))
+        return error.connection_invalidated or is_unavailable(driver_error(error))
     if isinstance(error, sqlite3.DatabaseError):
         return (getattr(error, "sqlite_errorcode", 0) & 0xFF) in _SQLITE_TROUBLE
     return isinstance(error, _GONE)
 
 
 def _unnamed(refusal: BaseException) -> type[Conflict] | None:
-    """SQLite doesn't tell which foreign key it was."""
-    code = getattr(refusal, "sqlite_errorcode", None)
+    """Return the error of a foreign key: SQLite doesn't say which one it was."""
     of_references = (asyncpg.ForeignKeyViolationError, asyncpg.RestrictViolationError)
-    if (
-        isinstance(refusal, of_references)
-        or code == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY
-    ):
-        return BrokenReference
-    return None
+    # By its text: `ON DELETE RESTRICT` comes with the code of a trigger.
+    is_sqlites = "FOREIGN KEY constraint failed" in str(refusal)
+    return BrokenReference if isinstance(refusal, of_references) or is_sqlites else None
+
+
+def breaks_reference(error: BaseException) -> bool:
+    """Return whether a foreign key was violated, rather than another constraint."""
+    refusal = driver_error(error)
+    return refusal is not None and _unnamed(refusal) is BrokenReference
 
 
 def constraint_name(refusal: BaseException, metadata: sa.MetaData) -> str | None:
@@ -89,7 +91,7 @@ def constraint_name(refusal: BaseException, metadata: sa.MetaData) -> str | None
     return None
 
 
-def _driver_error(error: BaseException) -> BaseException | None:
+def driver_error(error: BaseException) -> BaseException | None:
     """The driver's own exception, under SQLAlchemy's and its adapter's."""
     if not isinstance(error, exc.DBAPIError):
         return error

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import PoolProxiedConnection
 
 from bedplate.database.engines import unicode_lower, was_just_used
+from bedplate.database.sqlite import SqliteConnection
 
 Rows = Sequence[Sequence[Any]]
 
@@ -40,6 +41,9 @@ class PostgresReads:
         lease = self._take_idle() or await self._engine.raw_connection()
         try:
             return await self._run(lease, sql, arguments)
+        except (TimeoutError, asyncio.CancelledError) as error:
+            self._distrust(lease, error)
+            raise
         except (asyncpg.InterfaceError, asyncpg.PostgresConnectionError, OSError):
             if not _connection(lease).is_closed():
                 raise
@@ -59,14 +63,32 @@ class PostgresReads:
         lease = lease or await self._engine.raw_connection()
         try:
             await self._run(lease, sql, arguments)
+        except (TimeoutError, asyncio.CancelledError) as error:
+            self._distrust(lease, error)
+            raise
         finally:
             lease.close()
+
+    def _distrust(self, lease: PoolProxiedConnection, error: BaseException) -> None:
+        """Throw out a connection that hangs; after a timeout all older ones, too.
+
+        What asyncpg does next on it would wait without a limit for the server to take
+        note of the cancellation.
+        """
+        if isinstance(error, TimeoutError):
+            pool = self._engine.sync_engine.pool
+            pool._invalidate(lease, error)  # noqa: SLF001, as SQLAlchemy does after a disconnect
+        else:
+            lease.invalidate(error)
 
     async def _fetch_again(self, sql: str, arguments: Sequence[Any]) -> Rows:
         """Once more: a read that met a dying connection has changed nothing."""
         lease = await self._engine.raw_connection()
         try:
             return await self._run(lease, sql, arguments)
+        except (TimeoutError, asyncio.CancelledError) as error:
+            self._distrust(lease, error)
+            raise
         finally:
             lease.close()
 
@@ -124,6 +146,7 @@ class SqliteReads:
             isolation_level=None,
             check_same_thread=False,  # `close` runs on another thread
             cached_statements=512,
+            factory=SqliteConnection,
         )
         connection.execute("PRAGMA busy_timeout=10000")
         connection.execute("PRAGMA query_only=ON")

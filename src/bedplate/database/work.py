@@ -1,23 +1,25 @@
 """The unit of work: one transaction a request or job, and reads beside or inside it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Generic, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import event, orm
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.util import greenlet_spawn
 
+from bedplate.core.errors import ServiceUnavailable
 from bedplate.core.pagination import Cursors
 from bedplate.database.base import Base
-from bedplate.database.engines import make_engine
-from bedplate.database.errors import translate
+from bedplate.database.engines import Timeouts, make_engine
+from bedplate.database.errors import breaks_reference, translate
 from bedplate.database.inserts import Insert, insert_of
 from bedplate.database.lists import ListQuery
 from bedplate.database.query import Query, R, Statement
 from bedplate.database.reads import PostgresReads, Rows, make_reads
+from bedplate.database.references import still_referenced
 from bedplate.schemas import ListParams, Page, ResponseSchema
 
 P = TypeVar("P", bound=ResponseSchema)
@@ -104,18 +106,14 @@ class Session(AsyncSession):
         else:
             self._pending = row
 
-    async def try_lock(self, number: int) -> bool:
-        """Take a lock by its number until the transaction ends; False if it is taken.
+    def try_lock(self, number: int) -> bool:
+        """Take a lock by its number until the unit of work ends; False if it is taken.
 
-        SQLite has no such locks: there it holds among the sessions of this process,
-        until the unit of work ends. It begins no transaction, which would keep
-        everybody else from writing, this request's other units of work included.
+        It holds among the sessions of this process. It takes no connection and begins
+        no transaction, so that what is done under it may still open other units of
+        work. Between processes a constraint has to decide.
         """
-        if self._database.is_sqlite:
-            return self._database.local_locks.take(number, self)
-        connection = await self.connection()
-        locked = sa.select(sa.func.pg_try_advisory_xact_lock(number))
-        return bool(await connection.scalar(locked))
+        return self._database.local_locks.take(number, self)
 
     async def fetch_one(self, query: Query[R], **values: Any) -> R | None:
         """The first row, or None."""
@@ -180,13 +178,17 @@ class Database:
         self,
         url: sa.URL,
         *,
-        cursor_key: bytes,
+        cursor_keys: Sequence[bytes],
         pool_size: int = 20,
         pool_timeout: float = 5.0,
         transaction_pooler: bool = False,
+        is_strict: bool = True,
+        timeouts: Timeouts | None = None,
     ) -> None:
         self.url = url
-        self.cursors = Cursors(cursor_key)
+        self._timeouts = timeouts or Timeouts()
+        self._transaction_pooler = transaction_pooler
+        self.cursors = Cursors(*cursor_keys)
         self.session_info: dict[str, Any] = {}
         """What each session starts with as its `info`."""
         self.engine = make_engine(
@@ -194,6 +196,8 @@ class Database:
             pool_size=pool_size,
             pool_timeout=pool_timeout,
             transaction_pooler=transaction_pooler,
+            is_strict=is_strict,
+            timeouts=timeouts,
         )
         self.dialect = self.engine.dialect
         self.is_sqlite = self.dialect.name == "sqlite"
@@ -225,7 +229,20 @@ class Database:
         finally:
             self.local_locks.release(session)
             if session.has_begun:
-                await asyncio.shield(session.close())
+                await asyncio.shield(self._close(session))
+
+    async def _close(self, session: Session) -> None:
+        """Roll back what is open and give the connection back.
+
+        A connection that is dead by now must not put its own error in the place of the
+        one that the unit of work ends with.
+        """
+        try:
+            await session.close()
+        except Exception as error:
+            if not isinstance(translate(error, Base.metadata), ServiceUnavailable):
+                raise
+            await session.invalidate()
 
     async def _insert_alone(self, row: Insert) -> None:
         """Without BEGIN and COMMIT, which would be two more round trips."""
@@ -262,6 +279,21 @@ class Database:
         """The first row of a read on its own, or None."""
         rows = await self.fetch(query, values)
         return query.build(rows[0]) if rows else None
+
+    @asynccontextmanager
+    async def engine_for_migrations(self) -> AsyncIterator[AsyncEngine]:
+        """Yield an engine whose statements may last: an index on a large table does."""
+        engine = make_engine(
+            self.url,
+            pool_size=1,
+            pool_timeout=self._timeouts.connect,
+            transaction_pooler=self._transaction_pooler,
+            timeouts=self._timeouts._replace(statement=None),
+        )
+        try:
+            yield engine
+        finally:
+            await engine.dispose()
 
     async def is_reachable(self) -> bool:
         """Whether it answers.
@@ -311,5 +343,21 @@ class Repository(Generic[M]):
         return entity
 
     async def delete(self, entity: M) -> None:
+        """Delete a row, and what the database deletes along with it.
+
+        Raises:
+            Conflict: other rows still refer to it; the transaction is rolled back.
+        """
+        state: Any = sa.inspect(entity)
+        table, identity = state.mapper.local_table, state.identity[0]
         await self.session.delete(entity)
-        await self.session.flush()
+        try:
+            await self.session.flush()
+        # `breaks_reference` looks at which constraint it is.
+        except sa.exc.IntegrityError as error:  # bedplate: ignore[any-integrity-error]
+            if not breaks_reference(error):
+                raise
+            await self.session.rollback()
+            raise await self.session.run_sync(
+                still_referenced, error, table, identity
+            ) from error

@@ -5,7 +5,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager
 
 from bedplate.core.permissions import ADMIN, ENTER_ADMIN, USER, Caller
-from bedplate.core.security import check_password, compare_password, make_hash
+from bedplate.core.security import (
+    check_password,
+    check_password_blocking,
+    hash_password_blocking,
+)
 from bedplate.django_site.services import call_service
 from bedplate.modules.users.schemas import UserCreate
 from bedplate.modules.users.service import UserService
@@ -50,6 +54,7 @@ class Account(AbstractBaseUser):
     REQUIRED_FIELDS: ClassVar[list[str]] = ["name"]
     objects: ClassVar[Any] = AccountManager()
 
+    email: str
     role: str
     caller: Caller | None = None
     """Who this is to the services, if it is who sent the request under way."""
@@ -58,16 +63,18 @@ class Account(AbstractBaseUser):
         abstract = True
 
     def check_password(self, raw_password: str | None) -> bool:
-        return compare_password(raw_password or "", self.password).ok
+        stored = self.password
+        return check_password_blocking(raw_password or "", stored, key=self.email).ok
 
     async def acheck_password(self, raw_password: str | None) -> bool:
-        return (await check_password(raw_password or "", self.password)).ok
+        stored = self.password
+        return (await check_password(raw_password or "", stored, key=self.email)).ok
 
     def set_password(self, raw_password: str | None) -> None:
         if raw_password is None:
             self.set_unusable_password()
         else:
-            self.password = make_hash(raw_password)
+            self.password = hash_password_blocking(raw_password, key=self.email)
 
     @property
     def is_staff(self) -> bool:

@@ -12,6 +12,7 @@ from django.contrib.auth.models import AnonymousUser
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 
+from bedplate.core.device_cookies import Device
 from bedplate.core.errors import APIError, NotAuthenticated
 from bedplate.core.permissions import Caller, Permission
 from bedplate.django_site.bridge import model_of
@@ -36,7 +37,7 @@ class Backend(BaseBackend):
         if username is None or password is None:
             return None
         try:
-            return sign_in(username, password)
+            return sign_in(username, password, request=request)
         except APIError:
             return None
 
@@ -45,17 +46,41 @@ class Backend(BaseBackend):
         return None
 
 
-def sign_in(email: str, password: str, permission: Permission | None = None) -> Any:
+def sign_in(
+    email: str,
+    password: str,
+    permission: Permission | None = None,
+    *,
+    request: Any = None,
+) -> Any:
     """The user for a right password, with a session opened.
 
     Raises:
-        RateLimited, InvalidCredentials, AccountInactive, EmailNotVerified
-        PermissionDenied: the password is right, but they lack the permission.
+        InvalidCredentials: also if the password is right, but they lack the
+            permission.
+        RateLimited, AccountInactive, EmailNotVerified, ServiceUnavailable
     """
+    device = device_of(request)
     caller = call_service(
-        AuthService, lambda auth: auth.enter(email, password, permission)
+        AuthService, lambda auth: auth.enter(email, password, permission, device)
     )
     return user_of(caller)
+
+
+def device_of(request: Any) -> Device | None:
+    """Return the device that a request's cookie names."""
+    if request is None:
+        return None
+    return host().runtime.device_cookies.read(request.COOKIES)
+
+
+def set_device_cookie(request: Any, response: Any) -> None:
+    """Let the client of a request that has signed somebody in be known from now on."""
+    user_id = getattr(request, "signed_in_user_id", None)
+    if user_id is not None:
+        cookies = host().runtime.device_cookies
+        value = cookies.issue(user_id, device_of(request))
+        response.set_cookie(cookies.name, value, **cookies.attributes)
 
 
 def open_session(user_id: UUID) -> Caller:
@@ -71,6 +96,7 @@ def open_session(user_id: UUID) -> Caller:
 def keep_session(request: Any, caller: Caller) -> None:
     """Name the session in Django's."""
     request.session[SESSION] = [str(caller.id), str(caller.session_id)]
+    request.signed_in_user_id = caller.id
 
 
 def signed_in(request: Any) -> Any:
@@ -80,8 +106,8 @@ def signed_in(request: Any) -> Any:
         return AnonymousUser()
     current = host()
     user_id, session_id = map(UUID, named)
-    found = Authenticator(current.runtime).find(user_id, session_id)
-    caller = current.run(found)
+    resumed = Authenticator(current.runtime).resume(user_id, session_id)
+    caller = current.run(resumed)
     return AnonymousUser() if caller is None else user_of(caller)
 
 

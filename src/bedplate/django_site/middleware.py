@@ -12,9 +12,10 @@ from django.utils.functional import SimpleLazyObject
 
 from bedplate.core.errors import APIError, ServiceUnavailable
 from bedplate.core.origin import Origin, client_address, origin
-from bedplate.django_site.authentication import signed_in
+from bedplate.django_site.authentication import set_device_cookie, signed_in
 from bedplate.django_site.project import bedplate_settings
 from bedplate.middleware.edge import request_id_of
+from bedplate.middleware.headers import BODILESS
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
@@ -46,6 +47,8 @@ class OriginMiddleware:
         finally:
             origin.reset(token)
         response["X-Request-ID"] = str(asking.request_id)
+        if response.status_code in BODILESS:
+            del response["Content-Length"]
         return response
 
 
@@ -71,12 +74,32 @@ class ContentPolicyMiddleware:
         return response
 
 
+class AdminCookiesMiddleware:
+    """Hides cookies from everything but the admin site.
+
+    Over TLS browsers send the admin's to the API too. There they mean nothing, and a
+    bad one must not change an answer: Django would replace it.
+    """
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if not request.path.startswith("/admin/"):
+            request.COOKIES = {}
+        return self._get_response(request)
+
+
 class SignedInMiddleware(AuthenticationMiddleware):
     """`request.user`, asked of the database on each request that wants to know."""
 
     def process_request(self, request: Any) -> None:
         request.user = SimpleLazyObject(partial(signed_in, request))
         request.auser = partial(sync_to_async(signed_in), request)
+
+    def process_response(self, request: Any, response: Any) -> Any:
+        set_device_cookie(request, response)
+        return response
 
 
 class RefusalMiddleware:

@@ -14,6 +14,8 @@ from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
+from bedplate.core.errors import APIError
+from bedplate.core.request_log import add_to_request_log
 from bedplate.database import Session
 from bedplate.django_site.project import bedplate_settings, installed_modules
 from bedplate.runtime import Runtime
@@ -109,5 +111,10 @@ async def acall_service(service: MakeService[S], act: Callable[[S], Awaitable[T]
 async def _in_unit_of_work(
     runtime: Runtime, act: Callable[[Session, Runtime], Awaitable[T]]
 ) -> T:
-    async with runtime.database.unit_of_work() as session:
-        return await act(session, runtime)
+    try:
+        async with runtime.database.unit_of_work() as session:
+            return await act(session, runtime)
+    except APIError as error:
+        # A form shows it under a 200: the log line is where the code can be read.
+        add_to_request_log(code=error.code)
+        raise

@@ -5,8 +5,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from bedplate.config import Settings
-from bedplate.database.engines import SQLITE_PRAGMAS
+from bedplate.database.engines import SQLITE_PRAGMAS, libpq_options
+from bedplate.database.sqlite import SqliteConnection
 from bedplate.module import Module
+from bedplate.runtime import timeouts_of
 
 STATIC_URL = "/django/static/"
 _PREFIXES = ("/admin", "/django")
@@ -27,10 +29,12 @@ def django_settings(settings: Settings, modules: Sequence[Module]) -> dict[str, 
     Raises:
         SettingsError: the secret key can't be had.
     """
+    key, *previous_keys = (key.hex() for key in settings.keys_for("django"))
     return {
         "BEDPLATE": settings,
         "BEDPLATE_MODULES": modules,
-        "SECRET_KEY": settings.key_for("django").hex(),
+        "SECRET_KEY": key,
+        "SECRET_KEY_FALLBACKS": previous_keys,
         "ALLOWED_HOSTS": list(allowed_hosts(settings)),
         "DATABASES": {"default": database(settings)},
         "ROOT_URLCONF": "bedplate.django_site.urls",
@@ -58,6 +62,7 @@ def database(settings: Settings) -> dict[str, Any]:
             # A transaction that reads first and writes later fails at once when
             # another wrote in between; the busy timeout doesn't cover that.
             "OPTIONS": {
+                "factory": SqliteConnection,
                 "transaction_mode": "IMMEDIATE",
                 "init_command": ";".join(pragmas),
             },
@@ -73,7 +78,17 @@ def database(settings: Settings) -> dict[str, Any]:
         "HOST": query.pop("host", url.host or ""),
         "PORT": url.port or "",
         # Under ASGI a kept connection belongs to a thread that ends with its request.
-        "OPTIONS": {**query, "pool": {"min_size": 0, "max_size": settings.pool_size}},
+        "OPTIONS": {
+            **libpq_options(
+                timeouts_of(settings), transaction_pooler=settings.transaction_pooler
+            ),
+            **query,
+            "pool": {
+                "min_size": 0,
+                "max_size": settings.pool_size,
+                "timeout": settings.pool_timeout,
+            },
+        },
         "DISABLE_SERVER_SIDE_CURSORS": settings.transaction_pooler,
     }
 
@@ -87,12 +102,6 @@ def allowed_hosts(settings: Settings) -> Sequence[str]:
     public = urlsplit(settings.public_url or "").hostname
     local = () if settings.is_production else _LOCAL_HOSTS
     return (*local, *([public] if public else ()))
-
-
-def is_https(settings: Settings) -> bool:
-    """Whether browsers come by TLS: in production, unless the public URL says no."""
-    url = settings.public_url or ""
-    return url.startswith("https://") or (settings.is_production and not url)
 
 
 _APPS: dict[str, Any] = {
@@ -114,6 +123,7 @@ _APPS: dict[str, Any] = {
         "bedplate.django_site.middleware.OriginMiddleware",
         "django.middleware.security.SecurityMiddleware",
         "bedplate.django_site.middleware.ContentPolicyMiddleware",
+        "bedplate.django_site.middleware.AdminCookiesMiddleware",
         "django.contrib.sessions.middleware.SessionMiddleware",
         "django.middleware.common.CommonMiddleware",
         "django.middleware.csrf.CsrfViewMiddleware",
@@ -140,22 +150,18 @@ _APPS: dict[str, Any] = {
 
 def _sign_in(settings: Settings) -> dict[str, Any]:
     """A sign-in is a row of `sessions`; Django's cookie only names it, signed."""
-    tls = is_https(settings)
+    tls = settings.is_https
     public = urlsplit(settings.public_url or "")
     return {
         "AUTHENTICATION_BACKENDS": ["bedplate.django_site.authentication.Backend"],
         "SESSION_ENGINE": "django.contrib.sessions.backends.signed_cookies",
-        "SESSION_COOKIE_NAME": "bedplate_admin",
-        "SESSION_COOKIE_PATH": "/admin/",
-        "CSRF_COOKIE_PATH": "/admin/",
+        **_cookies(tls=tls),
         # A proxy may have told us another host than the browser knows.
         "CSRF_TRUSTED_ORIGINS": [f"{public.scheme}://{public.netloc}"]
         * bool(public.netloc),
         "SESSION_COOKIE_HTTPONLY": True,
         "SESSION_COOKIE_SAMESITE": "Lax",
         "SESSION_COOKIE_AGE": settings.admin_session_hours * 3600,
-        "SESSION_COOKIE_SECURE": tls,
-        "CSRF_COOKIE_SECURE": tls,
         "CSRF_COOKIE_HTTPONLY": True,
         "SECURE_SSL_REDIRECT": tls,
         "SECURE_PROXY_SSL_HEADER": None,  # the dispatcher knows whom to believe
@@ -165,6 +171,25 @@ def _sign_in(settings: Settings) -> dict[str, Any]:
         "SECURE_REFERRER_POLICY": "same-origin",
         "X_FRAME_OPTIONS": "DENY",
         "LOGIN_URL": "admin:login",
+    }
+
+
+def _cookies(*, tls: bool) -> dict[str, Any]:
+    """The cookies' names and paths.
+
+    By TLS a browser takes `__Host-` cookies from this very host alone, so that no
+    other host of the domain can plant one; they must have the path `/` (RFC 6265bis,
+    4.1.3.2). Messages are in the session's cookie, not in one of their own.
+    """
+    prefix, path = ("__Host-", "/") if tls else ("", "/admin/")
+    return {
+        "SESSION_COOKIE_NAME": f"{prefix}bedplate_admin",
+        "CSRF_COOKIE_NAME": f"{prefix}bedplate_csrf",
+        "SESSION_COOKIE_PATH": path,
+        "CSRF_COOKIE_PATH": path,
+        "SESSION_COOKIE_SECURE": tls,
+        "CSRF_COOKIE_SECURE": tls,
+        "MESSAGE_STORAGE": "django.contrib.messages.storage.session.SessionStorage",
     }
 
 

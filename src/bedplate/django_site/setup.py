@@ -31,14 +31,21 @@ def set_up(settings: Settings, modules: Sequence[Module]) -> None:
 def is_at_head() -> bool:
     """Whether all of Django's own migrations, and its other apps', were run."""
     with _connected():
-        executor = MigrationExecutor(connections["default"])
-        return not executor.migration_plan(executor.loader.graph.leaf_nodes())
+        return not _missing()
 
 
-def upgrade() -> None:
-    """Run the migrations of Django's own tables that are missing."""
+def upgrade() -> list[str]:
+    """Run the migrations of Django's own tables that are missing; return which."""
     with _connected():
+        missing = _missing()
         call_command("migrate", interactive=False, verbosity=0)
+    return missing
+
+
+def _missing() -> list[str]:
+    executor = MigrationExecutor(connections["default"])
+    plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    return [str(migration) for migration, _ in plan]
 
 
 @contextmanager

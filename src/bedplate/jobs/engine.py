@@ -5,26 +5,36 @@ from functools import cache
 
 import sqlalchemy as sa
 
+from bedplate.core.errors import APIError
 from bedplate.database import Database
 from bedplate.database.query import Statement
 from bedplate.jobs.promises import engine_url
 from bedplate.jobs.rows import ENGINE_SCHEMA
 
 
-async def upgrade_engine(database: Database) -> None:
-    """Run the engine's migrations that are missing; two at once are safe."""
-    from dbos import DBOS
+async def upgrade_engine(database: Database) -> bool:
+    """Run the engine's migrations; two at once are safe. Return if any was missing."""
+    from bedplate.jobs.dbos import DBOS
 
+    was_missing = not await engine_is_at_head(database)
     await asyncio.to_thread(DBOS.migrate, engine_url(database.url))
+    return was_missing
 
 
 async def engine_is_at_head(database: Database) -> bool:
-    """Whether the engine finds the tables that it needs.
+    """Return whether the engine finds the tables that it needs.
 
     Raises:
-        ServiceUnavailable: the database can't be asked.
+        ServiceUnavailable: the database is unavailable.
     """
-    rows = await database.fetch(_version(is_sqlite=database.is_sqlite), {})
+    try:
+        rows = await database.fetch(_version(is_sqlite=database.is_sqlite), {})
+    except APIError:
+        raise
+    except Exception as error:  # the driver's own: reads run below SQLAlchemy
+        if "dbos_migrations" in str(error):
+            return False  # no table yet
+        raise
     return bool(rows) and rows[0][0] >= _wanted_version(is_sqlite=database.is_sqlite)
 
 
@@ -37,8 +47,8 @@ def _version(*, is_sqlite: bool) -> Statement:
 
 @cache
 def _wanted_version(*, is_sqlite: bool) -> int:
-    from dbos import _migration
+    from bedplate.jobs.dbos import migrations
 
     if is_sqlite:
-        return len(_migration.sqlite_migrations)
-    return len(_migration.get_dbos_migrations(ENGINE_SCHEMA, use_listen_notify=True))
+        return len(migrations.sqlite_migrations)
+    return len(migrations.get_dbos_migrations(ENGINE_SCHEMA, use_listen_notify=True))

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from bedplate.core.clock import utc_now
 from bedplate.database import Session
+from bedplate.jobs.failures import describe_failure
 from bedplate.jobs.rows import WorkerHeartbeat, rows_for
 
 # A claim is a moment older than its run; one that is older still was never started.
@@ -105,14 +106,14 @@ class JobStore:
         if delay:
             values = {"status": "delayed", "due_at": utc_now() + delay}
         if error is not None:
-            values["last_error"] = _write_down(error)
+            values["last_error"] = json.dumps(describe_failure(error))
         await self._release(values, self.job.id == id_, executor_id)
 
     async def bury(self, orphan: Orphan, error: BaseException) -> None:
         """Make a dead letter of a job that used up its attempts."""
         values = {
             "status": "dead",
-            "last_error": _write_down(error),
+            "last_error": json.dumps(describe_failure(error)),
             "completed_at": utc_now(),
         }
         await self._release(values, self.job.id == orphan.id, orphan.executor_id)
@@ -179,8 +180,3 @@ class JobStore:
     async def _delete(self, ids: Sequence[UUID | str]) -> None:
         for table in (self.input, self.output, self.job):
             await self.session.execute(sa.delete(table).where(table.id.in_(ids)))
-
-
-def _write_down(error: BaseException) -> str:
-    """As the engine writes errors down."""
-    return json.dumps({"name": type(error).__name__, "message": str(error)})

@@ -63,6 +63,7 @@ def run(connection: sa.Connection) -> None:
         render_as_batch=is_sqlite,
         compare_server_default=not is_sqlite,
         transaction_per_migration=False,
+        on_version_apply=context.config.attributes.get("on_version_apply"),
     )
     if not is_sqlite:
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(LOCK)))

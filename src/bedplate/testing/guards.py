@@ -6,6 +6,7 @@ def test_no_operation_is_open_by_accident(app):
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import sqlalchemy as sa
@@ -151,27 +152,38 @@ def blocking_calls_raise() -> Iterator[None]:
                 function.deactivate()
 
 
+# Tasks and threads that the block starts inherit it; the worker's don't.
+_is_recorded: ContextVar[bool] = ContextVar("is_recorded", default=False)
+
+
 @contextmanager
 def recorded_statements(database: Database) -> Iterator[list[str]]:
-    """The statements that the block sends, those of the read path included."""
+    """Record the statements that the block sends, those of the read path included.
+
+    What the embedded worker sends meanwhile is left out.
+    """
     sent: list[str] = []
     statements: Any = Statement
     compiled_for = Statement.compiled_for
 
     def record_read(statement: Statement, dialect: sa.Dialect) -> CompiledQuery:
         compiled = compiled_for(statement, dialect)
-        sent.append(compiled.sql)
+        if _is_recorded.get():
+            sent.append(compiled.sql)
         return compiled
 
     def record(_c: Any, _cursor: Any, sql: str, *_rest: Any) -> None:
-        sent.append(sql)
+        if _is_recorded.get():
+            sent.append(sql)
 
     engine = database.engine.sync_engine
     event.listen(engine, "before_cursor_execute", record)
     # SQLAlchemy has no event for these: they run on the driver's own connection.
     statements.compiled_for = record_read
+    token = _is_recorded.set(True)
     try:
         yield sent
     finally:
+        _is_recorded.reset(token)
         statements.compiled_for = compiled_for
         event.remove(engine, "before_cursor_execute", record)

@@ -6,16 +6,15 @@ from email.message import EmailMessage
 from pathlib import Path
 
 from bedplate.mail import read_mails
-from bedplate.runtime import Runtime
-from bedplate.testing.jobs import run_queued_jobs
+from bedplate.testing.jobs import JobRunner
 
 
 class Mailbox:
     """The mails in a folder, oldest first; jobs send them once they are run."""
 
-    def __init__(self, directory: Path, runtime: Runtime) -> None:
+    def __init__(self, directory: Path, jobs: JobRunner) -> None:
         self._directory = directory
-        self._runtime = runtime
+        self._jobs = jobs
 
     def __iter__(self) -> Iterator[EmailMessage]:
         return iter(read_mails(self._directory))
@@ -25,13 +24,17 @@ class Mailbox:
         return [m for m in self if m["To"] == address and subject in m["Subject"]]
 
     async def settle(self) -> None:
-        """Run the jobs that are queued; then nothing more will be sent."""
-        await run_queued_jobs(self._runtime)
+        """Finish the jobs that are queued; then nothing more will be sent.
+
+        Raises:
+            JobFailed: a job raised.
+        """
+        await self._jobs.finish()
 
     async def arrival(
         self, address: str, subject: str, *, count: int = 1
     ) -> EmailMessage:
-        """The `count`th mail to an address, once the queued jobs were run.
+        """Return the `count`th mail to an address, once the queued jobs are finished.
 
         Raises:
             LookupError: it isn't there.

@@ -1,12 +1,17 @@
 """A pytest plugin: `pytest_plugins = ["bedplate.testing.plugin"]`.
 
 Each test that asks for `database_url`, `app` or a client runs once on SQLite and once
-on a real PostgreSQL, on a migrated database of its own.
+on a real PostgreSQL, on a migrated database of its own. The application is the
+project's own, with the settings that its users get: rate limits count, SQLite has its
+embedded worker, requests are logged.
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
+from ipaddress import IPv4Address
+from itertools import count
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -14,6 +19,7 @@ from uuid import UUID
 import httpx
 import pytest
 import pytest_asyncio
+from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from bedplate.config import Settings
@@ -21,9 +27,9 @@ from bedplate.core.permissions import ADMIN, USER
 from bedplate.core.security import hash_password
 from bedplate.main import Application, create_app
 from bedplate.module import Module
-from bedplate.modules import BUILT_IN
 from bedplate.modules.auth.service import AuthService
 from bedplate.modules.users.models import User, UserSession
+from bedplate.testing.application import bound, load_project_app, settings_for
 from bedplate.testing.browser import Browser
 from bedplate.testing.clock import FrozenClock, frozen
 from bedplate.testing.databases import (
@@ -34,17 +40,29 @@ from bedplate.testing.databases import (
     refuse_unless_made_here,
 )
 from bedplate.testing.guards import recorded_statements
-from bedplate.testing.jobs import run_queued_jobs
+from bedplate.testing.jobs import JobRunner
 from bedplate.testing.mailbox import Mailbox
 
 PASSWORD = "Passw0rd-of-tests"  # noqa: S105, it opens nothing but test accounts
 API = "http://test/api/v1"
 
+logging.getLogger("httpx").setLevel(logging.WARNING)  # the tests' client, not the app's
+
 
 @pytest.fixture(scope="session")
-def modules() -> Sequence[Module]:
-    """What the application under test consists of; a project overrides it."""
-    return BUILT_IN
+def application(pytestconfig: pytest.Config) -> FastAPI:
+    """The application under test: `app` of `[tool.bedplate]` in `pyproject.toml`.
+
+    A test file about another one overrides this, say by `make_application(modules)`.
+    """
+    return load_project_app(pytestconfig.rootpath)
+
+
+@pytest.fixture(scope="session")
+def modules(application: FastAPI) -> Sequence[Module]:
+    """What the application under test consists of."""
+    found: Sequence[Module] = application.state.runtime.modules
+    return found
 
 
 @pytest.fixture(scope="session")
@@ -81,52 +99,72 @@ def setting_overrides() -> dict[str, Any]:
 
 @pytest.fixture
 def settings(
-    database_url: str, setting_overrides: dict[str, Any], tmp_path: Path
+    application: FastAPI,
+    database_url: str,
+    setting_overrides: dict[str, Any],
+    tmp_path: Path,
 ) -> Settings:
+    """What the application chose in its code, and what a test can't do without."""
     values = {
         "database_url": database_url,
         "data_dir": tmp_path / "data",
         "secret_key": TEST_KEY,
-        "log_level": "warning",
         "mail_url": f"file://{tmp_path / 'outbox'}",
-        "pool_size": 10,
-        "embedded_worker": False,  # a test runs its jobs itself
-        "rate_limits_enabled": False,  # a test of limits turns them on
         "allowed_hosts": "test",
     }
     values |= setting_overrides
     refuse_unless_made_here(str(values["database_url"]))
-    # Another prefix, so that nothing of the developer's environment gets in.
-    return Settings.load(_env_file=None, _env_prefix="BEDPLATE_TEST_", **values)
+    return settings_for(application, values)
 
 
 @pytest.fixture
-def mailbox(app: Application, tmp_path: Path) -> Mailbox:
+def mailbox(jobs: JobRunner, tmp_path: Path) -> Mailbox:
     """What was mailed in this test."""
-    return Mailbox(tmp_path / "outbox", app.state.runtime)
+    return Mailbox(tmp_path / "outbox", jobs)
 
 
 @asynccontextmanager
 async def running(settings: Settings, **options: Any) -> AsyncIterator[Application]:
-    """An application between its start and its stop."""
-    app = create_app(settings, **options)
+    """Run a second application: another process on the same database, say.
+
+    It has no embedded worker, of which a process can only have one.
+    """
+    app = create_app(settings.model_copy(update={"embedded_worker": False}), **options)
     async with app.router.lifespan_context(app):
         yield app
 
 
 @pytest_asyncio.fixture
 async def app(
-    settings: Settings, modules: Sequence[Module]
-) -> AsyncIterator[Application]:
-    async with running(settings, modules=modules) as app:
-        yield app
+    application: FastAPI, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[FastAPI]:
+    """The application under test, started, on this test's database and settings."""
+    # Who waits for a job in a test waits less.
+    monkeypatch.setattr("bedplate.worker.POLL_SECONDS", 0.1)
+    with bound(application, settings):
+        async with application.router.lifespan_context(application):
+            yield application
 
 
-def client_for(app: Application, token: str | None = None) -> httpx.AsyncClient:
-    """A client whose paths begin below `/api/v1`."""
+_addresses = count(int(IPv4Address("198.18.0.1")))  # RFC 2544: no real client has one
+
+
+def client_for(
+    app: ASGIApp, token: str | None = None, *, address: str | None = None
+) -> httpx.AsyncClient:
+    """Return a client whose paths begin below `/api/v1`.
+
+    Each comes from an IP address of its own, as different people do.
+    """
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    transport = httpx.ASGITransport(app)
+    transport = transport_for(app, address)
     return httpx.AsyncClient(transport=transport, base_url=API, headers=headers)
+
+
+def transport_for(app: ASGIApp, address: str | None = None) -> httpx.ASGITransport:
+    """Return a way to an application, from an IP address of its own or a given one."""
+    address = address or str(IPv4Address(next(_addresses)))
+    return httpx.ASGITransport(app, client=(address, 50000))
 
 
 @pytest_asyncio.fixture
@@ -237,7 +275,7 @@ async def with_admin(app: Application) -> AsyncIterator[ASGIApp]:
 @pytest_asyncio.fixture
 async def browser(with_admin: ASGIApp) -> AsyncIterator[Browser]:
     """Somebody in front of the admin site, not signed in."""
-    transport = httpx.ASGITransport(with_admin)
+    transport = transport_for(with_admin)
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         yield Browser(client)
 
@@ -269,17 +307,21 @@ def statements(app: Application) -> Statements:
     return lambda: recorded_statements(app.state.runtime.database)
 
 
+@pytest.fixture
+def jobs(app: FastAPI) -> JobRunner:
+    """Finishes the jobs of this test, for `run_jobs` and `mailbox`."""
+    return JobRunner(app.state.runtime)
+
+
 RunJobs = Callable[..., Awaitable[list[str]]]
 
 
 @pytest.fixture
-def run_jobs(app: Application) -> RunJobs:
-    """Runs what is queued, here and now, and tells which jobs those were.
+def run_jobs(jobs: JobRunner) -> RunJobs:
+    """Finish the jobs that are queued, and return their names.
 
-    A job that fails fails the test. Delayed ones run too with `delayed=True`.
+    On SQLite the embedded worker runs them and this waits for it. On PostgreSQL, where
+    the worker is another process, they run here. A job that fails raises `JobFailed`.
+    Delayed ones run too with `delayed=True`.
     """
-
-    async def run(*, delayed: bool = False) -> list[str]:
-        return await run_queued_jobs(app.state.runtime, delayed=delayed)
-
-    return run
+    return jobs.finish

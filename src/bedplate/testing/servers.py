@@ -17,7 +17,7 @@ import httpx
 from bedplate.config import PREFIX
 
 PROGRAM = (str(Path(sys.executable).with_name("bedplate")),)
-START_SECONDS = 30
+START_SECONDS = 60
 STOP_SECONDS = 20
 
 
@@ -65,7 +65,7 @@ def serving(
         process = subprocess.Popen(
             [*program, "serve", "--port", "0", *arguments],
             cwd=folder,
-            env=_environment({"rate_limits_enabled": False, **settings}),
+            env=_environment(settings),
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=err,

@@ -14,6 +14,7 @@ from bedplate.modules.audit.models import AuditEvent
 from bedplate.modules.audit.service import Action, AuditService
 from bedplate.modules.users.models import User
 from bedplate.testing.answers import assert_refused
+from bedplate.testing.plugin import client_for
 
 
 async def events(app: Application) -> list[Any]:
@@ -24,14 +25,16 @@ async def test_an_act_is_recorded_with_who_on_whom_and_from_where(
     app: Application, as_admin: AsyncClient, admin: User, user: User
 ) -> None:
     headers = {"X-Request-ID": "req-1", "User-Agent": "a client"}
+    headers["Authorization"] = as_admin.headers["Authorization"]
 
-    await as_admin.post(f"/users/{user.id}/deactivate", headers=headers)
+    async with client_for(app, address="203.0.113.9") as client:
+        await client.post(f"/users/{user.id}/deactivate", headers=headers)
 
     (event,) = await events(app)
     assert event.action == "user.deactivated"
     assert (event.actor_id, event.subject_id) == (admin.id, user.id)
     assert (event.request_id, event.user_agent) == ("req-1", "a client")
-    assert event.ip == "127.0.0.1"
+    assert event.ip == "203.0.113.9"
 
 
 async def test_each_change_of_an_account_is_recorded_once(

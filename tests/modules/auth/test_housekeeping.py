@@ -19,11 +19,6 @@ from bedplate.modules.auth.models import RefreshToken
 from bedplate.modules.users.models import User, UserSession
 
 
-@pytest.fixture
-def setting_overrides() -> dict[str, Any]:
-    return {"rate_limits_enabled": True}
-
-
 async def count(app: Application, model: Any) -> int:
     async with app.state.runtime.database.engine.connect() as connection:
         query = sa.select(sa.func.count()).select_from(model)

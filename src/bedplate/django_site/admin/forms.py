@@ -83,12 +83,16 @@ class ServiceForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at r
         # What equals the row as it is now may be a change of what the form showed.
         self._check_version(self.instance)
         if data.model_fields_set:
-            in_unit_of_work(partial(self._update, data))
+            in_unit_of_work(partial(self._update, self._prepared(data)))
             self.instance = self._reloaded(self.instance.pk)
 
-    async def _update(
-        self, data: BaseModel, session: Session, runtime: Runtime
-    ) -> None:
+    def _prepared(self, data: BaseModel) -> Any:
+        if self.declared.prepare is None:
+            return data
+        prepare, row_id = self.declared.prepare, self.instance.pk
+        return self.row_admin.run(prepare, row_id, data, self.caller)
+
+    async def _update(self, data: Any, session: Session, runtime: Runtime) -> None:
         row_id = self.instance.pk
         row = await session.get(self.row_admin.mapped, row_id, with_for_update=True)
         if row is not None:

@@ -9,7 +9,7 @@ from django.contrib.admin import AdminSite, ModelAdmin
 from django.contrib.admin.utils import quote, unquote
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
-from django.db.models import CASCADE, OuterRef, Subquery
+from django.db.models import CASCADE, OuterRef, Q, Subquery
 from django.http import Http404, HttpResponseRedirect
 from django.urls import path, reverse
 from django.utils.decorators import method_decorator
@@ -21,6 +21,7 @@ from bedplate.admin import Act, Action, Admin
 from bedplate.core.errors import APIError
 from bedplate.core.permissions import Caller
 from bedplate.django_site.admin.forms import choice_field, form_class
+from bedplate.django_site.api.conditions import EVERYTHING, to_q
 from bedplate.django_site.bridge import (
     label_field,
     model_of,
@@ -126,12 +127,14 @@ class RowAdmin(ModelAdmin):  # type: ignore[type-arg]  # no generic at run time
 
     def get_deleted_objects(self, objs: Any, request: Any) -> Any:
         """What goes with a row is the database's to know; here it is only told."""
-        told = {
-            related.label: related.total
+        # All of them, also those that the caller may not see: they are deleted too.
+        found = [
+            _related_rows(relation, obj, relation.related_model.objects.all())
             for obj in objs
-            for related in related_rows(self.admin_site, obj, only_cascading=True)
-            if related.total
-        }
+            for relation in _relations(self.admin_site, obj)
+            if relation.on_delete is CASCADE
+        ]
+        told = {related.label: related.total for related in found if related.total}
         return [*map(str, objs)], told, set(), []
 
     def log_addition(self, request: Any, obj: Any, message: Any) -> Any:
@@ -146,12 +149,26 @@ class RowAdmin(ModelAdmin):  # type: ignore[type-arg]  # no generic at run time
     def get_queryset(self, request: Any) -> Any:
         """Secrets aren't read; labels of linked rows come in the same statement."""
         only, without = self.declaration.only, self.declaration.without
-        rows = super().get_queryset(request).filter(**only)
+        rows = super().get_queryset(request).filter(self._visible_to(request), **only)
         rows = rows.exclude(**without) if without else rows
         labels = {
             f"{n}_label": _label_of(t, n) for n, t in self.declaration.links.items()
         }
         return rows.defer(*secrets_of(self.mapped)).annotate(**labels)
+
+    def _visible_to(self, request: Any) -> Q:
+        """Return the condition of the rows that the caller may know of."""
+        if self.declaration.scope is None:
+            return EVERYTHING
+        scope, values = self.declaration.scope(request.user.caller)
+        return to_q(self.mapped, scope.condition, values)
+
+    def get_field_queryset(self, db: Any, db_field: Any, request: Any) -> Any:
+        """Offer those rows of another table that the caller may know of."""
+        other = self.admin_site._registry.get(db_field.remote_field.model)  # noqa: SLF001, Django's own does so
+        if isinstance(other, RowAdmin):
+            return other.get_queryset(request)
+        return super().get_field_queryset(db, db_field, request)
 
     def lookup_allowed(self, lookup: str, value: Any, request: Any = None) -> bool:
         """No secret can be guessed by filtering the list by it."""
@@ -219,10 +236,17 @@ class RowAdmin(ModelAdmin):  # type: ignore[type-arg]  # no generic at run time
         if obj is not None:
             context |= {
                 "row_actions": self._row_actions(obj),
-                "related": list(related_rows(self.admin_site, obj)),
+                "related": list(self._related(request, obj)),
                 "details": self._details(obj),
             }
         return super().render_change_form(request, context, add, change, form_url, obj)
+
+    def _related(self, request: Any, obj: Any) -> Iterator[Related]:
+        """Yield what refers to a row, as far as the caller may know of it."""
+        for relation in _relations(self.admin_site, obj):
+            admin: Any = self.admin_site._registry[relation.related_model]  # noqa: SLF001, public in all but name
+            if admin.has_view_permission(request):
+                yield _related_rows(relation, obj, admin.get_queryset(request))
 
     def _row_actions(self, obj: Any) -> list[tuple[Action, str]]:
         return [
@@ -301,20 +325,20 @@ def address(model: Any, page: str, *arguments: Any) -> str:
     return reverse(name, args=[quote(argument) for argument in arguments])
 
 
-def related_rows(
-    site: AdminSite, obj: Any, *, only_cascading: bool = False
-) -> Iterator[Related]:
-    """The rows that refer to one by a foreign key, kind by kind."""
+def _relations(site: AdminSite, obj: Any) -> Iterator[Any]:
+    """Yield the foreign keys that lead to a row from tables of the site."""
     for relation in obj._meta.related_objects:  # noqa: SLF001, public
-        if only_cascading and relation.on_delete is not CASCADE:
-            continue
-        if not site.is_registered(relation.related_model):
-            continue
-        model, name = relation.related_model, relation.field.name
-        count = model.objects.filter(**{name: obj}).count()
-        key = relation.field.target_field.name
-        url = f"{address(model, 'changelist')}?{name}__{key}__exact={obj.pk}"
-        yield Related(str(model._meta.verbose_name_plural).capitalize(), count, url)  # noqa: SLF001, public
+        if site.is_registered(relation.related_model):
+            yield relation
+
+
+def _related_rows(relation: Any, obj: Any, rows: Any) -> Related:
+    """Count those of the rows that refer to a row by a foreign key."""
+    model, name = relation.related_model, relation.field.name
+    count = rows.filter(**{name: obj}).count()
+    key = relation.field.target_field.name
+    url = f"{address(model, 'changelist')}?{name}__{key}__exact={obj.pk}"
+    return Related(str(model._meta.verbose_name_plural).capitalize(), count, url)  # noqa: SLF001, public
 
 
 class RowList(ChangeList):

@@ -7,7 +7,12 @@ from django.contrib.admin.forms import AdminAuthenticationForm
 from django.utils.translation import gettext_lazy
 from pydantic import ValidationError
 
-from bedplate.core.errors import APIError, ValidationFailed
+from bedplate.core.errors import (
+    APIError,
+    InvalidCredentials,
+    ServiceUnavailable,
+    ValidationFailed,
+)
 from bedplate.core.permissions import ENTER_ADMIN, Caller
 from bedplate.django_site.admin.forms import blame
 from bedplate.django_site.authentication import sign_in
@@ -16,9 +21,15 @@ from bedplate.middleware.errors import details_of
 from bedplate.modules.auth.recovery import RecoveryService
 from bedplate.modules.auth.schemas import PasswordChange
 
+_REFUSED = "Email or password is wrong, or the account may not use this site"
+
 
 class SignInForm(AdminAuthenticationForm):
-    """Email and password; a right password of no admin is told from a wrong one."""
+    """Email and password.
+
+    Somebody who may not enter gets the same answer for the right password as for a
+    wrong one. Otherwise the form would confirm passwords, at no gain to anybody else.
+    """
 
     username = forms.EmailField(
         label=gettext_lazy("Email"),
@@ -31,7 +42,13 @@ class SignInForm(AdminAuthenticationForm):
         password = self.cleaned_data.get("password")
         if email and password:
             try:
-                self.user_cache = sign_in(email, password, ENTER_ADMIN)
+                self.user_cache = sign_in(
+                    email, password, ENTER_ADMIN, request=self.request
+                )
+            except InvalidCredentials as error:
+                raise forms.ValidationError(_REFUSED) from error
+            except ServiceUnavailable:
+                raise  # 503 with Retry-After, by the middleware
             except APIError as error:
                 raise forms.ValidationError(error.message) from error
         return self.cleaned_data

@@ -11,6 +11,8 @@ from bedplate.django_site.project import bedplate_settings, installed_modules
 
 _DOCUMENT: dict[str, Any] = {
     "TITLE": "Bedplate",
+    # The schemas are Pydantic's, which are those of 3.1.
+    "OAS_VERSION": "3.1.0",
     # A project's other views may be documented otherwise, or not at all.
     "PREPROCESSING_HOOKS": ["bedplate.django_site.api.viewsets.only_viewsets"],
     "POSTPROCESSING_HOOKS": [],

@@ -1,12 +1,15 @@
+from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+from bedplate.core.clock import utc_now
 from bedplate.core.origin import origin
 from bedplate.database import Page, Session
 from bedplate.modules.audit.models import AuditEvent
 from bedplate.modules.audit.repository import AuditRepository
 from bedplate.modules.audit.schemas import AuditEventResponse, AuditListParams
+from bedplate.runtime import AUDIT_DAYS
 
 
 class Action(StrEnum):
@@ -20,6 +23,9 @@ class Action(StrEnum):
     USER_DELETED = "user.deleted"
     SIGNED_IN = "auth.signed_in"
     SIGN_IN_FAILED = "auth.sign_in_failed"
+    SIGN_IN_REFUSED = "auth.sign_in_refused"
+    """The password was right, but the account may not enter here."""
+    SIGN_IN_UNLOCKED = "auth.sign_in_unlocked"
     SIGNED_OUT = "auth.signed_out"
     REFRESH_REUSED = "auth.refresh_reused"
     SESSIONS_REVOKED = "auth.sessions_revoked"
@@ -30,6 +36,7 @@ class Action(StrEnum):
     EMAIL_CHANGE_REQUESTED = "auth.email_change_requested"
     EMAIL_CHANGED = "auth.email_changed"
     KEYS_ROTATED = "auth.keys_rotated"
+    KEY_REVOKED = "auth.key_revoked"
 
 
 class AuditService:
@@ -51,8 +58,12 @@ class AuditService:
         `details` never hold a password, a token or a hash.
         """
         request_id, address, user_agent = origin.get()
+        now = utc_now()
+        days: int = self.events.session.info[AUDIT_DAYS]
         return await self.events.add(
             AuditEvent(
+                created_at=now,
+                keep_until=now + timedelta(days=days),
                 action=action,
                 actor_id=actor_id,
                 subject_id=subject_id,

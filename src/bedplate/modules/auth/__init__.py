@@ -20,6 +20,7 @@ module = Module(
         tasks.send_first_verification,
         tasks.send_email_change,
         tasks.send_new_sign_in,
+        tasks.send_sign_in_limited,
         tasks.remove_expired,
     ],
     on_sign_up=[tasks.send_first_verification],

@@ -1,6 +1,7 @@
 """Accounts and sign-ins in the admin site; here, since a reset is this module's."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import Field
@@ -9,6 +10,7 @@ from bedplate.admin import Action, Admin, Figure, Form
 from bedplate.core.clock import utc_now
 from bedplate.core.permissions import Caller
 from bedplate.modules.auth.recovery import RecoveryService
+from bedplate.modules.auth.service import AuthService
 from bedplate.modules.users.models import User, UserSession
 from bedplate.modules.users.schemas import NewPassword, UserCreate, UserUpdate
 from bedplate.modules.users.service import UserService
@@ -22,20 +24,21 @@ class UserForm(UserUpdate):
     password: Annotated[NewPassword | None, Field(description="A new one.")] = None
 
 
-async def change_user(
+async def prepare_change(
     users: UserService, user_id: UUID, data: UserForm, caller: Caller
+) -> Mapping[str, Any]:
+    """Check and hash the new password, if there is one."""
+    changes = data.changes()
+    if not changes.get("password"):
+        changes.pop("password", None)  # an empty input: keep the present one
+    return await users.prepare(user_id, changes, caller.id)
+
+
+async def change_user(
+    users: UserService, user_id: UUID, changes: Mapping[str, Any], caller: Caller
 ) -> None:
     """Change what was sent, all of it or nothing."""
-    changes = data.changes()
-    is_active = changes.pop("is_active", None)
-    password = changes.pop("password", None)
-    if changes:
-        await users.update(user_id, UserUpdate(**changes), caller)
-    if is_active is not None:
-        act = users.activate if is_active else users.deactivate
-        await act(user_id, caller.id)
-    if password:
-        await users.set_password(user_id, password, caller.id)
+    await users.update_as_admin(user_id, changes, caller)
 
 
 async def activate(users: UserService, user_id: UUID, caller: Caller) -> None:
@@ -65,7 +68,7 @@ user = Admin(
     ordering=["-created_at"],
     service=UserService,
     create=Form(UserCreate, UserService.register),
-    update=Form(UserForm, change_user),
+    update=Form(UserForm, change_user, prepare_change),
     delete=UserService.delete,
     choices={"role": lambda settings: settings.roles},
     actions=[
@@ -77,6 +80,7 @@ user = Admin(
             is_dangerous=True,
         ),
         Action("Send password reset", send_reset, service=RecoveryService),
+        Action("Unlock sign-in", AuthService.unlock, service=AuthService),
         Action("Revoke sessions", UserService.revoke_sessions, is_dangerous=True),
     ],
     figures=[Figure("Users"), Figure("Active users", {"is_active": True})],

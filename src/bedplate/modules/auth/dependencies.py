@@ -1,8 +1,10 @@
 from typing import Annotated
+from uuid import UUID
 
-from fastapi import Depends
+from fastapi import Depends, Request, Response
 
-from bedplate.dependencies import RuntimeDep, SessionDep
+from bedplate.core.device_cookies import DeviceCookies
+from bedplate.dependencies import RuntimeDep, SessionDep, runtime_of
 from bedplate.modules.auth.recovery import RecoveryService
 from bedplate.modules.auth.service import AuthService
 
@@ -17,5 +19,23 @@ async def get_recovery_service(
     return RecoveryService(session, runtime)
 
 
+class RequestDevice:
+    """The device that a request's cookie names, and how its next cookie is set."""
+
+    def __init__(self, request: Request) -> None:
+        self._cookies: DeviceCookies = runtime_of(request).device_cookies
+        self.known = self._cookies.read(request.cookies)
+
+    def remember(self, user_id: UUID, response: Response) -> None:
+        """Let a client that has just signed in be known from now on."""
+        value = self._cookies.issue(user_id, self.known)
+        response.set_cookie(self._cookies.name, value, **self._cookies.attributes)
+
+
+async def get_device(request: Request) -> RequestDevice:
+    return RequestDevice(request)
+
+
 AuthServiceDep = Annotated[AuthService, Depends(get_auth_service)]
 RecoveryServiceDep = Annotated[RecoveryService, Depends(get_recovery_service)]
+DeviceDep = Annotated[RequestDevice, Depends(get_device)]

@@ -3,35 +3,37 @@
 import asyncio
 import base64
 import json
-import math
 import time
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import cached_property, partial
 from typing import Any
 from uuid import uuid4
 
-from cryptography.fernet import Fernet, InvalidToken
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm
 
 from bedplate.config import PREFIX, Settings, SettingsError
 from bedplate.core.clock import utc_now
-from bedplate.core.security import TokenKey
+from bedplate.core.errors import NotFound
+from bedplate.core.security import AccessTokens, TokenKey
 from bedplate.database import Session
 from bedplate.modules.audit.service import Action, AuditService
 from bedplate.modules.auth.models import SigningKey
 from bedplate.modules.auth.repository import SigningKeyRepository
 from bedplate.runtime import Runtime
 
-# How long other processes may go on signing with a key after it was rotated away.
-RELOAD_SECONDS = 60
+RELOAD_SECONDS = 1
+"""How old a process's view of the keys may be when it signs or accepts a token."""
+_OVERLAP = timedelta(minutes=2)
 _PEM = serialization.Encoding.PEM
 _PKCS8 = serialization.PrivateFormat.PKCS8
 
 
 class KeyService:
-    """Makes, rotates and publishes signing keys."""
+    """Makes, rotates, revokes and publishes signing keys."""
 
     def __init__(self, session: Session, settings: Settings) -> None:
         self.keys = SigningKeyRepository(session)
@@ -39,36 +41,73 @@ class KeyService:
         self.settings = settings
 
     async def load(self) -> list[TokenKey]:
-        """The keys whose tokens are good, the signing one first; made if there is none.
+        """Return the keys whose tokens are accepted, the one to sign with first.
 
-        Two processes that start at once may make one each: both are good.
+        If there is none to sign with, one is made. Two processes that start at once
+        may make one each: both are accepted.
 
         Raises:
             SettingsError: they were encrypted with another secret key.
         """
-        algorithm = self.settings.jwt_algorithm
-        rows = await self.keys.usable(algorithm, utc_now())
+        rows = await self.keys.usable(self.settings.jwt_algorithm, utc_now())
         if not any(row.retires_at is None for row in rows):
             rows = [await self._make(), *rows]
-        rows = sorted(rows, key=lambda row: row.retires_at is not None)
         return [self._opened(row) for row in rows]
 
     async def rotate(self) -> SigningKey:
         """Sign with a new key from now on; the old ones' tokens stay good till expiry.
 
-        Other processes take the new key up within a minute; meanwhile the old one
-        signs, so it retires a minute after the last token that it can have signed.
+        Other processes sign with the old key for a second more, and their clocks may
+        be off, so it retires two minutes after the last token that it can have signed.
         """
-        rows = await self.keys.usable(self.settings.jwt_algorithm, utc_now())
-        overlap = timedelta(seconds=2 * RELOAD_SECONDS)
-        retires_at = utc_now() + self.settings.access_token_lifetime + overlap
+        await self.reencrypt()
+        algorithm = self.settings.jwt_algorithm
+        # Locked: a key that is revoked meanwhile is skipped, and not written back.
+        rows = await self.keys.usable(algorithm, utc_now(), lock=True)
+        retires_at = utc_now() + self.settings.access_token_lifetime + _OVERLAP
         for row in rows:
             row.retires_at = row.retires_at or retires_at
         new = await self._make()
-        await self.audit.record(
-            Action.KEYS_ROTATED, actor_id=None, subject_id=None, kid=new.kid
-        )
+        await self._record(Action.KEYS_ROTATED, new.kid)
         return new
+
+    async def revoke(self, kid: str) -> str | None:
+        """Delete a key, so that no process accepts its tokens one second later.
+
+        Returns:
+            The name of the new key, if the revoked one was the last to sign with.
+
+        Raises:
+            NotFound: there is no such key.
+        """
+        row = await self.keys.get(kid, lock=True)
+        if row is None:
+            raise NotFound(
+                f"There is no signing key {kid!r}. `bedplate keys list` shows them"
+            )
+        await self.keys.delete(row)
+        await self._record(Action.KEY_REVOKED, kid)
+        rows = await self.keys.usable(self.settings.jwt_algorithm, utc_now())
+        if any(other.retires_at is None for other in rows):
+            return None
+        return (await self._make()).kid
+
+    async def list_all(self) -> Sequence[SigningKey]:
+        """Return every stored key, the newest first."""
+        return await self.keys.list_all()
+
+    async def reencrypt(self) -> None:
+        """Encrypt with the current secret key what a previous one encrypted.
+
+        Raises:
+            SettingsError: a key was encrypted with none of them.
+        """
+        for row in await self.keys.list_all(lock=True):
+            if not self._is_current(row):
+                row.private_key = self._encrypt(self._decrypt(row))
+
+    async def _record(self, action: Action, kid: str) -> None:
+        await self.audit.record(action, actor_id=None, subject_id=None, kid=kid)
 
     async def _make(self) -> SigningKey:
         algorithm = self.settings.jwt_algorithm
@@ -78,23 +117,39 @@ class KeyService:
             else ec.generate_private_key(ec.SECP256R1())
         )
         pem = private.private_bytes(_PEM, _PKCS8, serialization.NoEncryption())
-        encrypted = self._cipher.encrypt(pem).decode()
-        row = SigningKey(kid=uuid4().hex, algorithm=algorithm, private_key=encrypted)
+        row = SigningKey(
+            kid=uuid4().hex, algorithm=algorithm, private_key=self._encrypt(pem)
+        )
         return await self.keys.add(row)
 
     def _opened(self, row: SigningKey) -> TokenKey:
-        try:
-            pem = self._cipher.decrypt(row.private_key.encode())
-        except InvalidToken:
-            reason = "the keys in signing_keys were encrypted with another one"
-            raise SettingsError(f"{PREFIX}SECRET_KEY: {reason}") from None
+        pem = self._decrypt(row)
         private: Any = serialization.load_pem_private_key(pem, password=None)
         return TokenKey(row.kid, private, private.public_key())
 
-    @property
-    def _cipher(self) -> Fernet:
-        key = self.settings.key_for("signing keys at rest")
-        return Fernet(base64.urlsafe_b64encode(key))
+    def _encrypt(self, pem: bytes) -> str:
+        return self._ciphers[0].encrypt(pem).decode()
+
+    def _decrypt(self, row: SigningKey) -> bytes:
+        try:
+            return MultiFernet(self._ciphers).decrypt(row.private_key)
+        except InvalidToken:
+            raise SettingsError(
+                f"{PREFIX}SECRET_KEY: the keys in signing_keys were encrypted with "
+                f"another one. Add that one to {PREFIX}PREVIOUS_SECRET_KEYS"
+            ) from None
+
+    def _is_current(self, row: SigningKey) -> bool:
+        try:
+            self._ciphers[0].decrypt(row.private_key)
+        except InvalidToken:
+            return False
+        return True
+
+    @cached_property
+    def _ciphers(self) -> list[Fernet]:
+        keys = self.settings.keys_for("signing keys at rest")
+        return [Fernet(base64.urlsafe_b64encode(key)) for key in keys]
 
 
 def public_key_set(algorithm: str, keys: Sequence[TokenKey]) -> dict[str, Any]:
@@ -114,35 +169,71 @@ def public_key_set(algorithm: str, keys: Sequence[TokenKey]) -> dict[str, Any]:
     }
 
 
-async def load_keys(runtime: Runtime, *, since: float = math.inf) -> None:
-    """Take up the keys as the database has them, unless that was done since then."""
+async def load_keys(runtime: Runtime) -> None:
+    """Load the keys at the start of a process, re-encrypted with the current secret.
+
+    Raises:
+        SettingsError: they were encrypted with another secret key.
+    """
     tokens = runtime.tokens
     if tokens.algorithm == "HS256":
         return
-    async with tokens.loading:
-        if tokens.loaded_at >= since:
-            return
-        tokens.loaded_at = time.monotonic()
-        async with runtime.database.unit_of_work() as session:
-            keys = await KeyService(session, runtime.settings).load()
-        if [key.kid for key in keys] != [key.kid for key in tokens.keys]:
-            tokens.use(keys)
+    started = time.monotonic()
+    async with runtime.database.unit_of_work() as session:
+        service = KeyService(session, runtime.settings)
+        await service.reencrypt()
+        tokens.use(await service.load())
+    tokens.loaded_at = started
 
 
-async def reload_if_due(runtime: Runtime, seconds: float = RELOAD_SECONDS) -> None:
-    """Take up what another process rotated so long ago, before signing."""
-    await load_keys(runtime, since=time.monotonic() - seconds)
+async def refresh_keys(runtime: Runtime, *, since: float | None = None) -> None:
+    """Take up keys that were made, retired or revoked up to a second ago.
+
+    A token is signed or accepted only after this, so that a revoked key is refused by
+    every process within a second. It costs a process one small statement a second;
+    HS256, whose key is the secret, costs none. With `since` the keys are newer than
+    that instant of `time.monotonic`.
+
+    Raises:
+        ServiceUnavailable: the database can't be asked, so no key can be trusted.
+    """
+    tokens = runtime.tokens
+    oldest = time.monotonic() - RELOAD_SECONDS if since is None else since
+    while tokens.algorithm != "HS256" and tokens.loaded_at <= oldest:
+        if tokens.loading is None:
+            # One for all who wait: while the database hangs, they must not queue up
+            # for a timeout each.
+            tokens.loading = asyncio.create_task(_take_up(runtime))
+            tokens.loading.add_done_callback(partial(_end_loading, tokens))
+        await asyncio.shield(tokens.loading)
+
+
+def _end_loading(tokens: AccessTokens, task: asyncio.Task[None]) -> None:
+    tokens.loading = None
+    if not task.cancelled():
+        task.exception()  # seen, if all who waited for it are gone
+
+
+async def _take_up(runtime: Runtime) -> None:
+    tokens, settings = runtime.tokens, runtime.settings
+    started = time.monotonic()  # before the statement: what it missed is newer
+    async with runtime.database.unit_of_work() as session:
+        service = KeyService(session, settings)
+        names = await service.keys.usable_names(tokens.algorithm, utc_now())
+        if names != [key.kid for key in tokens.keys]:
+            tokens.use(await service.load())
+    tokens.loaded_at = started
 
 
 async def reload_for(runtime: Runtime, token: str) -> bool:
-    """Whether the keys were loaded since the token came: then verify it again.
+    """Load the keys again if a token names an unknown one; whether that was done.
 
-    Once a second at the most, as to name an unknown key is easy; but the key may be
-    new, so who comes earlier waits for the next load.
+    At most once a second, since it is easy to name an unknown key. The key may be new,
+    so a token that comes earlier waits for the next load.
     """
     came = time.monotonic()
     if not runtime.tokens.is_of_unknown_key(token):
         return False
-    await asyncio.sleep(runtime.tokens.loaded_at + 1 - came)
-    await load_keys(runtime, since=came)
+    await asyncio.sleep(runtime.tokens.loaded_at + RELOAD_SECONDS - came)
+    await refresh_keys(runtime, since=came)
     return True

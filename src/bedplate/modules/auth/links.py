@@ -5,8 +5,6 @@ from enum import StrEnum
 
 from bedplate.config import Settings
 
-DEFAULT_PUBLIC_URL = "http://127.0.0.1:8000"
-
 
 class Purpose(StrEnum):
     """What a one-time token is good for; it is no good for anything else."""
@@ -30,8 +28,7 @@ def link(settings: Settings, purpose: Purpose, token: str) -> str:
         Purpose.RESET_PASSWORD: settings.reset_url,
         Purpose.CHANGE_EMAIL: settings.change_email_url,
     }[purpose]
-    base = (settings.public_url or DEFAULT_PUBLIC_URL).rstrip("/")
-    return f"{own_page or base + PAGES[purpose]}?token={token}"
+    return f"{own_page or settings.link_base + PAGES[purpose]}?token={token}"
 
 
 def lifetime(settings: Settings, purpose: Purpose) -> timedelta:

@@ -31,7 +31,7 @@ class RefreshToken(Base):
 class OneTimeToken(Base):
     """The token behind a link in a mail; one an account and purpose, so new voids old.
 
-    Using it is deleting it.
+    It is good while its `security_version` is the account's. Using it is deleting it.
     """
 
     __tablename__ = "one_time_tokens"
@@ -44,6 +44,7 @@ class OneTimeToken(Base):
     email: Mapped[str] = mapped_column(
         String(255), doc="email; the address it was sent to"
     )
+    security_version: Mapped[int] = mapped_column(default=0, server_default="0")
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
     expires_at: Mapped[datetime] = mapped_column(index=True)
 

@@ -11,6 +11,7 @@ from email.utils import parseaddr
 from functools import cache
 from importlib.resources import files
 from typing import Annotated, Any, NamedTuple
+from uuid import UUID
 
 from fastapi import Form, Query, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
@@ -20,7 +21,8 @@ from pydantic import ValidationError
 
 from bedplate.core.errors import APIError, Detail, ValidationFailed
 from bedplate.dependencies import runtime_of
-from bedplate.modules.auth.keys import public_key_set, reload_if_due
+from bedplate.modules.auth.dependencies import RequestDevice
+from bedplate.modules.auth.keys import public_key_set, refresh_keys
 from bedplate.modules.auth.links import PAGES, Purpose
 from bedplate.modules.auth.recovery import RecoveryService
 from bedplate.modules.users.schemas import PasswordSet
@@ -36,7 +38,8 @@ class _Page(NamedTuple):
     explanation: str
     button: str
     done: str
-    act: Callable[[RecoveryService, str, str], Awaitable[None]]
+    act: Callable[[RecoveryService, str, str], Awaitable[UUID | None]]
+    """Returns the user's id if it makes their client known."""
     asks_password: bool = False
 
 
@@ -65,8 +68,8 @@ _PAGES = {
     ),
 }
 
-Token = Annotated[str, Query(max_length=512)]
-PostedToken = Annotated[str, Form(max_length=512)]
+Token = Annotated[str, Query()]
+PostedToken = Annotated[str, Form()]
 PostedPassword = Annotated[str, Form(max_length=1024)]
 
 
@@ -105,7 +108,7 @@ async def change_email(request: Request, token: PostedToken = "") -> Response:
 @router.get("/.well-known/jwks.json")
 async def get_public_keys(request: Request) -> JSONResponse:
     runtime = runtime_of(request)
-    await reload_if_due(runtime, seconds=1)  # another process may sign with a new one
+    await refresh_keys(runtime)  # another process may sign with a new one
     tokens = runtime.tokens
     return JSONResponse(
         public_key_set(tokens.algorithm, tokens.keys),
@@ -143,13 +146,16 @@ async def _submit(
         if page.asks_password:
             _check_length(password)
         async with runtime.database.unit_of_work() as session:
-            await page.act(RecoveryService(session, runtime), token, password)
+            user_id = await page.act(RecoveryService(session, runtime), token, password)
     except APIError as error:
         told = [detail.message for detail in error.details or ()] or [error.message]
         return _form(request, purpose, token, problems=told, status=error.status_code)
-    return _render(
+    response = _render(
         request, "done.html", title=page.title, explanation=page.done, problems=()
     )
+    if user_id is not None:
+        RequestDevice(request).remember(user_id, response)
+    return response
 
 
 def _check_length(password: str) -> None:

@@ -8,17 +8,17 @@ from bedplate.core.origin import client_block
 from bedplate.core.permissions import Caller
 from bedplate.core.security import hash_password
 from bedplate.database import Session
-from bedplate.jobs import enqueue
+from bedplate.jobs import Job, enqueue
 from bedplate.limits import hit
 from bedplate.modules.audit.service import Action, AuditService
 from bedplate.modules.auth.errors import InvalidPassword
+from bedplate.modules.auth.guard import PasswordGuard, SignInLimits, session_hit
 from bedplate.modules.auth.links import Purpose
 from bedplate.modules.auth.repository import (
     FIND_ACCOUNT,
     Account,
     OneTimeTokenRepository,
 )
-from bedplate.modules.auth.service import PasswordGuard
 from bedplate.modules.auth.tasks import (
     send_email_change,
     send_password_reset,
@@ -52,22 +52,24 @@ class RecoveryService:
             ValidationFailed: `new` is too weak.
             RateLimited
         """
-        self._check_policy(new, "body.new_password")
         account = await self._check_password(caller, current)
+        await self._check_new_password(new, caller.email, caller.name)
         hashed_password = await hash_password(new)
         user = await self._get_unchanged(account)
         user.hashed_password = hashed_password
+        await self.users.void_links(user.id)
         await self.sessions.delete_of(user.id, but=caller.session_id)
-        await self.tokens.delete_of(user.id)
         await self._record(Action.PASSWORD_CHANGED, user.id)
         await self._notify(user, "password_changed")
 
-    def _check_policy(self, password: str, field: str) -> None:
-        UserService(self.session, self.runtime).check_password_policy(password, field)
+    async def _check_new_password(self, password: str, email: str, name: str) -> None:
+        users = UserService(self.session, self.runtime)
+        await users.check_new_password(password, email, name, "body.new_password")
 
     async def _check_password(self, caller: Caller, password: str) -> Account:
         account = await self.session.fetch_one(FIND_ACCOUNT, email=caller.email)
-        guard = PasswordGuard(self.runtime, caller.email)
+        counted = session_hit(self.runtime, caller.session_id)
+        guard = PasswordGuard(self.runtime, caller.email, counted)
         failure = Action.PASSWORD_CHECK_FAILED
         await guard.check(password, account, failure, InvalidPassword())
         assert account is not None  # the guard refuses a missing account
@@ -89,7 +91,12 @@ class RecoveryService:
             RateLimited: counted the same for known and unknown addresses.
         """
         await self._count_mail(Purpose.RESET_PASSWORD, email)
-        await enqueue(self.session, send_password_reset, email=email)
+        await self._enqueue_link(send_password_reset, email)
+
+    async def _enqueue_link(self, job: Job, email: str) -> None:
+        """Enqueue a mail with a link, bound to the account as it is now, if it is."""
+        version = await self.users.find_security_version(email)
+        await enqueue(self.session, job, email=email, security_version=version)
 
     async def send_reset(self, user_id: UUID) -> None:
         """`forgot_password` by an admin, for an account that is known to be there.
@@ -97,7 +104,8 @@ class RecoveryService:
         Raises:
             UserNotFound, RateLimited
         """
-        user = await self.users.get(user_id)
+        # A read that begins no transaction: the limit is counted in one of its own.
+        user = await self.users.find(user_id)
         if user is None:
             raise UserNotFound
         await self.forgot_password(user.email)
@@ -109,7 +117,7 @@ class RecoveryService:
             RateLimited: counted the same for known and unknown addresses.
         """
         await self._count_mail(Purpose.VERIFY_EMAIL, email)
-        await enqueue(self.session, send_verification, email=email)
+        await self._enqueue_link(send_verification, email)
 
     async def _count_mail(self, purpose: Purpose, account: str) -> None:
         settings = self.settings
@@ -118,28 +126,32 @@ class RecoveryService:
             hit(settings.limit_mails_per_address, purpose, "address", client_block()),
         )
 
-    async def reset_password(self, token: str, new: str) -> None:
-        """Choose a new password by a link, and end all sessions.
+    async def reset_password(self, token: str, new: str) -> UUID:
+        """Choose a new password by a link, and end all sessions; return the user's id.
 
-        The link came by mail, so it proves the address too.
+        The link came by mail, so it proves the address too, and the client is let past
+        a limit that others have used up.
 
         Raises:
             ValidationFailed: `new` is too weak; the token stays unspent.
             InvalidToken
         """
-        self._check_policy(new, "body.new_password")
-        if not await self.tokens.is_good(token, Purpose.RESET_PASSWORD):
+        owner = await self.tokens.find_owner(token, Purpose.RESET_PASSWORD)
+        if owner is None:
             raise InvalidToken  # before the cost of a hash
+        await self._check_new_password(new, owner.email, owner.name)
         hashed_password = await hash_password(new)
-        user, email = await self._take(token, Purpose.RESET_PASSWORD)
-        if user.email != email:
-            raise InvalidToken  # sent to an address that is not theirs any more
+        # Before the transaction begins: the store may be the same database.
+        limits = SignInLimits(self.runtime, owner.email)
+        await limits.let_in_after_reset(owner.user_id)
+        user, _ = await self._take(token, Purpose.RESET_PASSWORD)
         user.hashed_password = hashed_password
         user.email_verified_at = user.email_verified_at or utc_now()
+        await self.users.void_links(user.id)
         await self.sessions.delete_of(user.id)
-        await self.tokens.delete_of(user.id)
         await self._record(Action.PASSWORD_RESET, user.id)
         await self._notify(user, "password_changed")
+        return user.id
 
     async def verify_email(self, token: str) -> None:
         """Prove the address that the link was sent to.
@@ -147,21 +159,21 @@ class RecoveryService:
         Raises:
             InvalidToken
         """
-        user, email = await self._take(token, Purpose.VERIFY_EMAIL)
-        if user.email != email:
-            raise InvalidToken  # it proves an address that is not theirs any more
+        user, _ = await self._take(token, Purpose.VERIFY_EMAIL)
         user.email_verified_at = user.email_verified_at or utc_now()
         await self._record(Action.EMAIL_VERIFIED, user.id)
 
     async def _take(self, token: str, purpose: Purpose) -> tuple[User, str]:
-        """Spend a token: its user, locked, and the address that it was sent to."""
+        """Spend a token: return its user, locked, and the address it was sent to."""
         taken = await self.tokens.take(token, purpose)
         if taken is None:
             raise InvalidToken
-        user = await self.users.get(taken[0], lock=True)
+        user = await self.users.get(taken.user_id, lock=True)
         if user is None or not user.is_active:
             raise InvalidToken
-        return user, taken[1]
+        if user.security_version != taken.security_version:
+            raise InvalidToken  # the account was recovered since, or its address moved
+        return user, taken.email
 
     async def request_email_change(
         self, caller: Caller, new_email: str, password: str
@@ -177,17 +189,22 @@ class RecoveryService:
         if new_email == caller.email:
             message = "That is your address already"
             raise ValidationFailed(details=[Detail("body.new_email", message)])
-        await self._check_password(caller, password)
+        account = await self._check_password(caller, password)
         await self._count_mail(Purpose.CHANGE_EMAIL, caller.email)
+        # Whoever asks: nobody's mailbox is filled by many accounts.
+        limit = self.settings.limit_mails_per_account
+        await self.runtime.limits.count(hit(limit, "mails to", new_email))
         await self._record(Action.EMAIL_CHANGE_REQUESTED, caller.id)
         await enqueue(
-            self.session, send_email_change, user_id=caller.id, new_email=new_email
-        )
-        await self._send(
-            "email_change_requested",
-            caller.email,
-            name=caller.name,
+            self.session,
+            send_email_change,
+            user_id=caller.id,
             new_email=new_email,
+            security_version=account.security_version,
+        )
+        name = caller.name if caller.email_verified else ""
+        await self._send(
+            "email_change_requested", caller.email, name=name, new_email=new_email
         )
 
     async def confirm_email_change(self, token: str) -> None:
@@ -198,17 +215,15 @@ class RecoveryService:
             EmailTaken: somebody registered it meanwhile.
         """
         user, new_email = await self._take(token, Purpose.CHANGE_EMAIL)
-        old_email, user.email = user.email, new_email
-        user.email_verified_at = utc_now()
+        old_email, name = user.email, user.greeted_as
+        user.email, user.email_verified_at = new_email, utc_now()
         await self.users.save(user)
-        await self.tokens.delete_of(user.id)
+        await self.users.void_links(user.id)
         await self._record(Action.EMAIL_CHANGED, user.id)
-        await self._send(
-            "email_changed", old_email, name=user.name, new_email=user.email
-        )
+        await self._send("email_changed", old_email, name=name, new_email=user.email)
 
     async def _notify(self, user: User, template: str) -> None:
-        await self._send(template, user.email, name=user.name)
+        await self._send(template, user.email, name=user.greeted_as)
 
     async def _send(self, template: str, to: str, **context: str) -> None:
         await enqueue(

@@ -1,5 +1,6 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -41,15 +42,33 @@ FIND_CALLER = Query(
 )
 
 
+class LastUse(msgspec.Struct, frozen=True):
+    """When a session began, and when it was last used."""
+
+    created_at: datetime
+    last_used_at: datetime
+
+
+FIND_LAST_USE = Query(
+    select(UserSession.created_at, UserSession.last_used_at).where(
+        UserSession.id == bindparam("session_id", type_=sa.Uuid())
+    ),
+    LastUse,
+)
+
+
 class Account(msgspec.Struct, frozen=True):
     """What sign-in needs to know of an account before it has a password to believe."""
 
     id: UUID
     hashed_password: str
+    security_version: int
 
 
 FIND_ACCOUNT = Query(
-    select(User.id, User.hashed_password).where(User.email == bindparam("email")),
+    select(User.id, User.hashed_password, User.security_version).where(
+        User.email == bindparam("email")
+    ),
     Account,
 )
 
@@ -103,58 +122,74 @@ class RefreshTokenRepository(Repository[RefreshToken]):
         )
 
 
-class Taker(msgspec.Struct, frozen=True):
-    """Whose one-time token it is."""
+class TokenOwner(msgspec.Struct, frozen=True):
+    """The account that a one-time token belongs to."""
 
     user_id: UUID
+    email: str
+    name: str
 
 
-FIND_ONE_TIME_TOKEN = Query(
-    select(OneTimeToken.user_id).where(
+FIND_TOKEN_OWNER = Query(
+    select(User.id.label("user_id"), User.email, User.name)
+    .join(OneTimeToken, OneTimeToken.user_id == User.id)
+    .where(
+        User.security_version == OneTimeToken.security_version,
         OneTimeToken.token_hash == bindparam("token_hash"),
         OneTimeToken.purpose == bindparam("purpose"),
         OneTimeToken.expires_at > bindparam("now", type_=UTCDateTime()),
     ),
-    Taker,
+    TokenOwner,
 )
+
+
+class TakenToken(NamedTuple):
+    """What a one-time token was for, once it is used up."""
+
+    user_id: UUID
+    email: str
+    security_version: int
 
 
 class OneTimeTokenRepository(Repository[OneTimeToken]):
     model = OneTimeToken
 
     async def mint(
-        self, user_id: UUID, purpose: str, email: str, lifetime: timedelta
+        self, user: User, purpose: str, email: str, lifetime: timedelta
     ) -> str:
-        """A new token, which voids the account's older one of this purpose."""
+        """Return a new token, which voids the account's older one of this purpose.
+
+        It is bound to the account's present `security_version`.
+        """
         await self.session.execute(
             sa.delete(OneTimeToken).where(
-                OneTimeToken.user_id == user_id, OneTimeToken.purpose == purpose
+                OneTimeToken.user_id == user.id, OneTimeToken.purpose == purpose
             )
         )
         token = new_token()
         await self.add(
             OneTimeToken(
-                user_id=user_id,
+                user_id=user.id,
                 purpose=purpose,
                 token_hash=hash_token(token),
                 email=email,
+                security_version=user.security_version,
                 expires_at=utc_now() + lifetime,
             )
         )
         return token
 
-    async def is_good(self, token: str, purpose: str) -> bool:
-        """Whether `take` would find it now."""
-        found = await self.session.fetch_one(
-            FIND_ONE_TIME_TOKEN,
+    async def find_owner(self, token: str, purpose: str) -> TokenOwner | None:
+        """Return the owner of a token that `take` would find, without spending it."""
+        return await self.session.fetch_one(
+            FIND_TOKEN_OWNER,
             token_hash=hash_token(token),
             purpose=str(purpose),
             now=utc_now(),
         )
-        return found is not None
 
-    async def take(self, token: str, purpose: str) -> tuple[UUID, str] | None:
-        """Use a token up: the account and the address it was for, once at the most.
+    async def take(self, token: str, purpose: str) -> TakenToken | None:
+        """Use a token up, at most once, and return what it was for.
 
         One conditional statement, so that of two at once only one gets it.
         """
@@ -165,31 +200,65 @@ class OneTimeTokenRepository(Repository[OneTimeToken]):
                 OneTimeToken.purpose == purpose,
                 OneTimeToken.expires_at > utc_now(),
             )
-            .returning(OneTimeToken.user_id, OneTimeToken.email)
+            .returning(
+                OneTimeToken.user_id, OneTimeToken.email, OneTimeToken.security_version
+            )
         )
         row = taken.first()
-        return None if row is None else (row.user_id, row.email)
+        return None if row is None else TakenToken(*row)
 
-    async def delete_of(self, user_id: UUID) -> None:
-        """Void every link that is under way to an account."""
-        await self.session.execute(
-            sa.delete(OneTimeToken).where(OneTimeToken.user_id == user_id)
-        )
+
+class KeyName(msgspec.Struct, frozen=True):
+    """The name of a signing key, as tokens carry it."""
+
+    kid: str
+
+
+_IS_USABLE = sa.and_(
+    SigningKey.algorithm == bindparam("algorithm", type_=sa.String()),
+    sa.or_(
+        SigningKey.retires_at.is_(None),
+        SigningKey.retires_at > bindparam("now", type_=UTCDateTime()),
+    ),
+)
+# The keys to sign with first, the newest of them in front.
+_SIGNING_FIRST = (
+    SigningKey.retires_at.is_not(None),
+    SigningKey.created_at.desc(),
+    SigningKey.kid,
+)
+FIND_KEY_NAMES = Query(
+    select(SigningKey.kid).where(_IS_USABLE).order_by(*_SIGNING_FIRST), KeyName
+)
 
 
 class SigningKeyRepository(Repository[SigningKey]):
     model = SigningKey
 
-    async def usable(self, algorithm: str, now: datetime) -> Sequence[SigningKey]:
-        """The keys whose tokens are good, newest first."""
-        query = (
-            select(SigningKey)
-            .where(
-                SigningKey.algorithm == algorithm,
-                sa.or_(SigningKey.retires_at.is_(None), SigningKey.retires_at > now),
-            )
-            .order_by(SigningKey.created_at.desc(), SigningKey.kid)
+    async def usable_names(self, algorithm: str, now: datetime) -> list[str]:
+        """Return the names of `usable`, in its order, by a statement compiled once."""
+        rows = await self.session.fetch_all(
+            FIND_KEY_NAMES, algorithm=algorithm, now=now
         )
+        return [row.kid for row in rows]
+
+    async def usable(
+        self, algorithm: str, now: datetime, *, lock: bool = False
+    ) -> Sequence[SigningKey]:
+        """Return the keys whose tokens are accepted, the one to sign with first."""
+        query = select(SigningKey).where(_IS_USABLE).order_by(*_SIGNING_FIRST)
+        if lock:
+            query = query.with_for_update()
+        values = {"algorithm": algorithm, "now": now}
+        return (await self.session.scalars(query, values)).all()
+
+    async def list_all(self, *, lock: bool = False) -> Sequence[SigningKey]:
+        """Return every stored key, the newest first."""
+        query = select(SigningKey).order_by(
+            SigningKey.created_at.desc(), SigningKey.kid
+        )
+        if lock:
+            query = query.with_for_update()
         return (await self.session.scalars(query)).all()
 
 
@@ -202,14 +271,13 @@ async def delete_expired(
     its coming back would mean that it was stolen.
     """
     idle = timedelta(days=settings.refresh_idle_days)
-    kept = timedelta(days=settings.audit_days)
     expired: tuple[tuple[type[Base], sa.ColumnElement[bool]], ...] = (
         (UserSession, UserSession.expires_at <= now),
         (RefreshToken, RefreshToken.spent_at <= now - idle),
         (OneTimeToken, OneTimeToken.expires_at <= now),
         (RateLimit, RateLimit.expires_at <= now),
         (IdempotencyKey, IdempotencyKey.expires_at <= now),
-        (AuditEvent, AuditEvent.created_at <= now - kept),
+        (AuditEvent, AuditEvent.is_over(now)),
         (SigningKey, SigningKey.retires_at <= now),
     )
     deleted = 0

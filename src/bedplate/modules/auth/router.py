@@ -14,7 +14,11 @@ from bedplate.core.errors import (
 )
 from bedplate.core.permissions import Caller
 from bedplate.dependencies import CurrentUser, runtime_of
-from bedplate.modules.auth.dependencies import AuthServiceDep, RecoveryServiceDep
+from bedplate.modules.auth.dependencies import (
+    AuthServiceDep,
+    DeviceDep,
+    RecoveryServiceDep,
+)
 from bedplate.modules.auth.errors import (
     AccountInactive,
     EmailNotVerified,
@@ -51,7 +55,10 @@ router = Router(prefix="/auth", tags=["auth"])
     ),
 )
 async def create_token(
-    auth: AuthServiceDep, form: Annotated[TokenForm, Form()], response: Response
+    auth: AuthServiceDep,
+    form: Annotated[TokenForm, Form()],
+    device: DeviceDep,
+    response: Response,
 ) -> TokenResponse:
     """Sign in with email and password, or go on with a refresh token."""
     response.headers["Cache-Control"] = "no-store"
@@ -60,7 +67,11 @@ async def create_token(
         raise ValidationFailed(details=details)
     if form.grant_type == "refresh_token":
         return await auth.refresh(form.refresh_token or "")
-    return await auth.sign_in(form.username or "", form.password or "")
+    user_id, tokens = await auth.sign_in(
+        form.username or "", form.password or "", device.known
+    )
+    device.remember(user_id, response)
+    return tokens
 
 
 @router.post("/logout", status_code=status.HTTP_204_NO_CONTENT)
@@ -124,9 +135,15 @@ async def forgot_password(
     status_code=status.HTTP_204_NO_CONTENT,
     responses=errors(InvalidToken),
 )
-async def reset_password(recovery: RecoveryServiceDep, data: PasswordReset) -> None:
+async def reset_password(
+    recovery: RecoveryServiceDep,
+    data: PasswordReset,
+    device: DeviceDep,
+    response: Response,
+) -> None:
     """Choose a new password with a link's token; all sessions end."""
-    await recovery.reset_password(data.token, data.new_password)
+    user_id = await recovery.reset_password(data.token, data.new_password)
+    device.remember(user_id, response)
 
 
 @router.post(

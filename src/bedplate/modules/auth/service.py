@@ -1,41 +1,63 @@
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple, NoReturn
 from uuid import UUID
 
 from msgspec.structs import astuple
 
+from bedplate.config import Settings
 from bedplate.core.clock import utc_now
+from bedplate.core.device_cookies import Device
 from bedplate.core.errors import (
+    APIError,
     InvalidCredentials,
     InvalidRefreshToken,
     NotAuthenticated,
     NotFound,
-    PermissionDenied,
 )
-from bedplate.core.origin import client_block, origin
+from bedplate.core.origin import origin
 from bedplate.core.permissions import Caller, Permission
-from bedplate.core.security import PasswordCheck, check_password
+from bedplate.core.request_log import add_to_request_log
+from bedplate.core.security import PasswordCheck
 from bedplate.database import Database, Session
 from bedplate.jobs import enqueue
-from bedplate.limits import Hit, hit
+from bedplate.limits import hit
 from bedplate.modules.audit.service import Action, AuditService
 from bedplate.modules.auth.errors import AccountInactive, EmailNotVerified
-from bedplate.modules.auth.keys import reload_for, reload_if_due
+from bedplate.modules.auth.guard import PasswordGuard, SignInLimits
+from bedplate.modules.auth.keys import refresh_keys, reload_for
 from bedplate.modules.auth.models import RefreshToken
 from bedplate.modules.auth.repository import (
     FIND_ACCOUNT,
     FIND_CALLER,
+    FIND_LAST_USE,
     Account,
+    LastUse,
     RefreshTokenRepository,
 )
 from bedplate.modules.auth.schemas import TokenResponse
 from bedplate.modules.auth.tasks import send_new_sign_in
+from bedplate.modules.users.errors import UserNotFound
 from bedplate.modules.users.models import User, UserSession
 from bedplate.modules.users.repository import SessionRepository, UserRepository
 from bedplate.modules.users.schemas import SessionListResponse, normalise_email
 from bedplate.runtime import Runtime
 
+_NOTE_USE_EVERY = timedelta(minutes=1)
 SignOutScope = Literal["local", "others", "all"]
+
+
+class SignIn(NamedTuple):
+    """A successful sign-in: of whom, and the tokens of its session."""
+
+    user_id: UUID
+    tokens: TokenResponse
+
+
+class Identified(NamedTuple):
+    """A user, locked, whose password was right, and the guard that compared it."""
+
+    user: User
+    guard: PasswordGuard
 
 
 class AuthService:
@@ -50,35 +72,45 @@ class AuthService:
         self.refresh_tokens = RefreshTokenRepository(session)
         self.audit = AuditService(session)
 
-    async def sign_in(self, email: str, password: str) -> TokenResponse:
-        """A new session for the right password.
+    async def sign_in(
+        self, email: str, password: str, device: Device | None = None
+    ) -> SignIn:
+        """Open a session for the right password.
 
         An unknown address gets the same answer, after the same time, as a wrong
         password; that an account is inactive or unverified is told only to whoever
-        knows its password.
+        knows its password. A `device` that has signed in to the account before has a
+        limit of its own.
 
         Raises:
             RateLimited: too many failures, of this account or from this address.
-            InvalidCredentials, AccountInactive, EmailNotVerified
+            InvalidCredentials, AccountInactive, EmailNotVerified, ServiceUnavailable
         """
-        await reload_if_due(self.runtime)
-        user = await self._identify(email, password)
+        await refresh_keys(self.runtime)
+        user, _ = await self._identify(email, password, device)
         await self._welcome(user)
-        return await self._issue(user, await self._open_session(user))
+        tokens = await self._issue(user, await self._open_session(user))
+        return SignIn(user.id, tokens)
 
     async def enter(
-        self, email: str, password: str, permission: Permission | None = None
+        self,
+        email: str,
+        password: str,
+        permission: Permission | None = None,
+        device: Device | None = None,
     ) -> Caller:
-        """A new session without tokens, for a browser that keeps its id signed.
+        """Open a session without tokens, for a browser that keeps its id signed.
 
         Raises:
-            RateLimited, InvalidCredentials, AccountInactive, EmailNotVerified
-            PermissionDenied: the password is right, but they lack the permission.
+            InvalidCredentials: also if the password is right, but they lack the
+                permission.
+            RateLimited, AccountInactive, EmailNotVerified, ServiceUnavailable
         """
-        caller = await self._enter(await self._identify(email, password))
-        if permission is not None and not caller.may(permission):
-            raise PermissionDenied
-        return caller
+        user, guard = await self._identify(email, password, device)
+        permissions = self.runtime.permissions
+        if permission is not None and not permissions.allow(user.role, permission):
+            await self._refuse(user, guard, InvalidCredentials(), notify=True)
+        return await self._enter(user)
 
     async def vouch(self, user_id: UUID) -> Caller:
         """`enter` for somebody whom another way of signing in vouches for.
@@ -94,24 +126,26 @@ class AuthService:
     async def _enter(self, user: User) -> Caller:
         await self._welcome(user)
         opened = await self._open_session(user)
-        hours = self.settings.admin_session_hours
-        opened.expires_at = opened.created_at + timedelta(hours=hours)
+        opened.expires_at = admin_expiry(self.settings, opened)
         finder = Authenticator(self.runtime)
         caller = await finder.find_by(self.session, user.id, opened.id)
         assert caller is not None  # it is a moment old
         return caller
 
-    async def _identify(self, email: str, password: str) -> User:
-        guard = PasswordGuard(self.runtime, _account_key(email))
+    async def _identify(
+        self, email: str, password: str, device: Device | None
+    ) -> Identified:
         account = await self._find_account(email)
+        hits = await SignInLimits(self.runtime, email).choose(account, device)
+        guard = PasswordGuard(self.runtime, email, *hits, notifies=True)
         check = await guard.check(
             password, account, Action.SIGN_IN_FAILED, InvalidCredentials()
         )
         assert account is not None  # the guard refuses a missing account
-        return await self._admit(account, check)
+        return Identified(await self._admit(account, check, guard), guard)
 
     async def _welcome(self, user: User) -> None:
-        await self._notice_new_device(user)
+        await self._notice_new_device(user.id)
         await self._record(Action.SIGNED_IN, user.id)
 
     async def _find_account(self, email: str) -> Account | None:
@@ -121,28 +155,55 @@ class AuthService:
             return None  # no address at all: as unknown as any
         return await self.session.fetch_one(FIND_ACCOUNT, email=address)
 
-    async def _admit(self, account: Account, check: PasswordCheck) -> User:
+    async def _admit(
+        self, account: Account, check: PasswordCheck, guard: PasswordGuard
+    ) -> User:
         """The user, locked: it may have changed while its password was being hashed."""
         user = await self.users.get(account.id, lock=True)
         if user is None or user.hashed_password != account.hashed_password:
             raise InvalidCredentials
         if not user.is_active:
-            raise AccountInactive
+            await self._refuse(user, guard, AccountInactive())
         if self.settings.require_verified_email and not user.email_verified:
-            raise EmailNotVerified
+            await self._refuse(user, guard, EmailNotVerified())
         if check.new_hash is not None:
             user.hashed_password = check.new_hash
         return user
 
-    async def _notice_new_device(self, user: User) -> None:
-        """A mail, unless this is the first sign-in or the client was seen before."""
-        known = await self.audit.events.user_agents(user.id, Action.SIGNED_IN)
+    async def _refuse(
+        self,
+        user: User,
+        guard: PasswordGuard,
+        refusal: APIError,
+        *,
+        notify: bool = False,
+    ) -> NoReturn:
+        """Refuse somebody whose password is right, recorded and counted as a failure.
+
+        Both are committed before the refusal leaves.
+        """
+        user_id = user.id
+        await self.session.rollback()  # it holds the user's lock
+        async with self.runtime.database.unit_of_work() as separate:
+            kept = AuthService(separate, self.runtime)
+            if notify:
+                await kept._notice_new_device(user_id)
+            await kept.audit.record(
+                Action.SIGN_IN_REFUSED, actor_id=None, subject_id=user_id
+            )
+        await guard.count()
+        raise refusal
+
+    async def _notice_new_device(self, user_id: UUID) -> None:
+        """Mail the owner, unless it is the first sign-in or the client is known."""
+        known = await self.audit.events.user_agents(user_id, Action.SIGNED_IN)
         _, address, user_agent = origin.get()
         if known and user_agent not in known:
             await enqueue(
                 self.session,
                 send_new_sign_in,
-                user_id=user.id,
+                key=f"{user_id} {user_agent} {utc_now():%Y-%m-%d}",
+                user_id=user_id,
                 device=user_agent or "an unnamed client",
                 address=address or "an unknown address",
                 at=f"{utc_now():%Y-%m-%d %H:%M} UTC",
@@ -153,7 +214,24 @@ class AuthService:
         opened = UserSession(user_id=user.id, ip=address, user_agent=user_agent)
         opened.created_at = opened.last_used_at = utc_now()
         opened.expires_at = self._expiry(opened)
-        return await self.sessions.add(opened)
+        await self.sessions.add(opened)
+        await self._end_surplus_sessions(opened)
+        return opened
+
+    async def _end_surplus_sessions(self, opened: UserSession) -> None:
+        """End the sessions that were not used for the longest time.
+
+        Sign-ins of one account follow one another, since each holds the user's lock.
+        """
+        kept = self.settings.max_sessions_per_user
+        ended = await self.sessions.delete_surplus(opened, kept)
+        if ended:
+            await self._record(
+                Action.SESSIONS_REVOKED,
+                opened.user_id,
+                reason="max_sessions_per_user",
+                count=ended,
+            )
 
     def _expiry(self, session: UserSession) -> datetime:
         """The earlier of its idle and its absolute end."""
@@ -184,7 +262,7 @@ class AuthService:
                 inactive.
             RateLimited
         """
-        await reload_if_due(self.runtime)
+        await refresh_keys(self.runtime)
         session_id = await self.refresh_tokens.find_session_id(token)
         if session_id is None:
             raise InvalidRefreshToken
@@ -250,9 +328,15 @@ class AuthService:
             )
 
     async def sign_out(self, caller: Caller, scope: SignOutScope) -> None:
-        """End this session, the caller's other ones, or all."""
+        """End this session, the caller's other ones, or all.
+
+        The last two void links in mails too: whoever was signed in elsewhere may have
+        asked for one.
+        """
         only = caller.session_id if scope == "local" else None
         but = caller.session_id if scope == "others" else None
+        if scope != "local":
+            await self.users.void_links(caller.id)
         await self.sessions.delete_of(caller.id, only=only, but=but)
         await self._record(Action.SIGNED_OUT, caller.id, scope=scope)
 
@@ -272,65 +356,45 @@ class AuthService:
         revoked = str(session_id)
         await self._record(Action.SESSIONS_REVOKED, caller.id, session_id=revoked)
 
-    async def _record(self, action: Action, user_id: UUID, **details: str) -> None:
+    async def unlock(self, user_id: UUID, caller: Caller) -> None:
+        """Lift the limit on an account's sign-in: an admin's way.
+
+        Raises:
+            UserNotFound
+        """
+        user = await self.users.find(user_id)
+        if user is None:
+            raise UserNotFound
+        await self._unlock(user.email, user.id, caller.id)
+
+    async def unlock_by_email(self, email: str) -> None:
+        """Lift the limit on an account's sign-in: the command line's way.
+
+        Raises:
+            UserNotFound
+        """
+        account = await self._find_account(email)
+        if account is None:
+            raise UserNotFound
+        await self._unlock(email, account.id, None)
+
+    async def _unlock(self, email: str, user_id: UUID, actor_id: UUID | None) -> None:
+        # Before the transaction begins: the store may be the same database.
+        await SignInLimits(self.runtime, email).lift(user_id)
+        await self.audit.record(
+            Action.SIGN_IN_UNLOCKED, actor_id=actor_id, subject_id=user_id
+        )
+
+    async def _record(self, action: Action, user_id: UUID, **details: Any) -> None:
         await self.audit.record(action, actor_id=user_id, subject_id=user_id, **details)
 
 
-class PasswordGuard:
-    """Compares a password, and counts what fails.
-
-    Failures are counted after the comparison and looked up before and after it. So of
-    many guesses at once only as many tell anything as the limit allows, while any
-    number of right passwords at once are let in.
-    """
-
-    def __init__(self, runtime: Runtime, account_key: str) -> None:
-        settings = runtime.settings
-        self._runtime = runtime
-        per_account = settings.limit_failed_sign_ins_per_account
-        per_address = settings.limit_failed_sign_ins_per_address
-        self._hits: tuple[Hit, ...] = (
-            hit(per_account, "sign-in", "account", account_key),
-            hit(per_address, "sign-in", "address", client_block()),
-        )
-
-    async def check(
-        self,
-        password: str,
-        account: Account | None,
-        failure: Action,
-        refusal: Exception,
-    ) -> PasswordCheck:
-        """The outcome for a right password; no transaction may be under way.
-
-        Raises:
-            RateLimited: too many failures, of this account or from this address.
-            Exception: `refusal`, once the failure is counted and recorded.
-        """
-        await self._runtime.limits.check(*self._hits)
-        stored = account.hashed_password if account else None
-        check = await check_password(password, stored)
-        if not check.ok:
-            await self._record(failure, account)
-            await self._runtime.limits.count(*self._hits)
-            raise refusal
-        await self._runtime.limits.check(*self._hits)
-        return check
-
-    async def _record(self, failure: Action, account: Account | None) -> None:
-        """Committed on its own: a refusal must not undo it."""
-        async with self._runtime.database.unit_of_work() as separate:
-            await AuditService(separate).record(
-                failure, actor_id=None, subject_id=account.id if account else None
-            )
-
-
-def _account_key(email: str) -> str:
-    """The same for each spelling of an address, whether or not it has an account."""
-    try:
-        return normalise_email(email)
-    except ValueError:
-        return email.strip().lower()
+def admin_expiry(settings: Settings, session: UserSession | LastUse) -> datetime:
+    """Return the earlier of a browser session's idle and its absolute end."""
+    return min(
+        session.last_used_at + timedelta(minutes=settings.admin_idle_minutes),
+        session.created_at + timedelta(hours=settings.admin_session_hours),
+    )
 
 
 class Authenticator:
@@ -345,7 +409,9 @@ class Authenticator:
         Raises:
             NotAuthenticated: it is not ours, has expired, or its session or user is
                 gone or inactive.
+            ServiceUnavailable: the database can't be asked.
         """
+        await refresh_keys(self._runtime)
         claims = self._runtime.tokens.verify(token)
         if claims is None and await reload_for(self._runtime, token):
             claims = self._runtime.tokens.verify(token)
@@ -371,6 +437,27 @@ class Authenticator:
         """The caller of a session, unless it, or its user, is gone or inactive."""
         return await self.find_by(self._runtime.database, user_id, session_id)
 
+    async def resume(self, user_id: UUID, session_id: UUID) -> Caller | None:
+        """Return the caller of a browser session, and put off its idle end.
+
+        Its use is written down at most once a minute.
+        """
+        caller = await self.find(user_id, session_id)
+        if caller is not None:
+            await self._note_use(session_id)
+        return caller
+
+    async def _note_use(self, session_id: UUID) -> None:
+        database, now = self._runtime.database, utc_now()
+        last = await database.fetch_one(FIND_LAST_USE, session_id=session_id)
+        if last is None or now - last.last_used_at < _NOTE_USE_EVERY:
+            return
+        used = LastUse(created_at=last.created_at, last_used_at=now)
+        async with database.unit_of_work() as session:
+            await SessionRepository(session).note_use(
+                session_id, now, admin_expiry(self._runtime.settings, used)
+            )
+
     async def find_by(
         self, reader: Database | Session, user_id: UUID, session_id: UUID
     ) -> Caller | None:
@@ -380,5 +467,6 @@ class Authenticator:
         )
         if found is None:
             return None
+        add_to_request_log(user_id=str(user_id))
         fields: list[Any] = [*astuple(found), self._runtime.permissions.of(found.role)]
         return Caller(*fields)

@@ -1,7 +1,10 @@
 """The mails of sign-in and recovery.
 
 A one-time token is minted here, when its mail is made, so that it is in no job's
-arguments and in no log. A job that is tried again mints a new one.
+arguments and in no log. A job that is tried again mints a new one, as long as the
+account's `security_version` is still the one that the request saw: after a recovery
+nothing that was asked for before it is sent. A job from before there were versions has
+none, and sends nothing.
 """
 
 from typing import Any
@@ -23,41 +26,51 @@ BATCH = 1000
 
 
 @job(queue=MAIL, attempts=MAIL_ATTEMPTS)
-async def send_password_reset(run: JobRun, email: str) -> None:
-    """A link to choose a new password, if the address has an active account."""
+async def send_password_reset(
+    run: JobRun, email: str, security_version: int | None = None
+) -> None:
+    """Mail a link to choose a new password, if the address has an active account."""
     async with run.unit_of_work() as session:
         user = await UserRepository(session).get_by_email(email)
-    if user is not None and user.is_active:
+    if user is not None and user.security_version == security_version:
         minutes = run.runtime.settings.reset_minutes
         await _send_link(run, user, Purpose.RESET_PASSWORD, email, minutes=minutes)
 
 
 @job(queue=MAIL, attempts=MAIL_ATTEMPTS)
-async def send_verification(run: JobRun, email: str) -> None:
-    """A link to verify an address, if it has an account that needs it."""
+async def send_verification(
+    run: JobRun, email: str, security_version: int | None = None
+) -> None:
+    """Mail a link to verify an address, if it has an account that needs it."""
     async with run.unit_of_work() as session:
         user = await UserRepository(session).get_by_email(email)
-    if user is not None and user.is_active and not user.email_verified:
+    if user is None or user.email_verified:
+        return
+    if user.security_version == security_version:
         hours = run.runtime.settings.verify_hours
         await _send_link(run, user, Purpose.VERIFY_EMAIL, email, hours=hours)
 
 
 @job(queue=MAIL, attempts=MAIL_ATTEMPTS)
 async def send_first_verification(run: JobRun, email: str) -> None:
-    """The verification of a new account, where nobody gets in without it."""
+    """Mail the link of a new account, where nobody gets in without it."""
     if run.runtime.settings.require_verified_email:
-        await send_verification(run, email=email)
+        await send_verification(run, email=email, security_version=0)
 
 
 @job(queue=MAIL, attempts=MAIL_ATTEMPTS)
-async def send_email_change(run: JobRun, user_id: UUID, new_email: str) -> None:
-    """A link to the new address; if it has an owner already, only a notice to them."""
+async def send_email_change(
+    run: JobRun, user_id: UUID, new_email: str, security_version: int | None = None
+) -> None:
+    """Mail a link to the new address; if it has an owner, only a notice to them."""
     async with run.unit_of_work() as session:
         users = UserRepository(session)
         user, owner = await users.get(user_id), await users.get_by_email(new_email)
+    if user is None or user.security_version != security_version:
+        return
     if owner is not None:
-        await _send(run, "address_taken", owner.email, name=owner.name)
-    elif user is not None and user.is_active:
+        await _send(run, "address_taken", owner.email, name=owner.greeted_as)
+    else:
         hours = run.runtime.settings.verify_hours
         await _send_link(run, user, Purpose.CHANGE_EMAIL, new_email, hours=hours)
 
@@ -67,13 +80,19 @@ async def _send_link(
 ) -> None:
     settings = run.runtime.settings
     async with run.unit_of_work() as session:
-        # Locked: of two jobs at once the second voids the first one's token.
-        if await UserRepository(session).get(user.id, lock=True) is None:
+        # Locked: of two jobs at once the second voids the first one's token, and a
+        # recovery comes either before this comparison or after the minting.
+        current = await UserRepository(session).get(user.id, lock=True)
+        if current is None or not current.is_active:
+            return
+        if current.security_version != user.security_version:
             return
         tokens = OneTimeTokenRepository(session)
-        token = await tokens.mint(user.id, purpose, to, lifetime(settings, purpose))
+        token = await tokens.mint(current, purpose, to, lifetime(settings, purpose))
     address = link(settings, purpose, token)
-    await _send(run, purpose, to, name=user.name, link=address, **lasts)
+    # No name in the mail to an address that nobody has verified.
+    name = {} if purpose is not Purpose.RESET_PASSWORD else {"name": user.greeted_as}
+    await _send(run, purpose, to, link=address, **name, **lasts)
 
 
 @job(queue=MAIL, attempts=MAIL_ATTEMPTS)
@@ -85,7 +104,16 @@ async def send_new_sign_in(
         user = await UserRepository(session).get(user_id)
     if user is not None:
         context = {"device": device, "address": address, "at": at}
-        await _send(run, "new_sign_in", user.email, name=user.name, **context)
+        await _send(run, "new_sign_in", user.email, name=user.greeted_as, **context)
+
+
+@job(queue=MAIL, attempts=MAIL_ATTEMPTS)
+async def send_sign_in_limited(run: JobRun, email: str) -> None:
+    """Mail a notice of many wrong passwords, if the address has an active account."""
+    async with run.unit_of_work() as session:
+        user = await UserRepository(session).get_by_email(email)
+    if user is not None and user.is_active:
+        await _send(run, "sign_in_limited", user.email, name=user.greeted_as)
 
 
 async def _send(run: JobRun, template: str, to: str, **context: Any) -> None:

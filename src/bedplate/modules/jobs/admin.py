@@ -34,7 +34,11 @@ async def describe(jobs: JobService, ids: Sequence[UUID]) -> Details:
     """Arguments and error, as they are stored."""
     stored = await jobs.stored(ids)
     return {
-        id_: {"Arguments": repr(s.arguments), "Error": s.error or "-"}
+        id_: {
+            "Arguments": repr(s.arguments),
+            "Error": s.error or "-",
+            "Traceback": s.traceback or "-",
+        }
         for id_, s in stored.items()
     }
 

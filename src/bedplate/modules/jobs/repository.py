@@ -7,7 +7,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from bedplate.database import ListQuery, Page, Query, Session
-from bedplate.jobs.rows import TICK, JobFailure, JobId, rows_for
+from bedplate.jobs.rows import TICK, JobFailure, JobId, JobTraceback, rows_for
 from bedplate.modules.jobs.schemas import (
     JobDetail,
     JobListParams,
@@ -21,12 +21,16 @@ class StoredJob(NamedTuple):
 
     arguments: dict[str, Any]
     error: str | None
+    traceback: str | None
 
 
 def _arguments(stored: str | None) -> dict[str, Any]:
-    """The keyword arguments of ours; the engine's own steps have none."""
-    found: Any = json.loads(stored or "{}").get("positionalArgs") or [{}]
-    return found[0] if isinstance(found[0], dict) else {}
+    """Return our keyword arguments. The engine's own steps have none."""
+    try:
+        found = json.loads(stored or "")["positionalArgs"][0]
+    except (ValueError, TypeError, LookupError, RecursionError):
+        return {}  # not what `enqueue` writes; `jobs show` has it as it is stored
+    return found if isinstance(found, dict) else {}
 
 
 class JobRepository:
@@ -48,28 +52,34 @@ class JobRepository:
             sa.select(
                 job.id,
                 input_.arguments,
-                sa.func.coalesce(output.error, job.last_error, type_=JobFailure()),
+                sa.type_coerce(_failure(self.dialect), JobFailure),
+                sa.type_coerce(_failure(self.dialect), JobTraceback),
             )
             .outerjoin(input_, input_.id == job.id)
             .outerjoin(output, output.id == job.id)
             .where(job.id.in_(ids))
         )
         rows = await self.session.execute(query)
-        return {id_: StoredJob(_arguments(text), error) for id_, text, error in rows}
+        return {id_: StoredJob(_arguments(text), *rest) for id_, text, *rest in rows}
 
     async def list_page(self, params: JobListParams) -> Page[JobResponse]:
         return await self.session.fetch_page(_list(self.dialect), params)
 
 
-def _columns(dialect: str) -> tuple[Any, ...]:
+def _failure(dialect: str) -> Any:
+    """Return the last error as it is stored: of the end, or of an earlier attempt."""
     job, _, output = rows_for(dialect)
     failed = sa.func.coalesce(output.error, job.last_error)
-    error = sa.case((job.status == "succeeded", sa.null()), else_=failed)
+    return sa.case((job.status == "succeeded", sa.null()), else_=failed)
+
+
+def _columns(dialect: str) -> tuple[Any, ...]:
+    job, _, _ = rows_for(dialect)
     names = ("id", "job", "status", "queue", "attempts")
     times = ("created_at", "updated_at", "due_at", "completed_at")
     return (
         *(getattr(job, name).label(name) for name in names),
-        sa.type_coerce(error, JobFailure).label("error"),
+        sa.type_coerce(_failure(dialect), JobFailure).label("error"),
         *(getattr(job, name).label(name) for name in times),
     )
 
@@ -95,7 +105,8 @@ def _detail(dialect: str) -> Query[JobDetail]:
     job, input_, _ = rows_for(dialect)
     columns = [c.label(f"job_{c.key}") for c in _columns(dialect)]
     arguments = sa.select(input_.arguments).where(input_.id == job.id).scalar_subquery()
-    query = _select(dialect, *columns, arguments.label("arguments"))
+    traceback = sa.type_coerce(_failure(dialect), JobTraceback).label("traceback")
+    query = _select(dialect, *columns, arguments.label("arguments"), traceback)
     return Query(query.where(job.id == _JOB_ID), JobDetail)
 
 

@@ -38,7 +38,8 @@ class JobListParams(ListParams):
 
 
 class JobDetail(ResponseSchema, frozen=True):
-    """A job with its arguments, as they are stored."""
+    """A job with its arguments, as they are stored, and its last traceback."""
 
     job: JobResponse
     arguments: str
+    traceback: str | None

@@ -2,11 +2,12 @@ from bedplate.admin import Action, Admin, Figure, Form
 from bedplate.modules.posts.models import Post
 from bedplate.modules.posts.permissions import WRITE_ANY
 from bedplate.modules.posts.schemas import PostCreate, PostUpdate
-from bedplate.modules.posts.service import PostService
+from bedplate.modules.posts.service import PostService, visible_to
 
 post = Admin(
     Post,
     permission=WRITE_ANY,
+    scope=visible_to,
     list_display=["title", "author", "published_at", "created_at"],
     list_filter=["published_at", "created_at"],
     search=["title", "content"],

@@ -4,7 +4,7 @@ from uuid import UUID
 from fastapi import Depends, Query, Response, status
 
 from bedplate.core.errors import InvalidCursor, PermissionDenied
-from bedplate.database import Page
+from bedplate.database import BrokenReference, Page
 from bedplate.dependencies import (
     CurrentUser,
     IfMatchDep,
@@ -77,7 +77,11 @@ async def update_post(
     return await posts.update(post_id, data, caller, if_match)
 
 
-@router.delete("/{post_id}", status_code=status.HTTP_204_NO_CONTENT, responses=CHANGE)
+@router.delete(
+    "/{post_id}",
+    status_code=status.HTTP_204_NO_CONTENT,
+    responses=errors(PermissionDenied, PostNotFound, BrokenReference),
+)
 async def delete_post(
     posts: PostServiceDep, caller: CurrentUser, post_id: UUID, if_match: IfMatchDep
 ) -> None:

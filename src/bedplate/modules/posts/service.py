@@ -4,11 +4,11 @@ from bedplate.core.clock import utc_now
 from bedplate.core.errors import PermissionDenied
 from bedplate.core.permissions import Caller
 from bedplate.core.preconditions import IfMatch
-from bedplate.database import Page, Session
+from bedplate.database import Page, Scope, Session
 from bedplate.modules.posts.errors import PostNotFound
 from bedplate.modules.posts.models import Post
 from bedplate.modules.posts.permissions import READ_ANY, WRITE_ANY
-from bedplate.modules.posts.repository import PostRepository, Readable
+from bedplate.modules.posts.repository import SCOPES, PostRepository, Readable
 from bedplate.modules.posts.schemas import (
     AuthorResponse,
     PostCreate,
@@ -149,3 +149,9 @@ def reading(caller: Caller | None) -> tuple[Readable, UUID | None]:
     if caller is None:
         return "published", None
     return "all" if caller.may(READ_ANY) else "own", caller.id
+
+
+def visible_to(caller: Caller | None) -> tuple[Scope, dict[str, UUID | None]]:
+    """Return the scope of the posts that a caller may read, and its parameters."""
+    readable, caller_id = reading(caller)
+    return SCOPES[readable], {"caller_id": caller_id}

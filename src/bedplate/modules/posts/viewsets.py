@@ -1,6 +1,7 @@
 from typing import Any
 
 from bedplate.core.errors import InvalidCursor, PermissionDenied
+from bedplate.database import BrokenReference
 from bedplate.django_site.api.viewsets import (
     AllowAny,
     Router,
@@ -29,7 +30,7 @@ class PostViewSet(ServiceViewSet):
         "list": [InvalidCursor],
         "retrieve": [PostNotFound],
         "partial_update": CHANGE,
-        "destroy": CHANGE,
+        "destroy": [*CHANGE, BrokenReference],
         "publish": CHANGE,
         "unpublish": CHANGE,
     }

@@ -35,6 +35,20 @@ class User(TimestampMixin, Base):
     role: Mapped[str] = mapped_column(String(50), default=USER, server_default=USER)
     is_active: Mapped[bool] = mapped_column(default=True, server_default=true())
     email_verified_at: Mapped[datetime | None]
+    security_version: Mapped[int] = mapped_column(
+        default=0,
+        server_default="0",
+        doc="version; advanced by every recovery, which voids links from before",
+    )
+
+    @property
+    def greeted_as(self) -> str:
+        """The name for mails; empty until the address is verified.
+
+        Before that a stranger may have made the account for somebody else's address,
+        and the name is the stranger's text.
+        """
+        return self.name if self.email_verified_at else ""
 
     @hybrid_property
     def email_verified(self) -> bool:

@@ -1,5 +1,7 @@
+from datetime import datetime
 from uuid import UUID
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy import bindparam, select
 
@@ -28,6 +30,18 @@ USER_COLUMNS = (
 FIND_USER = Query(
     select(*USER_COLUMNS).where(User.id == bindparam("user_id", type_=sa.Uuid())),
     UserResponse,
+)
+
+
+class AccountVersion(msgspec.Struct, frozen=True):
+    """The version that links are bound to."""
+
+    security_version: int
+
+
+FIND_SECURITY_VERSION = Query(
+    select(User.security_version).where(User.email == bindparam("email")),
+    AccountVersion,
 )
 LIST_USERS = ListQuery(
     select(*USER_COLUMNS),
@@ -71,6 +85,25 @@ class UserRepository(Repository[User]):
         query = select(User).where(User.email == email)
         return (await self.session.scalars(query)).one_or_none()
 
+    async def find_security_version(self, email: str) -> int | None:
+        """Return the version of the account with an address; None for no account."""
+        found = await self.session.fetch_one(FIND_SECURITY_VERSION, email=email)
+        return None if found is None else found.security_version
+
+    async def void_links(self, user_id: UUID) -> None:
+        """Void every link in a mail, and every request for one, from before now.
+
+        Leaves `updated_at` as it is: nothing of what an account shows has changed.
+        """
+        await self.session.execute(
+            sa.update(User)
+            .where(User.id == user_id)
+            .values(
+                security_version=User.security_version + 1, updated_at=User.updated_at
+            )
+            .execution_options(synchronize_session=False)
+        )
+
     async def has_other_admin(self, user_id: UUID) -> bool:
         """Whether an active admin besides this one exists, and stays one until we end.
 
@@ -96,6 +129,20 @@ class SessionRepository(Repository[UserSession]):
             LIST_SESSIONS, user_id=user_id, current_id=current_id, now=utc_now()
         )
 
+    async def note_use(
+        self, session_id: UUID, now: datetime, expires_at: datetime
+    ) -> None:
+        """Write down that a session was used, unless it ended or was used since."""
+        await self.session.execute(
+            sa.update(UserSession)
+            .where(
+                UserSession.id == session_id,
+                UserSession.expires_at > now,
+                UserSession.last_used_at < now,
+            )
+            .values(last_used_at=now, expires_at=expires_at)
+        )
+
     async def delete_of(
         self,
         user_id: UUID,
@@ -111,3 +158,21 @@ class SessionRepository(Repository[UserSession]):
             ended = ended.where(UserSession.id != but)
         done = await self.session.execute(ended)
         return int(getattr(done, "rowcount", 0))
+
+    async def delete_surplus(self, opened: UserSession, kept: int) -> int:
+        """End all but the `kept` sessions used last, never `opened`; return how many.
+
+        Sessions that have expired count as ended already.
+        """
+        others = (UserSession.user_id == opened.user_id, UserSession.id != opened.id)
+        used_last = (
+            select(UserSession.id)
+            .where(*others, UserSession.expires_at > utc_now())
+            .order_by(UserSession.last_used_at.desc(), UserSession.id.desc())
+        )
+        surplus = (await self.session.scalars(used_last.offset(kept - 1))).all()
+        if not surplus:
+            return 0
+        ended = sa.delete(UserSession).where(UserSession.id.in_(surplus))
+        await self.session.execute(ended)
+        return len(surplus)

@@ -10,6 +10,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from bedplate.core.names import check_name
 from bedplate.core.permissions import USER
 from bedplate.core.security import MAX_PASSWORD_LENGTH
 from bedplate.schemas import (
@@ -59,6 +60,7 @@ Name = Annotated[
     StringConstraints(
         strip_whitespace=True, min_length=1, max_length=100, pattern=NO_CONTROLS
     ),
+    AfterValidator(check_name),
 ]
 # What else it has to be is a setting (`password_policy`), so the service checks that.
 NewPassword = Annotated[

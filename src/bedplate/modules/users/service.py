@@ -4,7 +4,6 @@ from uuid import UUID
 
 from bedplate.core.errors import Detail, NotFound, PermissionDenied, ValidationFailed
 from bedplate.core.origin import client_block
-from bedplate.core.password_policy import broken_rules
 from bedplate.core.permissions import ADMIN, USER, Caller
 from bedplate.core.preconditions import IfMatch
 from bedplate.core.security import hash_password
@@ -25,6 +24,22 @@ from bedplate.modules.users.schemas import (
 )
 from bedplate.runtime import Runtime
 
+# What an account is recovered by: links from before it are void.
+_RECOVERIES = {"email", "hashed_password", "is_active"}
+
+
+def _described(changed: Mapping[str, Any]) -> str:
+    """Return sentences for the owner, without a value that is a secret."""
+    sentences = {
+        "email": "The email address is another one now.",
+        "hashed_password": "The password is a new one, and you were signed out.",
+        "role": f"The role is now: {changed.get('role')}.",
+        "is_active": "The account was activated."
+        if changed.get("is_active")
+        else "The account was deactivated.",
+    }
+    return " ".join(text for name, text in sentences.items() if name in changed)
+
 
 class UserService:
     """Every rule about accounts. A `caller` of None is a stranger."""
@@ -35,6 +50,7 @@ class UserService:
         self.audit = AuditService(session)
         self.settings = runtime.settings
         self.limits = runtime.limits
+        self.passwords = runtime.passwords
         self.on_sign_up = [job for m in runtime.modules for job in m.on_sign_up]
 
     async def register(self, data: UserCreate, caller: Caller | None) -> User:
@@ -54,13 +70,13 @@ class UserService:
         return user
 
     async def _welcome(self, user: User) -> None:
-        context = {"name": user.name}
+        # No name: a stranger may have typed it, and somebody else's address.
         await enqueue(
             self.users.session,
             send_email,
             template="welcome",
             to=user.email,
-            context=context,
+            context={},
         )
         for job in self.on_sign_up:
             await enqueue(self.users.session, job, email=user.email)
@@ -81,8 +97,8 @@ class UserService:
             EmailTaken: whatever its case was.
         """
         self._check_role(data.role, "body.role")
-        self.check_password_policy(data.password, "body.password")
-        # Hashed before the transaction begins, which on SQLite holds the write lock.
+        # Before the transaction begins, which on SQLite holds the write lock.
+        await self.check_new_password(data.password, data.email, data.name)
         hashed_password = await hash_password(data.password)
         user = await self.users.add(
             User(
@@ -95,10 +111,20 @@ class UserService:
         await self._record(Action.USER_CREATED, user, actor_id or user.id)
         return user
 
-    def check_password_policy(self, password: str, field: str) -> None:
-        """Raises ValidationFailed, with each rule that a new password breaks."""
-        if broken := broken_rules(self.settings.password_policy, password):
-            raise ValidationFailed(details=[Detail(field, rule) for rule in broken])
+    async def check_new_password(
+        self, password: str, email: str, name: str, field: str = "body.password"
+    ) -> None:
+        """Check a new password of the account with this address and name.
+
+        No transaction may be under way: the check may wait for another service.
+
+        Raises:
+            ValidationFailed: it breaks rules; each is a detail of the field.
+        """
+        problems = await self.passwords.problems(password, email=email, name=name)
+        if problems:
+            details = [Detail(field, problem) for problem in problems]
+            raise ValidationFailed(details=details)
 
     async def get(self, user_id: UUID, caller: Caller) -> UserResponse:
         """An account, for itself or an admin.
@@ -142,15 +168,39 @@ class UserService:
 
         Raises:
             UserNotFound: another's too.
-            PermissionDenied: one's own email or role, without being an admin.
+            PermissionDenied: an email or a role, without being an admin; the own email.
             ValidationFailed: the role is not configured.
             EmailTaken, LastAdmin, PreconditionFailed
         """
         self._check_visible(user_id, caller)
         changes = data.changes()
+        self._check_may_change(user_id, changes, caller)
+        return await self.change(user_id, changes, caller.id, if_match)
+
+    async def update_as_admin(
+        self, user_id: UUID, changes: Mapping[str, Any], caller: Caller
+    ) -> User:
+        """Change an account by the admin's form, which has `is_active` and a password.
+
+        Raises:
+            PermissionDenied: the own email or password.
+            UserNotFound, ValidationFailed, EmailTaken, LastAdmin
+        """
+        self._check_visible(user_id, caller)
+        self._check_may_change(user_id, changes, caller)
+        return await self.change(user_id, changes, caller.id)
+
+    def _check_may_change(
+        self, user_id: UUID, changes: Mapping[str, Any], caller: Caller
+    ) -> None:
         if not caller.is_admin and not changes.keys() <= {"name"}:
             raise PermissionDenied("Only an admin changes an email or a role")
-        return await self.change(user_id, changes, caller.id, if_match)
+        if caller.id == user_id and changes.get("email", caller.email) != caller.email:
+            # A stolen token must not be enough to take the account for good.
+            raise PermissionDenied(
+                "Change your own address with POST /auth/email/change, which asks for "
+                "your password and has the new address confirmed"
+            )
 
     async def change(
         self,
@@ -159,32 +209,100 @@ class UserService:
         actor_id: UUID | None = None,
         if_match: IfMatch | None = None,
     ) -> User:
-        """Set these attributes of an account, whoever asks.
+        """Set the email, name, role, `is_active` or password of an account.
+
+        All of it or nothing. If somebody else than its owner does it, the owner gets
+        one mail that says what was changed. A new password or a deactivation ends all
+        sessions; each recovery voids the links that were asked for before it.
 
         Raises:
-            UserNotFound, ValidationFailed, EmailTaken, LastAdmin, PreconditionFailed
+            ValidationFailed: the role is not configured, or the password is too weak.
+            PermissionDenied: `actor_id` sets the own password without the current one.
+            UserNotFound, EmailTaken, LastAdmin, PreconditionFailed
         """
-        if "role" in changes:
-            self._check_role(changes["role"], "body.role")
+        # Hashed before the transaction begins, which on SQLite holds the write lock.
+        values = await self.prepare(user_id, changes, actor_id)
         user = await self._get_locked(user_id, if_match)
-        changed = {n: v for n, v in changes.items() if getattr(user, n) != v}
-        if changed.get("role", ADMIN) != ADMIN:
+        changed = {n: v for n, v in values.items() if getattr(user, n) != v}
+        if changed.get("role", ADMIN) != ADMIN or not changed.get("is_active", True):
             await self._keep_an_admin(user)
-        if "email" in changed:
-            user.email_verified_at = None
-        for name, value in changed.items():
-            setattr(user, name, value)
-        await self.users.save(user)
-        await self._record_change(user, changed, actor_id)
+        former_email = user.email
+        await self._set(user, changed)
+        await self._record_changes(user, changed, actor_id)
+        if actor_id != user.id:
+            await self._notify(user, former_email, _described(changed))
         return user
 
-    async def _record_change(
+    async def prepare(
+        self, user_id: UUID, changes: Mapping[str, Any], actor_id: UUID | None
+    ) -> dict[str, Any]:
+        """Return changes for `change` with a password checked and hashed.
+
+        `change` does it itself, unless a transaction has begun by then.
+
+        Raises:
+            ValidationFailed: the role is not configured, or the password is too weak.
+            PermissionDenied: `actor_id` sets the own password without the current one.
+            UserNotFound
+        """
+        values = dict(changes)
+        if "role" in values:
+            self._check_role(values["role"], "body.role")
+        if actor_id == user_id and values.keys() & {"password", "hashed_password"}:
+            raise PermissionDenied(
+                "Change your own password where you are asked for the current one"
+            )
+        if "password" in values:
+            password = values.pop("password")
+            email, name = await self._known_as(user_id, values)
+            await self.check_new_password(password, email, name)
+            values["hashed_password"] = await hash_password(password)
+        return values
+
+    async def _known_as(
+        self, user_id: UUID, changes: Mapping[str, Any]
+    ) -> tuple[str, str]:
+        """Return the address and the name that an account has after the changes."""
+        user = await self.users.find(user_id)
+        if user is None:
+            raise UserNotFound
+        return changes.get("email", user.email), changes.get("name", user.name)
+
+    async def _set(self, user: User, changed: Mapping[str, Any]) -> None:
+        for name, value in changed.items():
+            setattr(user, name, value)
+        if "email" in changed:
+            user.email_verified_at = None
+        await self.users.save(user)
+        if changed.keys() & _RECOVERIES:
+            await self.users.void_links(user.id)
+        if "hashed_password" in changed or not changed.get("is_active", True):
+            await self.sessions.delete_of(user.id)
+
+    async def _record_changes(
         self, user: User, changed: Mapping[str, Any], actor_id: UUID | None
     ) -> None:
         if "role" in changed:
             await self._record(Action.ROLE_CHANGED, user, actor_id, role=user.role)
-        if fields := sorted(changed.keys() - {"role"}):
+        if fields := sorted(changed.keys() & {"email", "name"}):
             await self._record(Action.USER_UPDATED, user, actor_id, fields=fields)
+        if "is_active" in changed:
+            is_active = changed["is_active"]
+            action = Action.USER_ACTIVATED if is_active else Action.USER_DEACTIVATED
+            await self._record(action, user, actor_id)
+        if "hashed_password" in changed:
+            await self._record(Action.PASSWORD_CHANGED, user, actor_id)
+
+    async def _notify(self, user: User, email: str, changes: str) -> None:
+        """Mail the owner what somebody else did, at the address before it."""
+        if changes:
+            await enqueue(
+                self.users.session,
+                send_email,
+                template="account_changed",
+                to=email,
+                context={"name": user.greeted_as, "changes": changes},
+            )
 
     async def activate(
         self,
@@ -197,11 +315,7 @@ class UserService:
         Raises:
             UserNotFound, PreconditionFailed
         """
-        user = await self._get_locked(user_id, if_match)
-        if not user.is_active:
-            user.is_active = True
-            await self._record(Action.USER_ACTIVATED, user, actor_id)
-        return await self.users.save(user)
+        return await self.change(user_id, {"is_active": True}, actor_id, if_match)
 
     async def deactivate(
         self,
@@ -214,30 +328,18 @@ class UserService:
         Raises:
             UserNotFound, LastAdmin, PreconditionFailed
         """
-        user = await self._get_locked(user_id, if_match)
-        await self._keep_an_admin(user)
-        if user.is_active:
-            user.is_active = False
-            await self.sessions.delete_of(user.id)
-            await self._record(Action.USER_DEACTIVATED, user, actor_id)
-        return await self.users.save(user)
+        return await self.change(user_id, {"is_active": False}, actor_id, if_match)
 
     async def set_password(
         self, user_id: UUID, password: str, actor_id: UUID | None = None
     ) -> User:
-        """Replace a password, whoever asks, and end all sessions.
+        """Replace the password of an account that isn't the actor's; end all sessions.
 
         Raises:
-            UserNotFound
+            UserNotFound, PermissionDenied
             ValidationFailed: the password is too weak.
         """
-        self.check_password_policy(password, "body.password")
-        hashed_password = await hash_password(password)
-        user = await self._get_locked(user_id)
-        user.hashed_password = hashed_password
-        await self.sessions.delete_of(user.id)
-        await self._record(Action.PASSWORD_CHANGED, user, actor_id)
-        return await self.users.save(user)
+        return await self.change(user_id, {"password": password}, actor_id)
 
     async def delete(
         self, user_id: UUID, caller: Caller, if_match: IfMatch | None = None
@@ -265,14 +367,17 @@ class UserService:
         return SessionListResponse(items)
 
     async def revoke_sessions(self, user_id: UUID, caller: Caller) -> None:
-        """Sign an account out everywhere.
+        """Sign an account out everywhere, and void the links in its mails.
 
         Raises:
             UserNotFound
         """
         user = await self._get_locked(user_id)
         await self.sessions.delete_of(user.id)
+        await self.users.void_links(user.id)
         await self._record(Action.SESSIONS_REVOKED, user, caller.id)
+        if caller.id != user.id:
+            await self._notify(user, user.email, "You were signed out everywhere.")
 
     async def end_session(self, session_id: UUID, caller: Caller) -> None:
         """End one sign-in of anybody: an admin's way.

@@ -1,6 +1,7 @@
 from typing import Any
 
 from bedplate.core.errors import InvalidCursor, PermissionDenied, RateLimited
+from bedplate.database import BrokenReference
 from bedplate.django_site.api.viewsets import (
     AllowAny,
     IsAdmin,
@@ -45,7 +46,7 @@ class UserViewSet(ServiceViewSet):
         "list": [InvalidCursor, PermissionDenied],
         "retrieve": [UserNotFound],
         "partial_update": [PermissionDenied, UserNotFound, EmailTaken, LastAdmin],
-        "destroy": [UserNotFound, LastAdmin],
+        "destroy": [UserNotFound, LastAdmin, BrokenReference],
         "activate": [PermissionDenied, UserNotFound],
         "deactivate": [PermissionDenied, UserNotFound, LastAdmin],
     }

@@ -1,0 +1,96 @@
+"""The application under test: the project's own, on a test's settings."""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+
+from bedplate.config import PREFIX, Settings
+from bedplate.main import bind, create_app
+from bedplate.module import Module
+from bedplate.modules import BUILT_IN
+from bedplate.project import import_app, read_table
+from bedplate.testing.databases import TEST_KEY
+
+
+def load_project_app(folder: Path) -> FastAPI:
+    """Import `app` of `[tool.bedplate]` in a folder's `pyproject.toml`.
+
+    A folder that names none gets the built-in modules, as `bedplate serve` does.
+
+    Raises:
+        ProjectError: pyproject.toml or what it names is wrong.
+    """
+    name = read_table(folder).get("app")
+    with _without_the_developers_settings():
+        return create_app() if name is None else import_app(name, folder)
+
+
+def make_application(modules: Sequence[Module] = BUILT_IN, **options: Any) -> FastAPI:
+    """Make an application of these modules, for tests that override `application`.
+
+    `options` are those of `create_app`.
+
+    Raises:
+        ModuleError: the modules don't fit together.
+    """
+    with _without_the_developers_settings():
+        return create_app(modules=modules, **options)
+
+
+@contextmanager
+def _without_the_developers_settings() -> Iterator[None]:
+    """Hide `BEDPLATE_…` and `.env` from what is imported or made in the block."""
+    with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        for name in os.environ:
+            if name.startswith(PREFIX):
+                patch.delenv(name)
+        patch.setenv(f"{PREFIX}DATA_DIR", folder)
+        patch.setenv(f"{PREFIX}SECRET_KEY", TEST_KEY)
+        patch.setitem(Settings.model_config, "env_file", None)
+        yield
+
+
+def settings_for(app: FastAPI, values: dict[str, Any]) -> Settings:
+    """Settings of the application's own class: what its code chose, then `values`.
+
+    Raises:
+        SettingsError: a value is wrong.
+    """
+    chosen: Settings = app.state.runtime.settings
+    values = {**chosen.model_dump(exclude_unset=True), **values}
+    # Another prefix, so that nothing of the developer's environment gets in.
+    return type(chosen).load(_env_file=None, _env_prefix=f"{PREFIX}TEST_", **values)
+
+
+@contextmanager
+def bound(app: FastAPI, settings: Settings) -> Iterator[None]:
+    """Give the application these settings in the block.
+
+    Routes, middleware, handlers and overrides that a test adds go with the block.
+
+    Raises:
+        SettingsError: a setting is wrong.
+    """
+    lists: list[list[Any]] = [app.router.routes, app.user_middleware]
+    tables: list[dict[Any, Any]] = [
+        app.dependency_overrides,
+        app.exception_handlers,
+        app.state._state,  # noqa: SLF001, Starlette has no other way to copy it
+    ]
+    kept_lists, kept_tables = [[*old] for old in lists], [{**old} for old in tables]
+    try:
+        bind(app, settings)
+        yield
+    finally:
+        for now, before in zip(lists, kept_lists, strict=True):
+            now[:] = before
+        for table, entries in zip(tables, kept_tables, strict=True):
+            table.clear()
+            table.update(entries)
+        app.middleware_stack = app.openapi_schema = None
