@@ -756,6 +756,10 @@ CASES: dict[str, tuple[Table, list[Asked]]] = {
         table(Endpoint("/{1}"), Endpoint("/a")),
         [GET_A, Asked("GET", "/{1}")],
     ),
+    "what looks like a shape": (
+        table(Endpoint("/{}"), Endpoint("/{x}", gives="item")),
+        [GET_A, Asked("GET", "/{}")],
+    ),
     "a newline at the end": (
         table(Endpoint("/a"), Endpoint("/{x}", gives="item")),
         [Asked("GET", "/a%0A"), Asked("GET", "/b%0A")],

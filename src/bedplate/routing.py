@@ -628,6 +628,10 @@ class _Entry(NamedTuple):
         return self.regex is None or not is_apart
 
 
+_ByPlaces = dict[tuple[int, ...], dict[str, list[_Entry]]]
+"""Routes of one length, by where their parameters are and by shape."""
+
+
 class RouteTable:
     """Every route of an application, by path and method, in FastAPI's order.
 
@@ -647,8 +651,7 @@ class RouteTable:
         self._routes = list(router.routes)
         self._versions = list(_versions(router))
         self._entries: list[_Entry] = []
-        self._shapes: dict[str, list[_Entry]] = {}
-        self._places: dict[int, set[tuple[int, ...]]] = {}
+        self._lengths: dict[int, _ByPlaces] = {}
         is_plain = _is_plain_router(router) and router.middleware_stack == router.app
         for found in _walk(router.routes, _Around(is_plain, bool(router.form_limits))):
             self._add(*found)
@@ -693,8 +696,8 @@ class RouteTable:
             ),
             is_looked_up=True,
         )
-        self._places.setdefault(len(segments), set()).add(places)
-        self._shapes.setdefault(_shape(segments, places), []).append(entry)
+        shapes = self._lengths.setdefault(len(segments), {}).setdefault(places, {})
+        shapes.setdefault(_shape(segments, places), []).append(entry)
         return entry
 
     def find(self, method: str, path: str) -> _Found | None:
@@ -714,8 +717,8 @@ class RouteTable:
 
     def _first(self, method: str, segments: list[str]) -> _Entry | None:
         first: _Entry | None = None
-        for places in self._places.get(len(segments), ()):
-            for entry in self._shapes.get(_shape(segments, places), ()):
+        for places, shapes in self._lengths.get(len(segments), {}).items():
+            for entry in shapes.get(_shape(segments, places), ()):
                 if first is not None and first.place < entry.place:
                     break
                 if entry.answers(method) and all(segments[i] for i in places):
