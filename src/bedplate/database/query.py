@@ -127,8 +127,8 @@ def compile_declared(dialect: sa.Dialect) -> None:
         TypeError: a statement has no SQL for this database.
     """
     for statement in list(_declared):
-        # Not kept: SQL may depend on the server's version, such as a search's collation,
-        # and that is known only once there is a connection.
+        # Not kept: SQL may depend on the server's version, as a search's collation
+        # does, and that is known only once there is a connection.
         _compile(statement, dialect)
 
 
