@@ -500,7 +500,7 @@ async def test_a_handler_of_500_answers_bugs_and_not_what_is_raised(
             answer = await client.post(f"/extras/{path}")
             assert (answer.status_code, answer.text) == (500, "a bug"), path
         raised = await client.post("/extras/raise-500")
-    assert_refused(raised, 500, "INTERNAL_SERVER_ERROR")
+    assert_refused(raised, 500, "INTERNAL_ERROR")
 
 
 class Stamp:

@@ -170,9 +170,8 @@ class Route(APIRoute):
         return _with_etag(request, response) if self.is_resource else response
 
     def _plain_response(self, answer: Any, status: int) -> Response:
-        has_body = is_body_allowed_for_status_code(status)
         return Response(
-            self._encode(answer) if has_body else b"",
+            b"" if status in _BODILESS else self._encode(answer),
             status,
             media_type="application/json" if self.response_field else None,
         )
@@ -231,6 +230,7 @@ class _JSONBytes(Response):
 
 
 _encoder = msgspec.json.Encoder()
+_BODILESS = {HTTPStatus.NO_CONTENT, HTTPStatus.RESET_CONTENT, HTTPStatus.NOT_MODIFIED}
 
 
 def _struct(response_model: Any) -> type[ResponseSchema] | None:
@@ -827,7 +827,8 @@ class TableRouter:
         if found is None:
             await self._send(self._fallback, Request(scope, receive, send), send)
             return
-        scope["path_params"] = {**scope.get("path_params", {}), **found.path_params}
+        given = scope.get("path_params")  # by what this application is mounted on
+        scope["path_params"] = given | found.path_params if given else found.path_params
         scope["router"] = self._app.router
         scope["route"] = found.route
         scope["endpoint"] = found.route.endpoint
