@@ -207,6 +207,10 @@ CHOICES: list[Any] = [
 ]
 
 
+# A worker in the process draws random numbers too, which Hypothesis takes for its own.
+ALONE = pytest.mark.parametrize("setting_overrides", [{"embedded_worker": False}])
+
+
 @st.composite
 def memberships(draw: st.DrawFn) -> tuple[Any, dict[str, Any]]:
     """A type, a value of it, and a list that may hold it."""
@@ -216,6 +220,7 @@ def memberships(draw: st.DrawFn) -> tuple[Any, dict[str, Any]]:
     return kind, {"value": draw(st.sampled_from(pool)), "listed": listed}
 
 
+@ALONE
 @examples(max_examples=80)
 @given(membership=memberships(), negated=st.booleans())
 async def test_membership_is_that_of_sqlalchemy(
