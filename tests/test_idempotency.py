@@ -10,6 +10,7 @@ from fastapi import Depends, Request, Response
 from httpx import AsyncClient
 from httpx import Response as Answer
 from pydantic import BaseModel
+from starlette.responses import PlainTextResponse
 from support import Clients, execute
 
 from bedplate.core.clock import utc_now
@@ -83,6 +84,18 @@ async def moderate(who: Moderator, session: SessionDep) -> Made:
 async def make_response(session: SessionDep, caller: CurrentUser) -> Response:
     await write(session, caller)
     return Response("<b>ü", 201, {"X-Own": "1"}, media_type="text/html")
+
+
+@planted.post("/partly", status_code=201, response_model_exclude={"path"})
+async def make_partly(session: SessionDep, caller: CurrentUser) -> Made:
+    await write(session, caller)
+    return Made(number=1, path="secret")
+
+
+@planted.post("/text", status_code=201, response_class=PlainTextResponse)
+async def make_text(session: SessionDep, caller: CurrentUser) -> str:
+    await write(session, caller)
+    return "text"
 
 
 async def author_of(caller: CurrentUser) -> Caller:
@@ -337,6 +350,8 @@ async def test_only_what_creates_has_keys(
         "made",
         "moderated",
         "own-response",
+        "partly",
+        "text",
         "deeper",
         "slow",
         "limited",
@@ -470,3 +485,20 @@ async def test_endpoints_of_one_s_own_get_it_as_well(
     assert own.headers["content-type"].startswith("text/html")
     assert_replayed(await user.post("/planted/own-response", headers=KEY), own)
     assert await count_rows(app, Post) == [5]
+
+
+@both_stacks
+@pytest.mark.parametrize("path", ["/planted/partly", "/planted/text"])
+async def test_a_key_changes_nothing_of_what_the_response_shows(
+    as_user: AsyncClient, path: str
+) -> None:
+    """Neither what its options leave out, nor its class."""
+    plain = await as_user.post(path)
+    keyed = await as_user.post(path, headers=KEY)
+    repeat = await as_user.post(path, headers=KEY)
+
+    assert plain.status_code == keyed.status_code == 201
+    assert plain.text == keyed.text == repeat.text
+    assert "secret" not in keyed.text
+    types = {answer.headers["content-type"] for answer in (plain, keyed, repeat)}
+    assert len(types) == 1

@@ -9,11 +9,23 @@ from typing import Annotated, Any
 import pytest
 import pytest_asyncio
 import sqlalchemy as sa
-from fastapi import APIRouter, BackgroundTasks, Depends, Response
-from fastapi.dependencies.models import Dependant
+from fastapi import APIRouter, BackgroundTasks, Depends, HTTPException, Response
+from fastapi.dependencies.models import (
+    Dependant,
+    _get_cache_key,
+    _is_async_gen_callable,
+    _is_coroutine_callable,
+    _is_gen_callable,
+)
 from fastapi.dependencies.utils import request_body_to_args, request_params_to_args
-from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
-from httpx import AsyncClient
+from fastapi.routing import (
+    APIRoute,
+    RouteContext,
+    _EffectiveRouteContext,
+    _IncludedRouter,
+    iter_route_contexts,
+)
+from httpx import ASGITransport, AsyncClient
 from pydantic import BaseModel, Field
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -23,9 +35,9 @@ from bedplate.config import Settings
 from bedplate.dependencies import CurrentUser, SessionDep, get_runtime
 from bedplate.main import Application
 from bedplate.modules.users.models import User
-from bedplate.routing import Router, RouteTable
+from bedplate.routing import Route, Router, RouteTable
 from bedplate.testing.answers import assert_refused
-from bedplate.testing.plugin import PASSWORD, MakeUser, SignIn, client_for, running
+from bedplate.testing.plugin import API, PASSWORD, MakeUser, SignIn, client_for, running
 
 both_stacks = pytest.mark.parametrize(
     "setting_overrides",
@@ -309,6 +321,16 @@ async def rename_and_fail(session: SessionDep) -> None:
     raise ZeroDivisionError
 
 
+@ours.post("/threaded-bug")
+def threaded_bug() -> None:
+    raise ZeroDivisionError
+
+
+@ours.post("/raise-500")
+async def raise_500() -> None:
+    raise HTTPException(500)
+
+
 @pytest.fixture
 def extended(app: Application) -> Application:
     app.include_router(extras, prefix="/api/v1")
@@ -421,6 +443,66 @@ async def test_dependency_overrides_work(
     assert (await client.post("/users", json=body)).status_code == 201
 
 
+async def test_routes_that_come_and_go_later_are_noticed(
+    app: Application, client: AsyncClient
+) -> None:
+    """Also those of a router that was included before, and in FastAPI's order."""
+    late = Router(prefix="/late")
+    app.include_router(late, prefix="/api/v1")
+
+    async def answers(path: str) -> Any:
+        answer = await client.get(path)
+        return answer.json() if answer.status_code == 200 else answer.status_code
+
+    async def static() -> dict[str, str]:
+        return {"route": "static"}
+
+    async def named(name: str) -> dict[str, str]:
+        return {"route": name}
+
+    assert await answers("/late/x") == 404
+    late.add_api_route("/{name}", named)
+    assert await answers("/late/x") == {"route": "x"}
+    late.add_api_route("/x", static)
+    assert await answers("/late/x") == {"route": "x"}, "the first declared wins"
+
+    app.router.add_api_route("/api/v1/late/x", static, route_class_override=Route)
+    app.router.routes.insert(0, app.router.routes.pop())
+    assert await answers("/late/x") == {"route": "static"}
+    del app.router.routes[0]
+    assert await answers("/late/x") == {"route": "x"}
+
+
+@both_stacks
+async def test_error_handlers_may_be_plain_functions(
+    extended: Application, client: AsyncClient
+) -> None:
+    def answer_zero(*_: Any) -> Response:
+        return Response("zero", 418)
+
+    extended.add_exception_handler(ZeroDivisionError, answer_zero)
+    answer = await client.post("/extras/rename-and-fail")
+
+    assert (answer.status_code, answer.text) == (418, "zero")
+
+
+@both_stacks
+async def test_a_handler_of_500_answers_bugs_and_not_what_is_raised(
+    extended: Application,
+) -> None:
+    async def answer_bug(*_: Any) -> Response:
+        return Response("a bug", 500)
+
+    extended.add_exception_handler(500, answer_bug)
+    transport = ASGITransport(extended, raise_app_exceptions=False)
+    async with AsyncClient(transport=transport, base_url=API) as client:
+        for path in ("rename-and-fail", "threaded-bug"):
+            answer = await client.post(f"/extras/{path}")
+            assert (answer.status_code, answer.text) == (500, "a bug"), path
+        raised = await client.post("/extras/raise-500")
+    assert_refused(raised, 500, "INTERNAL_ERROR")
+
+
 class Stamp:
     """A user's own middleware."""
 
@@ -508,7 +590,38 @@ def test_fastapi_s_routes_hold_what_a_plan_reads() -> None:
         assert hasattr(route, name), name
 
 
+def test_fastapi_s_routers_hold_what_the_table_walks() -> None:
+    inner, outer = Router(form_limits={"max_fields": 1}), Router()
+    inner.add_api_route("/x/{y}", threaded)
+    version = outer._routes_version
+    outer.include_router(inner)
+    (included,) = outer.routes
+
+    assert outer._routes_version > version
+    assert isinstance(included, _IncludedRouter)
+    assert included.original_router is inner
+    assert included.include_context.form_limits == {"max_fields": 1}
+    (found,) = included.effective_candidates()
+    assert isinstance(found, _EffectiveRouteContext)
+    assert found.original_route is inner.routes[0]
+    assert found.max_body_size is None
+    assert outer.middleware_stack == outer.app
+
+
+def test_fastapi_tells_functions_apart_as_a_plan_does() -> None:
+    dependant = Dependant(call=in_a_thread)
+
+    assert _get_cache_key(dependant=dependant) == (in_a_thread, (), "")
+    assert _is_coroutine_callable(plain)
+    assert not _is_coroutine_callable(in_a_thread)
+    assert not _is_gen_callable(plain)
+    assert not _is_async_gen_callable(plain)
+
+
 ROUTE_ATTRIBUTES = [
+    "path_regex",
+    "param_convertors",
+    "max_body_size",
     "path",
     "path_format",
     "methods",

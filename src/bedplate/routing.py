@@ -134,6 +134,10 @@ class Route(APIRoute):
         """Whether it answers with one resource, which then carries an `ETag`."""
         return self.struct is not None and "id" in self.struct.__struct_fields__
 
+    @cached_property
+    def answers_plain_json(self) -> bool:
+        return _answers_plain_json(self)
+
     def get_route_handler(self) -> Handler:
         handler = super().get_route_handler()
         accepted = _accepted_media_type(self)
@@ -157,7 +161,7 @@ class Route(APIRoute):
         if isinstance(answer, Response):
             return answer
         status = (draft and draft.status_code) or self.status_code
-        if _answers_plain_json(self):
+        if self.answers_plain_json:
             response = self._plain_response(answer, status or HTTPStatus.OK)
         else:
             response = self._response_by_options(answer, status)
@@ -166,9 +170,8 @@ class Route(APIRoute):
         return _with_etag(request, response) if self.is_resource else response
 
     def _plain_response(self, answer: Any, status: int) -> Response:
-        has_body = is_body_allowed_for_status_code(status)
         return Response(
-            self._encode(answer) if has_body else b"",
+            b"" if status in _BODILESS else self._encode(answer),
             status,
             media_type="application/json" if self.response_field else None,
         )
@@ -227,6 +230,7 @@ class _JSONBytes(Response):
 
 
 _encoder = msgspec.json.Encoder()
+_BODILESS = {HTTPStatus.NO_CONTENT, HTTPStatus.RESET_CONTENT, HTTPStatus.NOT_MODIFIED}
 
 
 def _struct(response_model: Any) -> type[ResponseSchema] | None:
@@ -624,6 +628,10 @@ class _Entry(NamedTuple):
         return self.regex is None or not is_apart
 
 
+_ByPlaces = dict[tuple[int, ...], dict[str, list[_Entry]]]
+"""Routes of one length, by where their parameters are and by shape."""
+
+
 class RouteTable:
     """Every route of an application, by path and method, in FastAPI's order.
 
@@ -641,22 +649,19 @@ class RouteTable:
     def _build(self) -> None:
         router = self._app.router
         self._routes = list(router.routes)
-        self._version = router._get_routes_version()  # noqa: SLF001, see _is_current
+        self._versions = list(_versions(router))
         self._entries: list[_Entry] = []
-        self._shapes: dict[str, list[_Entry]] = {}
-        self._places: dict[int, set[tuple[int, ...]]] = {}
+        self._lengths: dict[int, _ByPlaces] = {}
         is_plain = _is_plain_router(router) and router.middleware_stack == router.app
         for found in _walk(router.routes, _Around(is_plain, bool(router.form_limits))):
             self._add(*found)
 
-    @property
     def _is_current(self) -> bool:
         """Whether no route was added or removed since the table was made."""
-        router = self._app.router
-        return (
-            router.routes == self._routes
-            and router._get_routes_version() == self._version  # noqa: SLF001
-        )
+        for router, version in self._versions:
+            if router._routes_version != version:  # noqa: SLF001, FastAPI's own check
+                return False
+        return self._app.router.routes == self._routes
 
     def _add(self, route: RouteContext, around: _Around) -> None:
         matches = type(route.original_route).matches
@@ -691,35 +696,33 @@ class RouteTable:
             ),
             is_looked_up=True,
         )
-        self._places.setdefault(len(segments), set()).add(places)
-        self._shapes.setdefault(_shape(segments, places), []).append(entry)
+        shapes = self._lengths.setdefault(len(segments), {}).setdefault(places, {})
+        shapes.setdefault(_shape(segments, places), []).append(entry)
         return entry
 
     def find(self, method: str, path: str) -> _Found | None:
         """The route that answers, if its plan is known here."""
-        if not self._is_current:
+        if not self._is_current():
             self._build()
-        if path.endswith("\n"):
-            return None  # which `$` lets pass in Starlette's patterns
         segments = path.split("/")
         entry = self._first(method, segments)
         if entry is None or entry.plan is None:
             return None
-        if any(other.might_answer(method, path) for other in entry.before):
+        if entry.before and any(e.might_answer(method, path) for e in entry.before):
             return None
+        if path.endswith("\n"):
+            return None  # which `$` lets pass in Starlette's patterns
         values = {name: segments[i] for i, name in entry.names}
-        original = entry.route.original_route
-        return _Found(entry.path, original, entry.plan, values)
+        return _Found(entry.path, entry.route.original_route, entry.plan, values)
 
     def _first(self, method: str, segments: list[str]) -> _Entry | None:
         first: _Entry | None = None
-        for places in self._places.get(len(segments), ()):
-            if not all(segments[i] for i in places):
-                continue
-            for entry in self._shapes.get(_shape(segments, places), ()):
-                if entry.answers(method):
-                    if first is None or entry.place < first.place:
-                        first = entry
+        for places, shapes in self._lengths.get(len(segments), {}).items():
+            for entry in shapes.get(_shape(segments, places), ()):
+                if first is not None and first.place < entry.place:
+                    break
+                if entry.answers(method) and all(segments[i] for i in places):
+                    first = entry
                     break
         return first
 
@@ -743,6 +746,14 @@ class _Around(NamedTuple):
     is_plain: bool
     """None of them overrides how a request is matched or handled."""
     limits_forms: bool
+
+
+def _versions(router: APIRouter) -> Iterator[tuple[APIRouter, int]]:
+    """Every router of an application, with the number of its changes."""
+    yield router, router._routes_version  # noqa: SLF001, FastAPI's own check
+    for route in router.routes:
+        if isinstance(route, _IncludedRouter):
+            yield from _versions(route.original_router)
 
 
 def _walk(routes: Iterable[Any], around: _Around) -> Iterator[tuple[Any, _Around]]:
@@ -789,7 +800,9 @@ def _is_parameter(segment: str) -> bool:
     return _PARAMETER.fullmatch(segment) is not None
 
 
-def _shape(segments: list[str], places: Iterable[int]) -> str:
+def _shape(segments: list[str], places: tuple[int, ...]) -> str:
+    if not places:
+        return "/".join(segments)
     shape = segments.copy()
     for place in places:
         shape[place] = "{}"
@@ -814,7 +827,8 @@ class TableRouter:
         if found is None:
             await self._send(self._fallback, Request(scope, receive, send), send)
             return
-        scope["path_params"] = {**scope.get("path_params", {}), **found.path_params}
+        given = scope.get("path_params")  # by what this application is mounted on
+        scope["path_params"] = given | found.path_params if given else found.path_params
         scope["router"] = self._app.router
         scope["route"] = found.route
         scope["endpoint"] = found.route.endpoint

@@ -330,13 +330,19 @@ def count(shape: Shape) -> int:
     return 1 + sum(1 if isinstance(part, str) else count(part) for part, _ in shape)
 
 
+@st.composite
+def shapes_with_cells(draw: st.DrawFn) -> tuple[Shape, Sequence[tuple[str, Any, Any]]]:
+    shape = draw(shapes)
+    return shape, cells(shape, "", draw, is_absent=False)
+
+
 @settings(max_examples=60)
-@given(data=st.data(), shape=shapes)
+@given(drawn=shapes_with_cells())
 async def test_rows_of_any_shape_are_those_of_sqlalchemy(
-    app: Application, data: st.DataObject, shape: Shape
+    app: Application, drawn: tuple[Shape, Sequence[tuple[str, Any, Any]]]
 ) -> None:
+    shape, columns = drawn
     row = make_struct(shape)
-    columns = cells(shape, "", data.draw, is_absent=False)
     statement = sa.select(
         *(sa.cast(sa.literal(v, k), k).label(n) for n, k, v in columns)
         if app.state.runtime.database.dialect.name == "postgresql"
