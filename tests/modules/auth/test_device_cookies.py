@@ -22,6 +22,7 @@ from bedplate.testing.mailbox import Mailbox
 from bedplate.testing.plugin import PASSWORD, SignIn, client_for
 
 LIMITED = (429, "RATE_LIMITED")
+PROXY = "127.0.0.1"
 COOKIE = "bedplate_device"
 SUBJECT = "Many wrong passwords"
 
@@ -30,13 +31,13 @@ SUBJECT = "Many wrong passwords"
 def setting_overrides() -> dict[str, Any]:
     return {
         "limit_failed_sign_ins_per_address": "1000 per minute",
-        "trusted_proxies": "127.0.0.1",
+        "trusted_proxies": PROXY,
     }
 
 
 async def lock_out(app: Application, email: str, guesses: int = 6) -> Response:
     """Guess from elsewhere until strangers are refused; return the last answer."""
-    async with client_for(app) as attacker:
+    async with client_for(app, address=PROXY) as attacker:
         for number in range(guesses):
             header = {"X-Forwarded-For": f"203.0.113.{number}"}
             answer = await try_sign_in(attacker, email, f"wrong {number}", **header)
@@ -161,7 +162,7 @@ async def test_after_a_reset_its_client_signs_in_without_cookies_too(
     app: Application, user: User, mailbox: Mailbox
 ) -> None:
     await lock_out(app, user.email)
-    async with client_for(app) as owner:
+    async with client_for(app, address=PROXY) as owner:
         await reset_password(owner, mailbox, user.email)
         owner.cookies.clear()
         assert_refused(await lock_out(app, user.email, 10), *LIMITED)
@@ -278,13 +279,17 @@ class TestBehindOneAddress:
         return {"limit_failed_sign_ins_per_address": limit}
 
     async def test_an_attacker_there_does_not_hold_up_a_known_client(
-        self, app: Application, client: AsyncClient, user: User
+        self, app: Application, user: User
     ) -> None:
-        await sign_in(client, user.email)
-        async with client_for(app) as attacker:
+        shared = "203.0.113.9"
+        async with (
+            client_for(app, address=shared) as client,
+            client_for(app, address=shared) as attacker,
+        ):
+            await sign_in(client, user.email)
             for number in range(4):
                 await try_sign_in(attacker, f"{number}@example.com", "wrong")
             refused = await try_sign_in(attacker, user.email, PASSWORD)
+            await sign_in(client, user.email)
 
         assert_refused(refused, *LIMITED)
-        await sign_in(client, user.email)
