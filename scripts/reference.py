@@ -12,6 +12,7 @@ from typing import Any
 import typer.main
 from fastapi.routing import iter_route_contexts
 from pydantic import SecretStr
+from pydantic_core import PydanticUndefined
 
 from bedplate.cli import app as commands
 from bedplate.cli import register_commands
@@ -40,8 +41,8 @@ def settings_page() -> Iterator[str]:
 
 
 def _default(value: Any) -> str:
-    if value is None or value == ():
-        return ""
+    if value is None or value == () or value is PydanticUndefined:
+        return ""  # none, or the description says how it comes about
     if isinstance(value, SecretStr):
         value = value.get_secret_value()  # a default is no secret
     shown = ", ".join(value) if isinstance(value, tuple) else str(value)
@@ -98,6 +99,23 @@ def errors_page() -> Iterator[str]:
     yield "| status | code | message |\n| --- | --- | --- |"
     for kind in sorted(_kinds(APIError), key=lambda k: (k.status_code, k.code)):
         yield f"| {kind.status_code} | `{kind.code}` | {kind.message} |"
+    yield (
+        "\n## Exceptions of your own\n\nWhat `HTTPException(409, detail)` says, "
+        "FastAPI's or Starlette's, or an `APIException` of\nREST framework, goes into "
+        "the same body, with its `headers`:\n\n"
+        "| `detail` | becomes |\n| --- | --- |\n"
+        '| a text: `"Sold out"` | `message` |\n'
+        '| a mapping: `{"code": "SOLD_OUT", "message": "Sold out", "left": 3}` | '
+        "`code` (in capitals) and `message`; each other key a detail, "
+        '`{"field": "left", "message": "3"}` |\n'
+        "| nested mappings and lists | a detail for each text; its `field` is the keys "
+        "that lead to it, `lines.sku` |\n"
+        "| a list of Pydantic's errors | a detail for each, by `loc` and `msg`; the "
+        "input is left out |\n\n"
+        "Of a status in the table the code is the one there, of another its name: "
+        "`IM_A_TEAPOT`. Of\na status of 500 or above the detail is only logged: the "
+        "message is ours, since the detail\nmay name a cause."
+    )
 
 
 def _kinds(kind: type[APIError]) -> list[type[APIError]]:
@@ -119,7 +137,7 @@ def http_page() -> Iterator[str]:
         "The whole contract of each is at `/docs` and in `bedplate openapi`. Outside "
         "the API:\n`/health/live`, `/health/ready`, `/metrics`, "
         "`/.well-known/jwks.json`, `/docs`, `/openapi.json`,\nand the pages that mails "
-        "link to, below `/account/`.\n"
+        "link to, below `/account/`.\nHEAD answers wherever GET does.\n"
     )
     yield "| | for | does | answers |\n| --- | --- | --- | --- |"
     settings = Settings.load(

@@ -29,6 +29,7 @@ from sqlalchemy.exc import ArgumentError
 from bedplate.core.key_strength import MIN_BITS, estimate_bits
 from bedplate.core.password_policy import POLICIES
 from bedplate.core.permissions import ADMIN, USER
+from bedplate.core.private_files import make_private_directory, write_draft
 from bedplate.core.security import derive_key
 from bedplate.environment import find_unknown_variable
 
@@ -143,6 +144,12 @@ def _check_policy(value: str) -> str:
     return value
 
 
+def _check_metrics_token(value: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"[\x21-\x7e]{16,}", value.get_secret_value()):
+        raise ValueError("must be at least 16 visible ASCII characters, no spaces")
+    return value
+
+
 def _check_role(value: str) -> str:
     if not re.fullmatch(r"[a-z][a-z0-9_-]{0,49}", value):
         raise ValueError("a role is 1 to 50 of a-z, 0-9, _ and -, a letter first")
@@ -212,7 +219,9 @@ class Settings(BaseSettings):
         "else the built-in modules.",
     )
     data_dir: Path = Field(
-        Path(".bedplate"), description="Where the SQLite file and the made key live."
+        Path(".bedplate"),
+        description="Directory of the SQLite file and the "
+        "made key. Created for its owner only.",
     )
     database_url: Annotated[SecretStr, AfterValidator(_check_database_url)] | None = (
         Field(
@@ -357,7 +366,13 @@ class Settings(BaseSettings):
     limit_refreshes_per_session: RateLimit = Field(
         "30 per minute", description="Uses of the refresh tokens of one sign-in."
     )
-    audit_days: int = Field(365, ge=1, description="How long the audit trail is kept.")
+    audit_days: int = Field(
+        365,
+        ge=1,
+        le=36500,
+        description="Days that an audit event is kept. The database refuses to delete "
+        "it before. A change applies to events from then on.",
+    )
     verify_url: Link = Field(
         None, description="Your page for verification links; default: ours."
     )
@@ -372,6 +387,48 @@ class Settings(BaseSettings):
     )
     max_body_bytes: int = Field(
         1 << 20, ge=1024, description="Bodies over this are answered 413."
+    )
+    max_header_bytes: int = Field(
+        32 << 10,
+        ge=4096,
+        le=1 << 20,
+        description="Request line and headers over this are answered 431.",
+    )
+    max_header_count: int = Field(
+        100, ge=20, le=10_000, description="More request headers are answered 431."
+    )
+    header_timeout: float = Field(
+        10.0,
+        gt=0,
+        le=600,
+        description="Seconds in which a client has to send its headers, then 408.",
+    )
+    body_timeout: float = Field(
+        20.0,
+        gt=0,
+        le=600,
+        description="Seconds without a byte of a body before the answer is 408, and "
+        "without a byte of the answer read before the connection is closed.",
+    )
+    request_timeout: float = Field(
+        60.0,
+        gt=0,
+        le=86_400,
+        description="Seconds in which a client has to send the whole request, then "
+        "408. Raise it together with `MAX_BODY_BYTES`.",
+    )
+    keep_alive_timeout: int = Field(
+        5,
+        ge=1,
+        le=3600,
+        description="Seconds that an idle connection stays open for the next request. "
+        "Behind a proxy, set it longer than the proxy's.",
+    )
+    max_connections: int = Field(
+        1000,
+        ge=1,
+        description="Connections of one process; requests on more are answered 503. "
+        "Keep it below the limit of open files (`ulimit -n`).",
     )
     pool_size: int = Field(
         20, ge=1, le=1000, description="PostgreSQL connections of one process."
@@ -410,13 +467,38 @@ class Settings(BaseSettings):
     admin_session_hours: int = Field(
         12, ge=1, le=720, description="How long a sign-in to the admin site lasts."
     )
+    admin_idle_minutes: int = Field(
+        60,
+        ge=2,
+        le=1440,
+        description="A sign-in to the admin site that is not used this long has ended.",
+    )
     cors_origins: Annotated[tuple[str, ...], NoDecode, CommaSeparated] = Field(
         (), description="Origins whose pages may call the API from a browser."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="The least severe level that is logged."
     )
-    docs: bool = Field(True, description="Whether `/docs` and `/openapi.json` exist.")
+    docs: bool = Field(
+        default_factory=lambda values: values.get("environment") == "development",
+        description="Serve `/docs`, `/openapi.json` and `/django/api/v1/schema`. "
+        "Default: in development only.",
+    )
+    metrics_port: int | None = Field(
+        None,
+        ge=1,
+        le=65535,
+        description="Port on which `bedplate serve` answers `/metrics`, and nothing "
+        "else. Then the main port does not.",
+    )
+    metrics_token: Annotated[SecretStr, AfterValidator(_check_metrics_token)] | None = (
+        Field(
+            None,
+            description="Bearer token that `/metrics` requires, at least 16 "
+            "characters. In production `/metrics` needs this or a port of its own, "
+            "else it is 404.",
+        )
+    )
     compiled_routes: bool = Field(
         True,
         description="Run routes by a plan made at start. Off: FastAPI's own handler "
@@ -467,6 +549,12 @@ class Settings(BaseSettings):
         """Whether browsers use TLS: in production, unless the public URL says no."""
         url = self.public_url or ""
         return url.startswith("https://") or (self.is_production and not url)
+
+    @property
+    def serves_metrics(self) -> bool:
+        """Whether `/metrics` exists: in production only if it is guarded."""
+        is_guarded = self.metrics_port is not None or self.metrics_token is not None
+        return is_guarded or not self.is_production
 
     @property
     def access_token_lifetime(self) -> timedelta:
@@ -538,7 +626,7 @@ class Settings(BaseSettings):
     def make_data_dir(self) -> None:
         """Raises SettingsError when it can't be made."""
         try:
-            self.data_dir.mkdir(parents=True, exist_ok=True)
+            make_private_directory(self.data_dir)
         except OSError as error:
             reason = f"{self.data_dir} can't be made: {error.strerror}"
             raise SettingsError(f"{PREFIX}DATA_DIR: {reason}") from None
@@ -577,11 +665,7 @@ def _kept_secret(path: Path) -> bytes:
 
 def _write_once(path: Path, secret: bytes) -> None:
     """Whole or not at all, so that two processes starting at once agree on one key."""
-    # Not the process's id: in a container it is 1 again after a crash in here.
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(secret)
+    draft = write_draft(path, secret)
     try:
         os.link(draft, path)
     except FileExistsError:

@@ -39,6 +39,7 @@ async def get_session(request: Request) -> AsyncIterator[Session]:
 
 
 async def get_if_match(
+    request: Request,
     if_match: Annotated[
         str | None,
         Header(
@@ -47,7 +48,8 @@ async def get_if_match(
         ),
     ] = None,
 ) -> IfMatch | None:
-    return None if if_match is None else IfMatch(if_match)
+    # FastAPI reads the first line of a header; it may have been sent in several.
+    return None if if_match is None else IfMatch.of(request.headers.getlist("if-match"))
 
 
 IfMatchDep = Annotated[IfMatch | None, Depends(get_if_match)]

@@ -60,6 +60,7 @@ class Dispatcher:
 
     def __init__(self, app: FastAPI) -> None:
         self.django = LazyDjango(app.state.runtime)
+        self.state = app.state
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -79,11 +80,7 @@ class LazyDjango:
         self._scheme = {"scheme": "https"} if settings.is_https else {}
         self._site: ASGIApp | None = None
         self._loading = asyncio.Lock()
-        self._edge = Edge(
-            self._answer,
-            max_body_bytes=settings.max_body_bytes,
-            trusted_proxies=settings.trusted_proxies,
-        )
+        self._edge = Edge(self._answer, settings=settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         # For the metrics: one series, not one a row.
@@ -129,13 +126,19 @@ def django_only() -> ASGIApp:
     return _DjangoOnly(load_app())
 
 
+async def _answer_not_found(scope: Scope, receive: Receive, send: Send) -> None:
+    await render(NotFound())(scope, receive, send)
+
+
 class _DjangoOnly:
     """Django, and of the application what operators ask for: health and metrics."""
 
     def __init__(self, app: FastAPI) -> None:
         runtime: Runtime = app.state.runtime
         django = self._django = LazyDjango(runtime)
+        self.state = app.state
         self._operations = app
+        self._nothing = Edge(_answer_not_found, settings=runtime.settings)
 
         @asynccontextmanager
         async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -153,4 +156,4 @@ class _DjangoOnly:
         elif scope["path"].startswith(("/health/", "/metrics")):
             await self._operations(scope, receive, send)
         else:
-            await render(NotFound())(scope, receive, send)
+            await self._nothing(scope, receive, send)

@@ -19,6 +19,7 @@ import aiosmtplib
 from bedplate.config import MailUrl, Settings
 from bedplate.core.clock import utc_now
 from bedplate.core.errors import PermanentError
+from bedplate.core.private_files import make_private_directory, write_draft
 
 # A server drops an idle connection when it likes: ask before one is used again.
 _TRUST_IDLE_SECONDS = 5.0
@@ -140,11 +141,10 @@ class FileMailer:
 
     def _write(self, mail: Mail) -> None:
         """Whole or not at all; a repeat replaces the first."""
-        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_directory(self._directory)
         name = re.sub(r"[^\w.-]+", "-", mail.message_id.strip("<>"))
-        draft = self._directory / f".{name}.draft"
-        draft.write_bytes(mail.as_message().as_bytes())
-        draft.replace(self._directory / f"{name}.eml")
+        path = self._directory / f"{name}.eml"
+        write_draft(path, mail.as_message().as_bytes()).replace(path)
 
     async def close(self) -> None:
         pass

@@ -52,7 +52,13 @@ class Application(FastAPI):
         return _with_edge(stack, state=self.state)
 
     def _table_stack(self) -> ASGIApp:
-        handlers: dict[Any, Any] = dict(self.exception_handlers)
+        # A bug is not answered inside of a route: `TableRouter` does that, as FastAPI's
+        # own stack does it outside of everything.
+        handlers: dict[Any, Any] = {
+            key: handler
+            for key, handler in self.exception_handlers.items()
+            if key not in (500, Exception)
+        }
         fallback: ASGIApp = AsyncExitStackMiddleware(self.router)
         fallback = ExceptionMiddleware(fallback, handlers=handlers)
         app: ASGIApp = TableRouter(self, self.state.route_table(), fallback)
@@ -177,12 +183,7 @@ def _add_routes(app: FastAPI, runtime: Runtime) -> None:
 
 
 def _with_edge(app: ASGIApp, *, state: State) -> ASGIApp:
-    settings: Settings = state.runtime.settings
-    return Edge(
-        app,
-        max_body_bytes=settings.max_body_bytes,
-        trusted_proxies=settings.trusted_proxies,
-    )
+    return Edge(app, settings=state.runtime.settings)
 
 
 def _with_cors(app: ASGIApp, *, state: State) -> ASGIApp:

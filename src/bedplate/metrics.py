@@ -14,6 +14,8 @@ from prometheus_client import (
 )
 from prometheus_client.multiprocess import MultiProcessCollector
 
+METRICS_PATH = "/metrics"
+
 _REQUESTS = Histogram(
     "bedplate_request_seconds",
     "Time to answer a request, by method, route and status.",

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import hmac
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,12 @@ from fastapi.responses import HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from bedplate.core.errors import APIError, NotFound
+from bedplate.config import Settings
+from bedplate.core.errors import APIError, NotAuthenticated, NotFound
 from bedplate.dependencies import runtime_of
 from bedplate.jobs.engine import engine_is_at_head
 from bedplate.jobs.reads import has_live_worker
-from bedplate.metrics import exposition
+from bedplate.metrics import METRICS_PATH, exposition
 from bedplate.migrate import schema_is_at_head
 from bedplate.routing import Router
 from bedplate.runtime import Runtime
@@ -43,11 +45,37 @@ async def ready(request: Request) -> Response:
     return _json({"status": "ok" if ok else "unavailable", "checks": told}, ok)
 
 
-@router.get("/metrics")
-async def metrics() -> Response:
+@router.get(METRICS_PATH)
+async def metrics(request: Request) -> Response:
+    """Return the metrics, to whoever may see them.
+
+    Raises:
+        NotFound: they are on another port, or nothing guards them in production.
+        NotAuthenticated: the token is missing or wrong.
+    """
+    _check_metrics_access(request, runtime_of(request).settings)
     # Off the loop: it reads files, of every worker and in /proc.
     body, media_type = await asyncio.to_thread(exposition)
     return Response(body, media_type=media_type)
+
+
+def _check_metrics_access(request: Request, settings: Settings) -> None:
+    port = settings.metrics_port
+    is_elsewhere = port is not None and _port_of(request) != port
+    if is_elsewhere or not settings.serves_metrics:
+        raise NotFound
+    if settings.metrics_token is None:
+        return
+    expected = f"Bearer {settings.metrics_token.get_secret_value()}"
+    sent = request.headers.get("authorization", "")
+    if not hmac.compare_digest(sent.encode(), expected.encode()):
+        raise NotAuthenticated
+
+
+def _port_of(request: Request) -> int | None:
+    """Return the port that the connection came in by, whatever its `Host` says."""
+    _, port = request.scope.get("server") or (None, None)
+    return port
 
 
 async def _database_answers(runtime: Runtime) -> bool:
@@ -154,5 +182,6 @@ def _docs_policy(script_digest: bytes) -> str:
     return (
         "default-src 'none'; connect-src 'self'; img-src 'self' data:; "
         "style-src 'self' 'unsafe-inline'; "
-        f"script-src 'self' 'sha256-{script}'; frame-ancestors 'none'"
+        f"script-src 'self' 'sha256-{script}'; base-uri 'none'; form-action 'none'; "
+        "frame-ancestors 'none'"
     )

@@ -139,6 +139,8 @@ class Route(APIRoute):
             check_media_type(request, accepted)
             if accepted is JSON and await request.body():
                 await request.json()  # kept; FastAPI would make a 400 of our refusal
+            elif accepted is FORM:
+                bodies.check_form_size(await request.body())
             response = await handler(request)
             return _with_etag(request, response) if self.is_resource else response
 
@@ -236,8 +238,8 @@ def _with_etag(request: Request, response: Response) -> Response:
     if has_tag or response.status_code >= HTTPStatus.MULTIPLE_CHOICES:
         return response  # a replay, 304, or a refusal
     etag = etag_of(bytes(response.body))
-    known = request.headers.get("if-none-match") if request.method == "GET" else None
-    if known is not None and is_known(known, etag):
+    known = request.headers.getlist("if-none-match") if request.method == "GET" else ()
+    if known and is_known(",".join(known), etag):
         response = Response(status_code=HTTPStatus.NOT_MODIFIED)
     # May be kept, but not used without asking: who may see it can change.
     headers = [(b"etag", etag.encode()), (b"cache-control", b"no-cache")]
@@ -289,7 +291,8 @@ class _Call:
         self.call: Any = dependant.call
         self.opens: Callable[..., AbstractAsyncContextManager[Any]] | None = None
         if _is_async_gen_callable(self.call):
-            self.opens = asynccontextmanager(self.call)
+            generator: Any = self.call
+            self.opens = asynccontextmanager(generator)
         self._readers = list(_readers(dependant, path_names))
         subs = [(d.name, places[_key(d)]) for d in dependant.dependencies]
         self._needs = [place for _, place in subs]
@@ -475,6 +478,7 @@ class Plan:
         if self._body_field is None:
             return PydanticUndefined
         if self._is_form:
+            bodies.check_form_size(await request.body())
             return await request.form()
         return await request.json() if await request.body() else PydanticUndefined
 
@@ -792,11 +796,14 @@ class TableRouter:
         self._fallback = fallback
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._fallback(scope, receive, send)
+            return
         found = None
-        if scope["type"] == "http" and self._is_ours(scope):
+        if self._is_ours(scope):
             found = self._table.find(scope["method"], scope["path"])
         if found is None:
-            await self._fallback(scope, receive, send)
+            await self._send(self._fallback, Request(scope, receive, send), send)
             return
         scope["path_params"] = {**scope.get("path_params", {}), **found.path_params}
         scope["router"] = self._app.router
@@ -824,8 +831,8 @@ class TableRouter:
         else:
             await self._send(response, request, send)
 
-    async def _send(self, response: Any, request: Request, send: Send) -> None:
-        """Send a response that may fail on the way, as a file that isn't there does."""
+    async def _send(self, response: ASGIApp, request: Request, send: Send) -> None:
+        """Send what may fail before it starts: FastAPI's answer, or a missing file."""
         is_started = False
 
         async def noted(message: Message) -> None:

@@ -1,8 +1,9 @@
 """What one running application consists of, besides its routes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from bedplate.config import PREFIX, Settings, SettingsError
 from bedplate.core.device_cookies import DeviceCookies
@@ -12,9 +13,11 @@ from bedplate.database import Database
 from bedplate.database.engines import Timeouts
 from bedplate.jobs import Promises
 from bedplate.limits import Limits, make_limits
-from bedplate.mail import Mailer, make_mailer
+from bedplate.mail import Mailer, make_mailer, outbox_folder
 from bedplate.module import Authenticate, Module, migrations_of
 from bedplate.passwords import PasswordRules, load_policy
+
+AUDIT_DAYS: Final = "audit_days"
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,7 @@ class Runtime:
 def make_database(settings: Settings) -> Database:
     if settings.database_url is None:
         settings.make_data_dir()  # the default file lies there
-    return Database(
+    database = Database(
         settings.resolved_database_url,
         cursor_keys=settings.keys_for("list cursors"),
         pool_size=settings.pool_size,
@@ -93,6 +96,8 @@ def make_database(settings: Settings) -> Database:
         is_strict=not settings.is_production,
         timeouts=timeouts_of(settings),
     )
+    database.session_info[AUDIT_DAYS] = settings.audit_days
+    return database
 
 
 def timeouts_of(settings: Settings) -> Timeouts:
@@ -102,6 +107,19 @@ def timeouts_of(settings: Settings) -> Timeouts:
         statement=settings.database_statement_timeout,
         idle_transaction=settings.database_idle_transaction_timeout,
     )
+
+
+def private_paths(settings: Settings) -> Iterator[Path]:
+    """Yield what holds secrets or personal data: nobody else may read any of it."""
+    yield settings.data_dir.absolute()
+    yield settings.data_dir.absolute() / "secret_key"
+    url = settings.resolved_database_url
+    if url.drivername == "sqlite":
+        for suffix in ("", "-wal", "-shm", "-journal"):
+            yield Path(f"{url.database}{suffix}")
+    if (outbox := outbox_folder(settings)) is not None:
+        yield outbox.absolute()
+        yield from sorted(outbox.absolute().glob("*.eml"))
 
 
 def make_permissions(settings: Settings, modules: Sequence[Module]) -> Permissions:

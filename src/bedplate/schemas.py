@@ -10,23 +10,28 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cache
+from itertools import islice
 from typing import Annotated, Any, Generic, Self, TypeVar, get_type_hints
 
 import msgspec
 from annotated_types import GroupedMetadata
 from pydantic import (
     AfterValidator,
+    AliasChoices,
+    AliasPath,
     AwareDatetime,
     BaseModel,
     ConfigDict,
     Field,
     GetCoreSchemaHandler,
+    ModelWrapValidatorHandler,
     StringConstraints,
+    ValidationError,
     WithJsonSchema,
     create_model,
     model_validator,
 )
-from pydantic_core import CoreSchema
+from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError
 
 T = TypeVar("T")
 
@@ -36,7 +41,8 @@ NO_CONTROLS = r"^[^\x00-\x1f\x7f]*$"
 
 PageNumber = Annotated[int, Field(ge=1, le=2**31 - 1)]
 PageLimit = Annotated[int, Field(ge=1, le=100)]
-Cursor = Annotated[str, StringConstraints(max_length=2048, pattern=r"^[\w-]*$")]
+# Any text is read: one that is not ours is 400, not 422.
+Cursor = Annotated[str, WithJsonSchema({"type": "string", "maxLength": 2048})]
 SearchText = Annotated[str, StringConstraints(max_length=200, pattern=NO_NUL)]
 
 
@@ -94,10 +100,65 @@ JsonObject = Annotated[dict[str, Any], Field(max_length=1000)]
 """Any JSON object; its size is limited by that of the body."""
 
 
+_MOST_UNKNOWN = 20
+_MOST_ERRORS = 500
+
+
 class Schema(BaseModel):
-    """A body: unknown fields are refused, and so is `1` where a string is asked for."""
+    """A body: unknown fields are refused, and so is `1` where a string is asked for.
+
+    Pydantic lists every error there is, which takes half a second for a megabyte of
+    unknown names, on the event loop. So many unknown names are refused by the first
+    of them, before anything is validated, and of very many other errors only the
+    number is told.
+    """
 
     model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _list_few_errors(
+        cls, data: Any, handler: ModelWrapValidatorHandler[Self]
+    ) -> Self:
+        if isinstance(data, dict) and len(data) > _MOST_UNKNOWN:
+            _refuse_many_unknown(cls, data)
+        try:
+            return handler(data)
+        except ValidationError as error:
+            if error.error_count() > _MOST_ERRORS:
+                raise _too_many_errors() from None
+            raise
+
+
+def _refuse_many_unknown(schema: type[BaseModel], data: dict[Any, Any]) -> None:
+    """Raises ValidationError, with the first unknown names, if there are many."""
+    if schema.model_config.get("extra") != "forbid":
+        return
+    known = known_names(schema)
+    unknown = (name for name in data if name not in known)
+    first = [*islice(unknown, _MOST_UNKNOWN)]
+    if len(first) == _MOST_UNKNOWN:
+        errors: list[InitErrorDetails] = [
+            {"type": "extra_forbidden", "loc": (str(name),), "input": None}
+            for name in first
+        ]
+        raise ValidationError.from_exception_data(schema.__name__, errors)
+
+
+@cache
+def known_names(schema: type[BaseModel]) -> frozenset[str]:
+    """Return every name that a field of a schema may be sent by."""
+    names: set[Any] = set()
+    for name, field in schema.model_fields.items():
+        alias = field.validation_alias
+        choices = alias.choices if isinstance(alias, AliasChoices) else [alias]
+        names |= {c.path[0] if isinstance(c, AliasPath) else c for c in choices}
+        names |= {name, field.alias}
+    return frozenset(names - {None})
+
+
+def _too_many_errors() -> PydanticCustomError:
+    return PydanticCustomError("too_many_errors", "There are too many errors to list")
 
 
 # A field that a PATCH may leave out. It has no default in the OpenAPI document, and

@@ -23,6 +23,7 @@ import structlog
 
 from bedplate.core.errors import PermanentError
 from bedplate.database.engines import SQLITE_PRAGMAS, libpq_options
+from bedplate.database.sqlite import SqliteConnection
 from bedplate.jobs import Job, JobRun, Queue, enqueue
 from bedplate.jobs.failures import as_engine_error
 from bedplate.jobs.promises import ENGINE_NAME, engine_url
@@ -86,6 +87,7 @@ class Worker:
         self._concurrency = concurrency or runtime.settings.worker_concurrency
         self._queues = _chosen_queues(runtime.jobs.jobs.values(), queues)
         self._engine: DBOS | None = None
+        self._connections: sa.Engine | None = None
         self._beating: asyncio.Task[None] | None = None
         self._distrust_until = 0.0
 
@@ -119,7 +121,7 @@ class Worker:
     # The engine
 
     def _launch(self) -> None:
-        from dbos import DBOS
+        from bedplate.jobs.dbos import DBOS
 
         self._register_workflows()
         self._engine = engine = DBOS(config=self._engine_config())
@@ -132,7 +134,7 @@ class Worker:
         DBOS.launch()  # inside the running loop, so jobs run on it
 
     def _engine_config(self) -> "DBOSConfig":
-        from dbos import DBOSPortableJSONSerializer
+        from bedplate.jobs.dbos import JSON
 
         config: DBOSConfig = {
             "name": ENGINE_NAME,
@@ -140,7 +142,7 @@ class Worker:
             "executor_id": self.id,
             "application_version": _ENGINE_VERSION,
             "run_migrations": False,
-            "serializer": DBOSPortableJSONSerializer(),  # the default is pickle
+            "serializer": JSON,  # the default is pickle
             "sys_db_pool_size": 10,
             # For messages between workflows, which jobs don't send: it wakes up a
             # hundred times a second, and a pooler doesn't let it through.
@@ -151,7 +153,8 @@ class Worker:
             "log_level": "WARNING",
         }
         if self.runtime.database.is_sqlite:
-            config["system_database_engine"] = _sqlite_engine(self.runtime.database.url)
+            self._connections = _sqlite_engine(self.runtime.database.url)
+            config["system_database_engine"] = self._connections
         else:
             config["db_engine_kwargs"] = {"connect_args": self._connect_options()}
         return config
@@ -191,7 +194,7 @@ class Worker:
         return run
 
     async def _stop_engine(self) -> None:
-        from dbos import DBOS
+        from bedplate.jobs.dbos import DBOS
 
         if self._engine is None:
             return
@@ -201,6 +204,8 @@ class Worker:
         for task in list(tasks):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if self._connections is not None:
+            self._connections.dispose()  # the engine disposes of its own ones only
 
     async def _let_finish(self) -> None:
         """Claim no more jobs, and wait for those that run.
@@ -222,7 +227,7 @@ class Worker:
     # Jobs
 
     async def _attempt(self, job: Job, arguments: Mapping[str, Any]) -> None:
-        from dbos import DBOS
+        from bedplate.jobs.dbos import DBOS
 
         id_ = str(DBOS.workflow_id)
         with _left_undecided():
@@ -261,7 +266,7 @@ class Worker:
                     await enqueue(session, job, key=due.isoformat())
 
     def _apply_schedules(self) -> None:
-        from dbos import DBOS
+        from bedplate.jobs.dbos import DBOS
 
         scheduled = [job for job in self.runtime.jobs.jobs.values() if job.cron]
         for known in DBOS.list_schedules():
@@ -369,18 +374,23 @@ def _chosen_queues(jobs: Any, names: Sequence[str]) -> list[Queue]:
 
 
 def _workflow(name: str) -> Any:
-    from dbos import DBOS, WorkflowSerializationFormat
+    from bedplate.jobs.dbos import DBOS, WorkflowFormat
 
     return DBOS.workflow(
         name=name,
-        serialization_type=WorkflowSerializationFormat.PORTABLE,
+        serialization_type=WorkflowFormat.PORTABLE,
         max_recovery_attempts=None,  # attempts are counted here
     )
 
 
 def _sqlite_engine(url: sa.URL) -> sa.Engine:
     """The engine's own connections to our file, set up as ours are."""
-    engine = sa.create_engine(url, pool_size=5, max_overflow=5)
+    engine = sa.create_engine(
+        url,
+        pool_size=5,
+        max_overflow=5,
+        connect_args={"factory": SqliteConnection},
+    )
 
     @sa.event.listens_for(engine, "connect")
     def configure(connection: Any, _record: Any) -> None:

@@ -213,7 +213,7 @@ async def test_the_audit_trail_can_only_be_read(
     shown = await admin_browser.open(row)
     assert "auth.signed_in" in shown.text
     assert ">admin@example.com</a>" in shown.text
-    token = {"csrfmiddlewaretoken": admin_browser.client.cookies["csrftoken"]}
+    token = {"csrfmiddlewaretoken": admin_browser.client.cookies["bedplate_csrf"]}
     for address in (row, row.replace("change", "delete"), f"{SITE}/auditevent/add/"):
         answer = await admin_browser.client.post(address, data=token)
         assert answer.status_code == 403, address

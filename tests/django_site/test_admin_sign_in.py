@@ -1,6 +1,7 @@
 """Signing in to the admin site, and losing it: by every door, on the next click."""
 
 import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from bedplate.main import Application
 from bedplate.modules.audit.models import AuditEvent
 from bedplate.modules.users.models import User, UserSession
 from bedplate.testing.browser import Browser
+from bedplate.testing.clock import FrozenClock
 from bedplate.testing.mailbox import Mailbox
 from bedplate.testing.plugin import PASSWORD, MakeUser, transport_for
 
@@ -250,7 +252,7 @@ async def test_a_form_without_its_token_is_refused(
     page = await admin_browser.client.post(address)
     foreign = await admin_browser.client.post(
         address,
-        data={"csrfmiddlewaretoken": admin_browser.client.cookies["csrftoken"]},
+        data={"csrfmiddlewaretoken": admin_browser.client.cookies["bedplate_csrf"]},
         headers={"Origin": "https://evil.example"},
     )
 
@@ -291,3 +293,65 @@ async def test_the_cookie_is_for_the_browser_alone(
     session = next(c for c in cookies if c.startswith("bedplate_admin="))
     assert "HttpOnly" in session
     assert "SameSite=Lax" in session
+
+
+# The idle end.
+
+IDLE = timedelta(minutes=60)
+
+
+async def test_a_sign_in_that_is_not_used_ends(
+    app: Application, frozen_clock: FrozenClock, admin_browser: Browser
+) -> None:
+    stolen = dict(admin_browser.client.cookies)
+    frozen_clock.advance(IDLE - timedelta(seconds=1))
+    assert await may_enter(admin_browser)
+    frozen_clock.advance(IDLE - timedelta(seconds=1))
+    assert await may_enter(admin_browser)
+    frozen_clock.advance(IDLE)
+
+    assert not await may_enter(admin_browser)
+    # By the row, not by the cookie's age: a copy is worth nothing either.
+    admin_browser.client.cookies.clear()
+    admin_browser.client.cookies.update(stolen)
+    assert not await may_enter(admin_browser)
+    (row,) = await read_table(app, UserSession)
+    assert row.expires_at - row.last_used_at == IDLE
+
+
+async def test_use_does_not_put_off_the_absolute_end(
+    frozen_clock: FrozenClock, admin_browser: Browser
+) -> None:
+    for _ in range(23):
+        frozen_clock.advance(timedelta(minutes=30))
+        assert await may_enter(admin_browser)
+    frozen_clock.advance(timedelta(minutes=30))
+
+    assert not await may_enter(admin_browser)
+
+
+async def test_use_is_written_once_a_minute(
+    app: Application, frozen_clock: FrozenClock, admin_browser: Browser
+) -> None:
+    async def used_at() -> Any:
+        (row,) = await read_table(app, UserSession)
+        return row.last_used_at
+
+    first = await used_at()
+    frozen_clock.advance(timedelta(seconds=59))
+    assert await may_enter(admin_browser)
+    assert await used_at() == first
+    frozen_clock.advance(timedelta(seconds=1))
+    assert await may_enter(admin_browser)
+
+    assert await used_at() == first + timedelta(minutes=1)
+
+
+async def test_an_ended_session_is_not_used_again(
+    app: Application, frozen_clock: FrozenClock, admin_browser: Browser
+) -> None:
+    frozen_clock.advance(IDLE)
+    before = await read_table(app, UserSession)
+    assert not await may_enter(admin_browser)
+
+    assert await read_table(app, UserSession) == before

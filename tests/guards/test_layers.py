@@ -19,6 +19,7 @@ FRAMEWORKS = "Nothing under a router reaches a web framework"
 CORE = "The core knows no framework and no database"
 CYCLES = "No import cycle between siblings"
 DJANGO = "Django never imports a repository, nor FastAPI"
+JSON_ONLY = "DBOS is imported where it decodes JSON only"
 
 # A file, the line that is planted in it, and the contract that it breaks.
 PLANTED = [
@@ -35,6 +36,8 @@ PLANTED = [
     ("django_site/site.py", "import bedplate.modules.users.repository", DJANGO),
     ("django_site/settings.py", "import fastapi", DJANGO),
     ("modules/users/service.py", "import django", FRAMEWORKS),
+    ("worker.py", "from dbos import DBOS", JSON_ONLY),
+    ("modules/jobs/service.py", "import dbos", JSON_ONLY),
 ]
 
 

@@ -145,7 +145,9 @@ async def test_a_file_holds_the_mail_and_a_repeat_replaces_it(tmp_path: Path) ->
 
     [kept] = read_mails(tmp_path / "out")
     assert kept["Subject"] == "Welcome to Acme & Sons"
-    assert (tmp_path / "out").stat().st_mode & 0o077 == 0
+    files = [tmp_path / "out", *(tmp_path / "out").iterdir()]
+    assert len(files) == 2
+    assert [file.stat().st_mode & 0o077 for file in files] == [0, 0]
 
 
 async def test_the_console_shows_the_text_and_development_keeps_the_mail(

@@ -1,5 +1,6 @@
 """Django in the real program: loaded when asked for, absent when not installed."""
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -64,17 +65,35 @@ asyncio.run(ask())
 """
 # What a proxy that ends TLS at shop.example gets.
 OVER_TLS = """
-import asyncio, httpx
+import asyncio, httpx, json, re
 from bedplate.asgi import api, app
 
 async def ask():
     async with api.router.lifespan_context(api):
         transport = httpx.ASGITransport(app)
         client = httpx.AsyncClient(transport=transport, base_url="http://10.0.0.1")
-        page = await client.get("/admin/login/", headers={"Host": "shop.example"})
-        secure = "Secure" * ("Secure" in page.headers["set-cookie"])
-        print(page.status_code, secure, page.headers["strict-transport-security"])
-        print((await client.get("/admin/login/")).status_code)
+        shop = {"Host": "shop.example"}
+        page = await client.get("/admin/login/", headers=shop)
+        token = re.search('csrfmiddlewaretoken" value="([^"]+)"', page.text)[1]
+        form = {"username": "ada@example.com", "password": "Passw0rd-of-tests"}
+        form["csrfmiddlewaretoken"] = token
+        origin = {**shop, "Origin": "https://shop.example"}
+        cookie = page.headers["set-cookie"].partition(";")[0]
+        signed_in = await client.post(
+            "/admin/login/", data=form, headers={**origin, "Cookie": cookie}
+        )
+        print(json.dumps({
+            "status": page.status_code,
+            "cookies": [*page.headers.get_list("set-cookie"),
+                        *signed_in.headers.get_list("set-cookie")],
+            "hsts": [
+                (await client.get(path, headers=shop)).headers.get_list(
+                    "strict-transport-security")
+                for path in ("/admin/login/", "/api/v1/posts", "/nothing", "/docs",
+                             "/django/api/v1/posts", "/health/live")
+            ],
+            "wrong host": (await client.get("/admin/login/")).status_code,
+        }))
 
 asyncio.run(ask())
 """
@@ -183,9 +202,16 @@ def test_djangos_own_deployment_check_is_clean_in_production(tmp_path: Path) -> 
 def test_in_production_it_is_a_site_for_tls_alone(tmp_path: Path) -> None:
     program = (sys.executable, "-c", OVER_TLS)
     settings = {**PRODUCTION, "database_url": "sqlite:///shop.db"}
+    make_admin(tmp_path, **settings)
 
     done = run_command(tmp_path, program=program, **settings)
 
-    page, wrong_host = done.stdout.splitlines()
-    assert page == "200 Secure max-age=31536000", done.stderr
-    assert wrong_host == "400"
+    told = json.loads(done.stdout)
+    assert (told["status"], told["wrong host"]) == (200, 400), done.stderr
+    names = {cookie.partition("=")[0] for cookie in told["cookies"]}
+    assert names == {"__Host-bedplate_admin", "__Host-bedplate_csrf"}
+    for cookie in told["cookies"]:
+        attributes = {part.strip() for part in cookie.split(";")[1:]}
+        assert {"Secure", "HttpOnly", "Path=/"} <= attributes
+        assert not any(part.startswith("Domain") for part in attributes)
+    assert told["hsts"] == [["max-age=31536000"]] * 6

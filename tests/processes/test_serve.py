@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from sqlalchemy.engine import make_url
 
 from bedplate.testing.servers import Server, run_command, serving
 
@@ -103,12 +104,13 @@ def test_two_workers_share_accounts_and_sessions(
 def test_on_postgresql_it_shows_the_database_without_the_password(
     database_url: str, tmp_path: Path
 ) -> None:
-    url = database_url.replace("bedplate@", "bedplate:marker-secret@")
-    with serving(tmp_path, database_url=url) as server:
+    password = make_url(database_url).password
+    assert password
+    with serving(tmp_path, database_url=database_url) as server:
         said = server.output + server.errors
 
     assert "postgresql://bedplate:***@" in said
-    assert "marker-secret" not in said
+    assert password not in said
 
 
 @pytest.mark.parametrize("arguments", [(), ("--workers", "2"), ("--reload",)], ids=str)

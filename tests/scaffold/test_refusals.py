@@ -94,7 +94,7 @@ def test_a_modules_name_is_checked(
         (["metadata:json"], "every row has"),
         (["number:str", "owner:ref(users)"], "every row has"),
         (["model_name:str"], "every row has"),
-        (["type:str"], "a name of Python's own"),
+        (["input:str"], "a name of Python's own"),
         (["number:str", "customer:ref(planets)"], "no table 'planets'; there are"),
         (["number:str", "event:ref(audit_events)"], "tests/factories/audit.py"),
         (["customer:ref(users)"], "at least one field besides references"),

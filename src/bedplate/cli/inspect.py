@@ -1,5 +1,6 @@
 """`bedplate routes`, `openapi` and `doctor`: what this installation is."""
 
+import shlex
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -73,7 +74,7 @@ def doctor(
     settings: Settings = load_app().state.runtime.settings
     for name, value in _resolved(settings):
         console.print(f"  {name:<32} {value}", markup=False)
-    findings = [*run(_findings), *_recommended(settings)]
+    findings = [*_file_modes(settings), *run(_findings), *_recommended(settings)]
     if peer is not None:
         findings.append(_counted_as(settings, peer, forwarded_for))
     console.print()
@@ -123,6 +124,21 @@ def _counted_as(settings: "Settings", peer: str, forwarded_for: str) -> _Finding
     address = client_address(peer, [forwarded_for], settings.trusted_proxies)
     header = f" with X-Forwarded-For: {forwarded_for}" if forwarded_for else ""
     return _Finding(True, f"a request from {peer}{header} counts as {address}")
+
+
+def _file_modes(settings: "Settings") -> Iterator[_Finding]:
+    """Report what of our files other users of the machine can use."""
+    from bedplate.core.private_files import find_exposed
+    from bedplate.runtime import private_paths
+
+    exposed = find_exposed(private_paths(settings))
+    for path, mode, wanted in exposed:
+        problem = f"{path} is open to other users (mode {mode:04o})"
+        yield _Finding(
+            False, f"{problem}: run `chmod {wanted:o} {shlex.quote(str(path))}`"
+        )
+    if not exposed:
+        yield _Finding(True, "data files are readable by their owner only")
 
 
 async def _findings(runtime: "Runtime") -> list[_Finding]:

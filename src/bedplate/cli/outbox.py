@@ -42,9 +42,10 @@ def outbox(
 
 
 def _write_page(folder: Path, mail: "EmailMessage") -> Path:
+    from bedplate.core.private_files import write_draft
+
     page = folder.absolute() / "shown.html"
-    page.write_text(_part(mail, "html"), encoding="utf-8")
-    return page
+    return write_draft(page, _part(mail, "html").encode()).replace(page)
 
 
 def _part(mail: "EmailMessage", kind: str) -> str:

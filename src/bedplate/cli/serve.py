@@ -11,11 +11,10 @@ import typer
 from bedplate.cli import fail, run
 
 if TYPE_CHECKING:
+    from uvicorn import Config
+
     from bedplate.config import Settings
     from bedplate.runtime import Runtime
-
-# uvicorn ends connections that are idle at once and waits for those under way.
-GRACEFUL_STOP_SECONDS = 10
 
 
 def register(app: typer.Typer) -> None:
@@ -34,6 +33,7 @@ def serve(
     """Serve the API and the admin site. On SQLite the schema is migrated first."""
     from bedplate.config import SERVED_AT
     from bedplate.dispatcher import require_django
+    from bedplate.server import make_config
 
     if django_only:
         require_django()
@@ -42,7 +42,16 @@ def serve(
     base = _base_url(host, listener.getsockname()[1])
     os.environ[SERVED_AT] = base  # before any worker starts
     _greet(settings, settings.public_url or base, django_only=django_only)
-    _serve(listener, workers=workers, reload=reload, django_only=django_only)
+    listeners = [listener]
+    if settings.metrics_port is not None:
+        listeners.append(_listen(host, settings.metrics_port))
+    app = "bedplate.dispatcher:django_only" if django_only else "bedplate.asgi:app"
+    _serve(
+        make_config(
+            app, settings, workers=workers, reload=reload, is_factory=django_only
+        ),
+        listeners,
+    )
 
 
 async def _prepare(runtime: "Runtime") -> "Settings":
@@ -69,35 +78,21 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _serve(
-    listener: socket.socket, *, workers: int, reload: bool, django_only: bool
-) -> None:
+def _serve(config: "Config", listeners: list[socket.socket]) -> None:
     import uvicorn
     from uvicorn.supervisors import ChangeReload, Multiprocess
 
-    config = uvicorn.Config(
-        "bedplate.dispatcher:django_only" if django_only else "bedplate.asgi:app",
-        factory=django_only,
-        workers=workers,
-        reload=reload,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        lifespan="on",
-        timeout_graceful_shutdown=GRACEFUL_STOP_SECONDS,
-    )
     server = uvicorn.Server(config)
-    if reload:
-        ChangeReload(config, target=server.run, sockets=[listener]).run()
-    elif workers > 1:
+    if config.reload:
+        ChangeReload(config, target=server.run, sockets=listeners).run()
+    elif config.workers > 1:
         with tempfile.TemporaryDirectory(prefix="bedplate-metrics-") as directory:
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory
-            Multiprocess(config, sockets=[listener]).run()
+            Multiprocess(config, sockets=listeners).run()
     else:
         # uvicorn raises it again once it has stopped; a stop that was asked for is 0.
         signal.signal(signal.SIGTERM, lambda *_: None)
-        server.run(sockets=[listener])
+        server.run(sockets=listeners)
         if not server.started:
             raise typer.Exit(3)
 

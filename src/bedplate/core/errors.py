@@ -6,12 +6,14 @@ APIError
 ├── PermissionDenied       403  AccountInactive, EmailNotVerified, …
 ├── NotFound               404
 ├── MethodNotAllowed       405
+├── RequestTimeout         408
 ├── Conflict               409  one subclass a named database constraint
 ├── PreconditionFailed     412
 ├── PayloadTooLarge        413
 ├── UnsupportedMediaType   415
 ├── ValidationFailed       422
 ├── RateLimited            429
+├── HeadersTooLarge        431
 ├── InternalError          500
 └── ServiceUnavailable     503
 """
@@ -105,6 +107,12 @@ class MethodNotAllowed(APIError):
     message = "That method is not allowed here"
 
 
+class RequestTimeout(APIError):
+    status_code = 408
+    code = "REQUEST_TIMEOUT"
+    message = "The request took too long to arrive; send it again"
+
+
 class Conflict(APIError):
     """409. A subclass made with `constraint=` answers for that database constraint.
 
@@ -163,6 +171,13 @@ class RateLimited(APIError):
     status_code = 429
     code = "RATE_LIMITED"
     message = "Too many tries; wait a little"
+    headers = {"Retry-After": "1"}
+
+
+class HeadersTooLarge(APIError):
+    status_code = 431
+    code = "REQUEST_HEADER_FIELDS_TOO_LARGE"
+    message = "The request line and headers are too large or too many"
 
 
 class InternalError(APIError):

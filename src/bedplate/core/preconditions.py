@@ -1,6 +1,7 @@
 """ETags, and what a request may ask of them (RFC 9110, sections 8.8.3 and 13.1)."""
 
 import re
+from collections.abc import Sequence
 from hashlib import blake2b
 
 import msgspec
@@ -41,13 +42,27 @@ def _tags(header: str) -> list[tuple[str, str]]:
 class IfMatch:
     """What the writer of a change takes the resource to be.
 
+    A weak tag counts as ours: a proxy that compresses makes `W/"x"` of our `"x"`, and
+    all our tags are made of the whole representation. RFC 9110 compares strongly here.
     A header that names no tag matches nothing: better a refusal than a lost update.
     """
 
     def __init__(self, header: str) -> None:
         self._any = header.strip() == "*"
-        # Compared strongly: a weak tag says too little to write by.
-        self._tags = {tag for weak, tag in _tags(header) if not weak}
+        self._tags = {tag for _, tag in _tags(header)}
+
+    @classmethod
+    def of(cls, lines: Sequence[str]) -> "IfMatch":
+        """Return the condition of a header that was sent in one or several lines.
+
+        Raises:
+            ValidationFailed: it is longer than anybody needs.
+        """
+        header = ",".join(lines)
+        if len(header) > MAX_TAGS_LENGTH:
+            message = f"String should have at most {MAX_TAGS_LENGTH} characters"
+            raise ValidationFailed(details=[Detail("header.if-match", message)])
+        return cls(header)
 
     def check(self, current: msgspec.Struct | None) -> None:
         """Compare with the resource as it is now, its row locked.

@@ -15,6 +15,7 @@ from sqlalchemy.util.concurrency import in_greenlet
 
 from bedplate.database.errors import DatabaseUnreachable
 from bedplate.database.pool import OneConnectionPool, WarningPool
+from bedplate.database.sqlite import SqliteConnection
 
 # A connection that was idle longer is pinged before an ORM session gets it.
 # SQLAlchemy's own `pool_pre_ping` pings on every checkout, which costs a fifth of the
@@ -76,6 +77,7 @@ def _sqlite_engine(
         pool_size=1,
         max_overflow=0,
         pool_timeout=pool_timeout,
+        connect_args={"factory": SqliteConnection},
     )
 
     @event.listens_for(engine.sync_engine, "connect")

@@ -72,6 +72,12 @@ def _unnamed(refusal: BaseException) -> type[Conflict] | None:
     return BrokenReference if isinstance(refusal, of_references) or is_sqlites else None
 
 
+def breaks_reference(error: BaseException) -> bool:
+    """Return whether a foreign key was violated, rather than another constraint."""
+    refusal = driver_error(error)
+    return refusal is not None and _unnamed(refusal) is BrokenReference
+
+
 def constraint_name(refusal: BaseException, metadata: sa.MetaData) -> str | None:
     """The violated constraint. PostgreSQL tells its name, SQLite the columns."""
     name = getattr(refusal, "constraint_name", None)

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import PoolProxiedConnection
 
 from bedplate.database.engines import unicode_lower, was_just_used
+from bedplate.database.sqlite import SqliteConnection
 
 Rows = Sequence[Sequence[Any]]
 
@@ -145,6 +146,7 @@ class SqliteReads:
             isolation_level=None,
             check_same_thread=False,  # `close` runs on another thread
             cached_statements=512,
+            factory=SqliteConnection,
         )
         connection.execute("PRAGMA busy_timeout=10000")
         connection.execute("PRAGMA query_only=ON")

@@ -14,7 +14,7 @@ from bedplate.core.errors import ServiceUnavailable
 from bedplate.core.pagination import Cursors
 from bedplate.database.base import Base
 from bedplate.database.engines import Timeouts, make_engine
-from bedplate.database.errors import translate
+from bedplate.database.errors import breaks_reference, translate
 from bedplate.database.inserts import Insert, insert_of
 from bedplate.database.lists import ListQuery
 from bedplate.database.query import Query, R, Statement
@@ -354,6 +354,8 @@ class Repository(Generic[M]):
         try:
             await self.session.flush()
         except sa.exc.IntegrityError as error:
+            if not breaks_reference(error):
+                raise
             await self.session.rollback()
             raise await self.session.run_sync(
                 still_referenced, error, table, identity

@@ -106,8 +106,8 @@ def signed_in(request: Any) -> Any:
         return AnonymousUser()
     current = host()
     user_id, session_id = map(UUID, named)
-    found = Authenticator(current.runtime).find(user_id, session_id)
-    caller = current.run(found)
+    resumed = Authenticator(current.runtime).resume(user_id, session_id)
+    caller = current.run(resumed)
     return AnonymousUser() if caller is None else user_of(caller)
 
 

@@ -6,7 +6,6 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.contrib.auth.middleware import AuthenticationMiddleware
-from django.contrib.sessions.middleware import SessionMiddleware
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.utils.functional import SimpleLazyObject
@@ -16,6 +15,7 @@ from bedplate.core.origin import Origin, client_address, origin
 from bedplate.django_site.authentication import set_device_cookie, signed_in
 from bedplate.django_site.project import bedplate_settings
 from bedplate.middleware.edge import request_id_of
+from bedplate.middleware.headers import BODILESS
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
@@ -47,6 +47,8 @@ class OriginMiddleware:
         finally:
             origin.reset(token)
         response["X-Request-ID"] = str(asking.request_id)
+        if response.status_code in BODILESS:
+            del response["Content-Length"]
         return response
 
 
@@ -72,20 +74,20 @@ class ContentPolicyMiddleware:
         return response
 
 
-class AdminSessionMiddleware(SessionMiddleware):
-    """Django's session, for the pages of the admin alone.
+class AdminCookiesMiddleware:
+    """Hides cookies from everything but the admin site.
 
-    The API's tokens are its only credentials: under its paths a session cookie, ours or
-    a foreign one, must change nothing of the answer. Django's own middleware answers a
-    cookie that it can't read with a `Set-Cookie` and `Vary: Cookie`.
+    Over TLS browsers send the admin's to the API too. There they mean nothing, and a
+    bad one must not change an answer: Django would replace it.
     """
 
-    def process_response(
-        self, request: HttpRequest, response: HttpResponse
-    ) -> HttpResponse:
-        if request.path.startswith("/admin"):
-            return super().process_response(request, response)
-        return response
+    def __init__(self, get_response: GetResponse) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if not request.path.startswith("/admin/"):
+            request.COOKIES = {}
+        return self._get_response(request)
 
 
 class SignedInMiddleware(AuthenticationMiddleware):

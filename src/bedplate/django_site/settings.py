@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from bedplate.config import Settings
 from bedplate.database.engines import SQLITE_PRAGMAS, libpq_options
+from bedplate.database.sqlite import SqliteConnection
 from bedplate.module import Module
 from bedplate.runtime import timeouts_of
 
@@ -61,6 +62,7 @@ def database(settings: Settings) -> dict[str, Any]:
             # A transaction that reads first and writes later fails at once when
             # another wrote in between; the busy timeout doesn't cover that.
             "OPTIONS": {
+                "factory": SqliteConnection,
                 "transaction_mode": "IMMEDIATE",
                 "init_command": ";".join(pragmas),
             },
@@ -121,7 +123,8 @@ _APPS: dict[str, Any] = {
         "bedplate.django_site.middleware.OriginMiddleware",
         "django.middleware.security.SecurityMiddleware",
         "bedplate.django_site.middleware.ContentPolicyMiddleware",
-        "bedplate.django_site.middleware.AdminSessionMiddleware",
+        "bedplate.django_site.middleware.AdminCookiesMiddleware",
+        "django.contrib.sessions.middleware.SessionMiddleware",
         "django.middleware.common.CommonMiddleware",
         "django.middleware.csrf.CsrfViewMiddleware",
         "bedplate.django_site.middleware.SignedInMiddleware",
@@ -152,17 +155,13 @@ def _sign_in(settings: Settings) -> dict[str, Any]:
     return {
         "AUTHENTICATION_BACKENDS": ["bedplate.django_site.authentication.Backend"],
         "SESSION_ENGINE": "django.contrib.sessions.backends.signed_cookies",
-        "SESSION_COOKIE_NAME": "bedplate_admin",
-        "SESSION_COOKIE_PATH": "/admin/",
-        "CSRF_COOKIE_PATH": "/admin/",
+        **_cookies(tls=tls),
         # A proxy may have told us another host than the browser knows.
         "CSRF_TRUSTED_ORIGINS": [f"{public.scheme}://{public.netloc}"]
         * bool(public.netloc),
         "SESSION_COOKIE_HTTPONLY": True,
         "SESSION_COOKIE_SAMESITE": "Lax",
         "SESSION_COOKIE_AGE": settings.admin_session_hours * 3600,
-        "SESSION_COOKIE_SECURE": tls,
-        "CSRF_COOKIE_SECURE": tls,
         "CSRF_COOKIE_HTTPONLY": True,
         "SECURE_SSL_REDIRECT": tls,
         "SECURE_PROXY_SSL_HEADER": None,  # the dispatcher knows whom to believe
@@ -172,6 +171,25 @@ def _sign_in(settings: Settings) -> dict[str, Any]:
         "SECURE_REFERRER_POLICY": "same-origin",
         "X_FRAME_OPTIONS": "DENY",
         "LOGIN_URL": "admin:login",
+    }
+
+
+def _cookies(*, tls: bool) -> dict[str, Any]:
+    """The cookies' names and paths.
+
+    By TLS a browser takes `__Host-` cookies from this very host alone, so that no
+    other host of the domain can plant one; they must have the path `/` (RFC 6265bis,
+    4.1.3.2). Messages are in the session's cookie, not in one of their own.
+    """
+    prefix, path = ("__Host-", "/") if tls else ("", "/admin/")
+    return {
+        "SESSION_COOKIE_NAME": f"{prefix}bedplate_admin",
+        "CSRF_COOKIE_NAME": f"{prefix}bedplate_csrf",
+        "SESSION_COOKIE_PATH": path,
+        "CSRF_COOKIE_PATH": path,
+        "SESSION_COOKIE_SECURE": tls,
+        "CSRF_COOKIE_SECURE": tls,
+        "MESSAGE_STORAGE": "django.contrib.messages.storage.session.SessionStorage",
     }
 
 

@@ -14,7 +14,7 @@ from bedplate.jobs.rows import ENGINE_SCHEMA
 
 async def upgrade_engine(database: Database) -> bool:
     """Run the engine's migrations; two at once are safe. Return if any was missing."""
-    from dbos import DBOS
+    from bedplate.jobs.dbos import DBOS
 
     was_missing = not await engine_is_at_head(database)
     await asyncio.to_thread(DBOS.migrate, engine_url(database.url))
@@ -47,8 +47,8 @@ def _version(*, is_sqlite: bool) -> Statement:
 
 @cache
 def _wanted_version(*, is_sqlite: bool) -> int:
-    from dbos import _migration
+    from bedplate.jobs.dbos import migrations
 
     if is_sqlite:
-        return len(_migration.sqlite_migrations)
-    return len(_migration.get_dbos_migrations(ENGINE_SCHEMA, use_listen_notify=True))
+        return len(migrations.sqlite_migrations)
+    return len(migrations.get_dbos_migrations(ENGINE_SCHEMA, use_listen_notify=True))

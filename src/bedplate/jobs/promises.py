@@ -82,14 +82,14 @@ class Promises:
         arguments: dict[str, Any],
         wait: timedelta,
     ) -> None:
-        from dbos import WorkflowSerializationFormat
+        from bedplate.jobs.dbos import WorkflowFormat
 
         options: EnqueueOptions = {
             "workflow_name": job.name,
             "workflow_id": id_,
             "queue_name": job.queue.name,
             # The engine's default is pickle.
-            "serialization_type": WorkflowSerializationFormat.PORTABLE,
+            "serialization_type": WorkflowFormat.PORTABLE,
         }
         if wait:
             options["delay_seconds"] = wait.total_seconds()
@@ -98,11 +98,13 @@ class Promises:
     @cached_property
     def client(self) -> "DBOSClient":
         """Made when it is first used: importing the engine takes a second."""
-        from dbos import DBOSClient
+        from bedplate.jobs.dbos import JSON, DBOSClient
 
-        url = engine_url(self._url)
         return DBOSClient(
-            system_database_url=url, application_name=ENGINE_NAME, lazy=True
+            system_database_url=engine_url(self._url),
+            application_name=ENGINE_NAME,
+            lazy=True,
+            serializer=JSON,
         )
 
 

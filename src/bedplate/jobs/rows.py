@@ -112,8 +112,17 @@ class JobStatus(sa.TypeDecorator[str]):
         return None if value is None else self._ours.get(value, value.lower())
 
 
+def _parse_failure(stored: str | None) -> dict[str, Any]:
+    """Return an error as the engine writes it, or nothing of what another wrote."""
+    try:
+        error = json.loads(stored or "")
+    except (ValueError, RecursionError):
+        return {}
+    return error if isinstance(error, dict) else {}
+
+
 class JobFailure(sa.TypeDecorator[str]):
-    """An error as the engine writes it down, and as one line."""
+    """An error as the engine writes it down, and as one line; else as it is stored."""
 
     impl = sa.Text
     cache_ok = True
@@ -124,9 +133,9 @@ class JobFailure(sa.TypeDecorator[str]):
     def process_result_value(
         self, value: str | None, dialect: sa.Dialect
     ) -> str | None:
-        if value is None or not value.startswith("{"):
+        error = _parse_failure(value)
+        if not {"name", "message"} <= error.keys():
             return value
-        error = json.loads(value)
         return f"{error['name']}: {error['message']}"
 
 
@@ -138,10 +147,9 @@ class JobTraceback(JobFailure):
     def process_result_value(
         self, value: str | None, dialect: sa.Dialect
     ) -> str | None:
-        if value is None or not value.startswith("{"):
-            return None
-        data = json.loads(value).get("data")
-        return data.get("traceback") if isinstance(data, dict) else None
+        data = _parse_failure(value).get("data")
+        text = data.get("traceback") if isinstance(data, dict) else None
+        return text if isinstance(text, str) else None
 
 
 def _map(schema: str | None) -> tuple[Any, Any, Any]:

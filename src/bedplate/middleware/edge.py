@@ -2,33 +2,38 @@
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import structlog
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uuid_utils import uuid4
 
-from bedplate.core.errors import InternalError, PayloadTooLarge
-from bedplate.core.origin import Network, Origin, client_address, origin
+from bedplate.config import Settings
+from bedplate.core.errors import InternalError, NotFound, PayloadTooLarge
+from bedplate.core.origin import Origin, client_address, origin
 from bedplate.core.request_log import request_fields
-from bedplate.metrics import observe_request
-from bedplate.middleware.errors import render
+from bedplate.metrics import METRICS_PATH, observe_request
+from bedplate.middleware.compression import (
+    CompressedResponse,
+    choose_encoding,
+    is_worth_it,
+    may_compress,
+    vary_by_encoding,
+    weaken,
+)
+from bedplate.middleware.errors import CLIENT_LEFT, render
+from bedplate.middleware.headers import Headers as ResponseHeaders
+from bedplate.middleware.headers import complete_headers, default_headers
 
 logger = structlog.get_logger()
 
 _LONGEST_USER_AGENT = 255
+_NOT_MODIFIED = 304
 _ACCEPTED_ID = re.compile(r"[\x21-\x7e]{1,128}")
-
-# OWASP REST Security Cheat Sheet, "Security headers", for answers that have none.
-SECURITY_HEADERS = (
-    (b"x-content-type-options", b"nosniff"),
-    (b"x-frame-options", b"DENY"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
-)
 
 
 class BodyTooLarge(HTTPException):
@@ -40,29 +45,26 @@ class Edge:
 
     A caller's `X-Request-ID` is kept if it is 1 to 128 visible ASCII characters. A body
     over the limit is refused by its declared length, or as soon as it grows past it.
+    HEAD is answered as GET is, without the body (RFC 9110, section 9.3.2).
     """
 
-    def __init__(
-        self,
-        app: ASGIApp,
-        *,
-        max_body_bytes: int,
-        trusted_proxies: Sequence[Network] = (),
-    ) -> None:
+    def __init__(self, app: ASGIApp, *, settings: Settings) -> None:
         self._app = app
-        self._max_body_bytes = max_body_bytes
-        self._trusted_proxies = trusted_proxies
+        self._max_body_bytes = settings.max_body_bytes
+        self._trusted_proxies = settings.trusted_proxies
+        self._metrics_port = settings.metrics_port
+        self._defaults = default_headers(settings)
         self._log = logger.bind()  # resolved once, not for every request
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        exchange = _Exchange(scope, send)
+        exchange = _Exchange(scope, send, self._defaults)
         token = origin.set(self._origin(exchange))
         fields_token = request_fields.set(exchange.fields)
         try:
-            await self._answer(scope, receive, exchange)
+            await self._answer(exchange.scope, receive, exchange)
         finally:
             exchange.record(self._log)
             request_fields.reset(fields_token)
@@ -78,6 +80,9 @@ class Edge:
     async def _answer(
         self, scope: Scope, receive: Receive, exchange: "_Exchange"
     ) -> None:
+        if self._metrics_port and _is_elsewhere(scope, self._metrics_port):
+            await render(NotFound())(scope, receive, exchange.send)
+            return
         declared = exchange.header(b"content-length")
         if not declared:
             receive = _limited(receive, self._max_body_bytes)
@@ -88,6 +93,8 @@ class Edge:
             await self._app(scope, receive, exchange.send)
         except BodyTooLarge:  # FastAPI has handled it, Django hasn't
             await render(PayloadTooLarge())(scope, receive, exchange.send)
+        except ClientDisconnect:
+            pass  # nobody is there to answer, and nothing is wrong here
         except Exception:
             self._log.exception("bug", path=scope["path"])
             if exchange.status:
@@ -98,47 +105,116 @@ class Edge:
 class _Exchange:
     """One request and its answer, as the log and the metrics tell of it."""
 
-    def __init__(self, scope: Scope, send: Send) -> None:
+    def __init__(
+        self, scope: Scope, send: Send, defaults: Mapping[bytes, tuple[bytes, bytes]]
+    ) -> None:
         self._headers: dict[bytes, bytes] = dict(scope["headers"])
         self.request_id = request_id_of(self.header(b"x-request-id"))
         self.peer: str | None = (scope.get("client") or (None,))[0]
         self.status = 0
         self.fields: dict[str, str] = {}
-        self._scope = scope
-        self._send = send
+        self.method: str = scope["method"]
+        self.scope, self._send = scope, send
+        if self.method == "HEAD" and not _has_own_head(scope):
+            self.scope, self._send = {**scope, "method": "GET"}, _without_body(send)
+        self._defaults = defaults
+        self._compressed: CompressedResponse | None = None
         self._started = time.perf_counter()
 
     def header(self, name: bytes) -> str:
         """A request header, empty when it wasn't sent; of several the last."""
         return self._headers.get(name, b"").decode("latin-1")
 
+    def _all_of(self, name: bytes) -> str:
+        """Return a request header, the lines of one sent several times as one list."""
+        return ",".join(Headers(scope=self.scope).getlist(name.decode()))
+
     def forwarded_for(self) -> list[str]:
-        return Headers(scope=self._scope).getlist("x-forwarded-for")
+        return Headers(scope=self.scope).getlist("x-forwarded-for")
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self.status = message["status"]
-            headers = [*message.get("headers", ())]
-            given = {name for name, _ in headers}
-            headers.append((b"x-request-id", self.request_id.encode()))
-            headers += [header for header in SECURITY_HEADERS if header[0] not in given]
-            message["headers"] = headers
-        await self._send(message)
+            self._complete(message)
+            if self._compressed is None:
+                await self._send(message)
+        elif self._compressed is None:
+            await self._send(message)
+        else:
+            await self._compressed.send(message)
+
+    def _complete(self, message: Message) -> None:
+        """Give an answer the headers that it lacks, and decide about compression."""
+        self.status = message["status"]
+        # A cookie is the admin's, whose pages say themselves that they are private.
+        is_private = b"authorization" in self._headers
+        headers, given = complete_headers(
+            message, self._defaults, is_private=is_private
+        )
+        headers.append((b"x-request-id", self.request_id.encode()))
+        message["headers"] = headers
+        if self.status == _NOT_MODIFIED:
+            self._match_stored(headers, given)
+        elif may_compress(self.status, given):
+            vary_by_encoding(headers, given)
+            if is_worth_it(given):
+                self._compress(message)
+
+    def _match_stored(
+        self, headers: ResponseHeaders, given: Mapping[bytes, bytes]
+    ) -> None:
+        """Tell 304 of the form of the tag that the client has stored."""
+        vary_by_encoding(headers, given)
+        etag = given.get(b"etag", b"").decode("latin-1")
+        if f"W/{etag}" in self._all_of(b"if-none-match"):
+            weaken(headers)
+
+    def _compress(self, start: Message) -> None:
+        encoding = choose_encoding(self._all_of(b"accept-encoding"))
+        if encoding is not None:
+            self._compressed = CompressedResponse(start, encoding, self._send)
 
     def record(self, log: Any) -> None:
         seconds = time.perf_counter() - self._started
-        scope = self._scope
-        observe_request(scope["method"], _template(scope), self.status, seconds)
+        scope, status = self.scope, int(self.status or CLIENT_LEFT)
+        observe_request(self.method, _template(scope), status, seconds)
         log.info(
             "request",
-            method=scope["method"],
+            method=self.method,
             path=scope["path"],
-            status=self.status,
+            status=status,
             ms=round(seconds * 1000, 2),
             ip=origin.get().address,
             request_id=self.request_id,
             **self.fields,
         )
+
+
+def _is_elsewhere(scope: Scope, metrics_port: int) -> bool:
+    """Return whether a request asks the metrics' port for another thing."""
+    _, port = scope.get("server") or (None, None)
+    return port == metrics_port and scope["path"] != METRICS_PATH
+
+
+def _has_own_head(scope: Scope) -> bool:
+    """Return whether the application declares HEAD for this path itself."""
+    app = scope.get("app")
+    table = getattr(app.state, "route_table", None) if app is not None else None
+    return table is not None and "HEAD" in table().methods(scope["path"])
+
+
+def _without_body(send: Send) -> Send:
+    """Send an answer's headers, and end it where its body begins."""
+    has_ended = False
+
+    async def sent(message: Message) -> None:
+        nonlocal has_ended
+        if message["type"] == "http.response.start":
+            await send(message)
+        elif not has_ended:
+            has_ended = True
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    return sent
 
 
 def _template(scope: Scope) -> str:

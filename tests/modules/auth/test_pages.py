@@ -79,12 +79,13 @@ async def test_a_page_runs_nothing_and_loads_nothing_from_elsewhere(
 async def test_a_link_without_a_good_token_is_told_so(
     client: AsyncClient, purpose: Purpose
 ) -> None:
-    form = {"token": "nonsense", "new_password": NEW_PASSWORD}
+    for token in ("nonsense", "x" * 5000):
+        opened = await client.get(f"{SITE}{PAGES[purpose]}", params={"token": token})
+        form = {"token": token, "new_password": NEW_PASSWORD}
+        answer = await client.post(f"{SITE}{PAGES[purpose]}", data=form)
 
-    answer = await client.post(f"{SITE}{PAGES[purpose]}", data=form)
-
-    assert answer.status_code == 400
-    assert answer.headers["content-type"].startswith("text/html")
+        assert (opened.status_code, answer.status_code) == (200, 400)
+        assert answer.headers["content-type"].startswith("text/html")
 
 
 def test_a_project_s_own_pages_take_the_links(settings: Settings) -> None:

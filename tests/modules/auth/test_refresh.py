@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 from httpx import AsyncClient
 from support import execute, read_table
-from support_auth import bearer, is_signed_in, refresh, sign_in
+from support_auth import NEW_PASSWORD, bearer, is_signed_in, refresh, sign_in
 
 from bedplate.core.clock import utc_now
 from bedplate.main import Application
@@ -262,3 +262,18 @@ async def test_an_admin_sees_and_ends_another_s_sessions(
 
     assert revoked.status_code == 204
     assert not await is_signed_in(client, tokens)
+
+
+@pytest.mark.parametrize("length", [513, 2049, 100_000])
+async def test_a_token_of_any_length_is_only_unknown(
+    client: AsyncClient, length: int
+) -> None:
+    answer = await refresh(client, "x" * length)
+    assert_refused(answer, 401, "INVALID_REFRESH_TOKEN")
+    for path, body in (
+        ("/auth/email/verify", {}),
+        ("/auth/email/change/confirm", {}),
+        ("/auth/password/reset", {"new_password": NEW_PASSWORD}),
+    ):
+        answer = await client.post(path, json={"token": "x" * length, **body})
+        assert_refused(answer, 400, "INVALID_TOKEN")

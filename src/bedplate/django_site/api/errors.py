@@ -1,6 +1,6 @@
 """Every error under Django, in the one envelope."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -19,7 +19,7 @@ from rest_framework import exceptions
 from bedplate.core import errors
 from bedplate.core.errors import APIError, Detail
 from bedplate.django_site.api.responses import refuse
-from bedplate.middleware.errors import error_of
+from bedplate.middleware.details import error_for, leaves
 
 logger = structlog.get_logger()
 
@@ -48,26 +48,35 @@ def meaning(error: Exception) -> APIError | None:
 
 def _of_rest_framework(error: exceptions.APIException) -> APIError:
     if isinstance(error, exceptions.ValidationError):
-        return errors.ValidationFailed(details=[*_details(error.detail, "body")])
+        return errors.ValidationFailed(details=[*leaves(error.detail, "body")])
     if isinstance(error, exceptions.ParseError):
         told = "That is not valid JSON"
         return errors.ValidationFailed(details=[Detail("body", told)])
     if isinstance(error, exceptions.Throttled):
         wait = str(int(getattr(error, "wait", None) or 1))
         return errors.RateLimited(headers={"Retry-After": wait})
-    return error_of(error.status_code)()
+    return error_for(error.status_code, _detail(error), _headers(error))
 
 
-def _details(detail: Any, field: str) -> Iterator[Detail]:
-    """REST framework's tree of messages, flat."""
+def _detail(error: exceptions.APIException) -> Any:
+    """Return what was said on raising it; REST framework's own words are not ours."""
+    is_own = type(error).__module__ == exceptions.__name__
+    said = error.detail
+    return None if is_own and said == error.default_detail else _plain(said)
+
+
+def _plain(detail: Any) -> Any:
+    """Return a tree of `ErrorDetail`, which compares by its code, as one of text."""
     if isinstance(detail, Mapping):
-        for name, inner in detail.items():
-            yield from _details(inner, f"{field}.{name}")
-    elif isinstance(detail, list):
-        for inner in detail:
-            yield from _details(inner, field)
-    else:
-        yield Detail(field, str(detail))
+        return {name: _plain(inner) for name, inner in detail.items()}
+    if isinstance(detail, list | tuple):
+        return [_plain(inner) for inner in detail]
+    return str(detail)
+
+
+def _headers(error: exceptions.APIException) -> dict[str, str]:
+    challenge = getattr(error, "auth_header", None)
+    return {"WWW-Authenticate": challenge} if challenge else {}
 
 
 def handle_exception(error: Exception, context: Mapping[str, Any]) -> HttpResponse:

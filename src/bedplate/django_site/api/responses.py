@@ -7,8 +7,8 @@ from django.http import HttpResponse
 
 from bedplate.core.errors import APIError
 from bedplate.core.preconditions import etag_of
-from bedplate.middleware.edge import SECURITY_HEADERS
 from bedplate.middleware.errors import envelope
+from bedplate.middleware.headers import SECURITY_HEADERS
 from bedplate.schemas import ResponseSchema
 
 _encode = msgspec.json.Encoder().encode

@@ -103,7 +103,7 @@ class ServiceViewSet(GenericViewSet[Any]):
 
     authentication_classes = (BearerAuthentication,)
     permission_classes = (IsSignedIn,)
-    http_method_names = ("get", "post", "patch", "delete")
+    http_method_names = ("get", "head", "post", "patch", "delete")
     schema = ContractSchema()
 
     pk: UUID
@@ -215,7 +215,8 @@ class ServiceViewSet(GenericViewSet[Any]):
             result = self.response_schema.of(result)
         response = answer(result, status)
         known = self.request.headers.get("If-None-Match")
-        if self.request.method != "GET" or known is None or "ETag" not in response:
+        is_read = self.request.method in {"GET", "HEAD"}
+        if not is_read or known is None or "ETag" not in response:
             return response
         is_same = is_known(known, response["ETag"])
         return without_body(response, HTTPStatus.NOT_MODIFIED) if is_same else response

@@ -1,17 +1,22 @@
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Index, String
+from sqlalchemy import ColumnElement, Index, String, and_, or_
 from sqlalchemy.orm import Mapped, mapped_column
 from uuid_utils.compat import uuid7
 
 from bedplate.core.clock import utc_now
 from bedplate.database import Base
 
+# The database's clock decides what may be deleted, and is seldom exactly ours.
+CLOCK_DIFFERENCE: Final = timedelta(minutes=5)
+_UNTIMED: Final = timedelta(days=365)
+
 
 class AuditEvent(Base):
-    """One security-relevant act. Appended, never changed: a trigger refuses updates.
+    """One security-relevant act. Triggers refuse to change it, ever, and to delete it
+    before `keep_until`.
 
     The ids are no foreign keys: what an account did stays on record when it is gone.
     """
@@ -21,6 +26,7 @@ class AuditEvent(Base):
         Index(None, "created_at", "id"),
         Index(None, "subject_id", "action"),
         Index(None, "actor_id"),
+        Index(None, "keep_until"),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
@@ -32,3 +38,15 @@ class AuditEvent(Base):
     user_agent: Mapped[str | None] = mapped_column(String(255))
     request_id: Mapped[str | None] = mapped_column(String(128))
     details: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    keep_until: Mapped[datetime | None] = mapped_column(
+        doc="null if written by an earlier version: 365 days after `created_at`"
+    )
+
+    @classmethod
+    def is_over(cls, now: datetime) -> ColumnElement[bool]:
+        """Select events that may be deleted, with room for the database's clock."""
+        moment = now - CLOCK_DIFFERENCE
+        return or_(
+            cls.keep_until <= moment,
+            and_(cls.keep_until.is_(None), cls.created_at <= moment - _UNTIMED),
+        )

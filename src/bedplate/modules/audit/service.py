@@ -1,12 +1,15 @@
+from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+from bedplate.core.clock import utc_now
 from bedplate.core.origin import origin
 from bedplate.database import Page, Session
 from bedplate.modules.audit.models import AuditEvent
 from bedplate.modules.audit.repository import AuditRepository
 from bedplate.modules.audit.schemas import AuditEventResponse, AuditListParams
+from bedplate.runtime import AUDIT_DAYS
 
 
 class Action(StrEnum):
@@ -55,8 +58,12 @@ class AuditService:
         `details` never hold a password, a token or a hash.
         """
         request_id, address, user_agent = origin.get()
+        now = utc_now()
+        days: int = self.events.session.info[AUDIT_DAYS]
         return await self.events.add(
             AuditEvent(
+                created_at=now,
+                keep_until=now + timedelta(days=days),
                 action=action,
                 actor_id=actor_id,
                 subject_id=subject_id,

@@ -68,8 +68,8 @@ _PAGES = {
     ),
 }
 
-Token = Annotated[str, Query(max_length=512)]
-PostedToken = Annotated[str, Form(max_length=512)]
+Token = Annotated[str, Query()]
+PostedToken = Annotated[str, Form()]
 PostedPassword = Annotated[str, Form(max_length=1024)]
 
 

@@ -42,6 +42,21 @@ FIND_CALLER = Query(
 )
 
 
+class LastUse(msgspec.Struct, frozen=True):
+    """When a session began, and when it was last used."""
+
+    created_at: datetime
+    last_used_at: datetime
+
+
+FIND_LAST_USE = Query(
+    select(UserSession.created_at, UserSession.last_used_at).where(
+        UserSession.id == bindparam("session_id", type_=sa.Uuid())
+    ),
+    LastUse,
+)
+
+
 class Account(msgspec.Struct, frozen=True):
     """What sign-in needs to know of an account before it has a password to believe."""
 
@@ -256,14 +271,13 @@ async def delete_expired(
     its coming back would mean that it was stolen.
     """
     idle = timedelta(days=settings.refresh_idle_days)
-    kept = timedelta(days=settings.audit_days)
     expired: tuple[tuple[type[Base], sa.ColumnElement[bool]], ...] = (
         (UserSession, UserSession.expires_at <= now),
         (RefreshToken, RefreshToken.spent_at <= now - idle),
         (OneTimeToken, OneTimeToken.expires_at <= now),
         (RateLimit, RateLimit.expires_at <= now),
         (IdempotencyKey, IdempotencyKey.expires_at <= now),
-        (AuditEvent, AuditEvent.created_at <= now - kept),
+        (AuditEvent, AuditEvent.is_over(now)),
         (SigningKey, SigningKey.retires_at <= now),
     )
     deleted = 0

@@ -7,7 +7,8 @@ from bedplate.modules.users.schemas import MAX_EMAIL_LENGTH, Email, NewPassword
 from bedplate.schemas import NO_NUL, ResponseSchema, Schema
 
 ShortText = Annotated[str, StringConstraints(max_length=2048, pattern=NO_NUL)]
-Token = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=NO_NUL)]
+# Of any length: one that is not ours is refused as an unknown token.
+Token = Annotated[str, StringConstraints(min_length=1, pattern=NO_NUL)]
 Password = Annotated[
     str, StringConstraints(min_length=1, max_length=MAX_PASSWORD_LENGTH, pattern=NO_NUL)
 ]

@@ -4,6 +4,7 @@ from uuid import UUID
 
 from msgspec.structs import astuple
 
+from bedplate.config import Settings
 from bedplate.core.clock import utc_now
 from bedplate.core.device_cookies import Device
 from bedplate.core.errors import (
@@ -28,7 +29,9 @@ from bedplate.modules.auth.models import RefreshToken
 from bedplate.modules.auth.repository import (
     FIND_ACCOUNT,
     FIND_CALLER,
+    FIND_LAST_USE,
     Account,
+    LastUse,
     RefreshTokenRepository,
 )
 from bedplate.modules.auth.schemas import TokenResponse
@@ -39,6 +42,7 @@ from bedplate.modules.users.repository import SessionRepository, UserRepository
 from bedplate.modules.users.schemas import SessionListResponse, normalise_email
 from bedplate.runtime import Runtime
 
+_NOTE_USE_EVERY = timedelta(minutes=1)
 SignOutScope = Literal["local", "others", "all"]
 
 
@@ -122,8 +126,7 @@ class AuthService:
     async def _enter(self, user: User) -> Caller:
         await self._welcome(user)
         opened = await self._open_session(user)
-        hours = self.settings.admin_session_hours
-        opened.expires_at = opened.created_at + timedelta(hours=hours)
+        opened.expires_at = admin_expiry(self.settings, opened)
         finder = Authenticator(self.runtime)
         caller = await finder.find_by(self.session, user.id, opened.id)
         assert caller is not None  # it is a moment old
@@ -386,6 +389,14 @@ class AuthService:
         await self.audit.record(action, actor_id=user_id, subject_id=user_id, **details)
 
 
+def admin_expiry(settings: Settings, session: UserSession | LastUse) -> datetime:
+    """Return the earlier of a browser session's idle and its absolute end."""
+    return min(
+        session.last_used_at + timedelta(minutes=settings.admin_idle_minutes),
+        session.created_at + timedelta(hours=settings.admin_session_hours),
+    )
+
+
 class Authenticator:
     """Whose access token it is, as of now: one statement, and no unit of work."""
 
@@ -425,6 +436,27 @@ class Authenticator:
     async def find(self, user_id: UUID, session_id: UUID) -> Caller | None:
         """The caller of a session, unless it, or its user, is gone or inactive."""
         return await self.find_by(self._runtime.database, user_id, session_id)
+
+    async def resume(self, user_id: UUID, session_id: UUID) -> Caller | None:
+        """Return the caller of a browser session, and put off its idle end.
+
+        Its use is written down at most once a minute.
+        """
+        caller = await self.find(user_id, session_id)
+        if caller is not None:
+            await self._note_use(session_id)
+        return caller
+
+    async def _note_use(self, session_id: UUID) -> None:
+        database, now = self._runtime.database, utc_now()
+        last = await database.fetch_one(FIND_LAST_USE, session_id=session_id)
+        if last is None or now - last.last_used_at < _NOTE_USE_EVERY:
+            return
+        used = LastUse(created_at=last.created_at, last_used_at=now)
+        async with database.unit_of_work() as session:
+            await SessionRepository(session).note_use(
+                session_id, now, admin_expiry(self._runtime.settings, used)
+            )
 
     async def find_by(
         self, reader: Database | Session, user_id: UUID, session_id: UUID

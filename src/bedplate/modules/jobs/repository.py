@@ -25,9 +25,12 @@ class StoredJob(NamedTuple):
 
 
 def _arguments(stored: str | None) -> dict[str, Any]:
-    """The keyword arguments of ours; the engine's own steps have none."""
-    found: Any = json.loads(stored or "{}").get("positionalArgs") or [{}]
-    return found[0] if isinstance(found[0], dict) else {}
+    """Return our keyword arguments. The engine's own steps have none."""
+    try:
+        found = json.loads(stored or "")["positionalArgs"][0]
+    except (ValueError, TypeError, LookupError, RecursionError):
+        return {}  # not what `enqueue` writes; `jobs show` has it as it is stored
+    return found if isinstance(found, dict) else {}
 
 
 class JobRepository:

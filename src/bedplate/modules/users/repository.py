@@ -1,3 +1,4 @@
+from datetime import datetime
 from uuid import UUID
 
 import msgspec
@@ -126,6 +127,20 @@ class SessionRepository(Repository[UserSession]):
     ) -> list[SessionResponse]:
         return await self.session.fetch_all(
             LIST_SESSIONS, user_id=user_id, current_id=current_id, now=utc_now()
+        )
+
+    async def note_use(
+        self, session_id: UUID, now: datetime, expires_at: datetime
+    ) -> None:
+        """Write down that a session was used, unless it ended or was used since."""
+        await self.session.execute(
+            sa.update(UserSession)
+            .where(
+                UserSession.id == session_id,
+                UserSession.expires_at > now,
+                UserSession.last_used_at < now,
+            )
+            .values(last_used_at=now, expires_at=expires_at)
         )
 
     async def delete_of(
