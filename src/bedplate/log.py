@@ -53,7 +53,14 @@ def configure_logging(*, level: str, as_json: bool) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=threshold, force=True)
-    for noisy in ("uvicorn.access", "aiosqlite", "alembic", "asyncio", "dbos"):
+    for noisy in (
+        "uvicorn.access",
+        "aiosqlite",
+        "alembic",
+        "asyncio",
+        "dbos",
+        "sqlalchemy",  # each pool that is made or disposed of
+    ):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 

@@ -48,7 +48,11 @@ from fastapi.dependencies.utils import (
     request_params_to_args,
 )
 from fastapi.encoders import jsonable_encoder
-from fastapi.exceptions import RequestValidationError, ResponseValidationError
+from fastapi.exceptions import (
+    FastAPIError,
+    RequestValidationError,
+    ResponseValidationError,
+)
 from fastapi.routing import (
     APIRoute,
     APIWebSocketRoute,
@@ -749,7 +753,12 @@ def _walk(routes: Iterable[Any], around: _Around) -> Iterator[tuple[Any, _Around
                 around.is_plain and _is_plain_router(route.original_router),
                 around.limits_forms or bool(route.include_context.form_limits),
             )
-            yield from _walk(route.effective_candidates(), inner)
+            try:
+                candidates = route.effective_candidates()
+            except FastAPIError:  # which FastAPI raises again when a request gets here
+                yield RouteContext(route), _Around(is_plain=False, limits_forms=True)
+            else:
+                yield from _walk(candidates, inner)
         elif isinstance(route, _EffectiveRouteContext):
             yield RouteContext(route.original_route, route), around
         else:
