@@ -51,6 +51,7 @@ WRONG = {
     "role_permissions": [MARKER, f'["{MARKER}"]', f'{{"{MARKER}": []}}'],
     "access_token_minutes": [MARKER, "0", "1441"],
     "refresh_idle_days": [MARKER, "0", "3651"],
+    "max_sessions_per_user": [MARKER, "0", "10001"],
     "session_days": [MARKER, "0", "3651"],
     "refresh_grace_seconds": [MARKER, "-1", "301"],
     "reset_minutes": [MARKER, "0", "1441"],

@@ -72,7 +72,7 @@ def test_an_existing_application_takes_up_bedplate(url: str) -> None:
     assert [item["title"] for item in listed["items"]] == ["A"]
     assert absent.status_code == 404
     assert {"/hello", "/api/v1/bookmarks"} <= document["paths"].keys()
-    assert refused.headers["Allow"] == "GET, POST"
+    assert refused.headers["Allow"] == "GET, HEAD, POST"
 
 
 # What a client of the Django project does, with a token that the API's service made.
@@ -95,11 +95,11 @@ assert client.get("/admin/bedplate/user/").status_code == 200
 client.logout()
 assert client.get("/admin/bedplate/user/").status_code == 302
 
-tokens = call_service(
+signed_in = call_service(
     AuthService, lambda auth: auth.sign_in("ada@example.com", "Passw0rd-of-tests")
 )
 assert Client().get("/whoami/").status_code == 401
-bearer = Client(headers={"Authorization": f"Bearer {tokens.access_token}"})
+bearer = Client(headers={"Authorization": f"Bearer {signed_in.tokens.access_token}"})
 assert bearer.get("/whoami/").json() == {"email": "ada@example.com", "role": "admin"}
 made = bearer.post("/baskets/", {"note": "Apples"}, content_type="application/json")
 assert made.json()["owner"] == "ada@example.com", made.content

@@ -123,6 +123,9 @@ VOLATILE = re.compile(
 IGNORED_HEADERS = {"date", "content-length"}
 
 
+DEVICE = re.compile(r"(?<=bedplate_device=)[^;]+")  # chosen at random
+
+
 async def ask(client: AsyncClient, stack: str, number: int, request: Any) -> Any:
     """An answer, without what differs from one time to the next."""
     method, path, options = request
@@ -131,7 +134,7 @@ async def ask(client: AsyncClient, stack: str, number: int, request: Any) -> Any
         options = {**options, "json": {**options["json"], "email": email}}
     answer = await client.request(method, path, **options)
     headers = sorted(
-        (name, VOLATILE.sub("…", value))
+        (name, VOLATILE.sub("…", DEVICE.sub("…", value)))
         for name, value in answer.headers.multi_items()
         if name not in IGNORED_HEADERS
         and (name != "etag" or method == "GET")  # of one account each, or of a new one

@@ -179,12 +179,10 @@ async def test_a_read_of_the_same_session_sees_it(
         by_orm = a_post(user.id)
         await session.insert(by_orm)
         assert (await session.get(Post, by_orm.id)) is not None
-        assert (
-            await database.fetch_one(
-                FIND_POST["all"], post_id=by_orm.id, caller_id=None
-            )
-            is None
-        ), "it is committed already"
+        elsewhere = database.fetch_one(
+            FIND_POST["all"], post_id=by_orm.id, caller_id=None
+        )
+        assert await asyncio.create_task(elsewhere) is None, "it is committed already"
 
 
 async def test_what_a_constraint_refuses_becomes_its_error_at_the_end(
@@ -252,10 +250,14 @@ async def kill_backends(app: Application, database: Database, user: User) -> Non
     async with asyncio.timeout(20), database.engine.connect() as blocker:
         await blocker.execute(sa.text("LOCK TABLE posts IN EXCLUSIVE MODE"))
         insert = asyncio.create_task(insert_post(database, user))
-        async with database.engine.connect() as killer:
-            await killer.execution_options(**options)
-            while not (await killer.execute(kill)).all():  # noqa: ASYNC110, a process
-                await asyncio.sleep(0.01)
+
+        async def kill_the_insert() -> None:
+            async with database.engine.connect() as killer:
+                await killer.execution_options(**options)
+                while not (await killer.execute(kill)).all():  # noqa: ASYNC110, a process
+                    await asyncio.sleep(0.01)
+
+        await asyncio.create_task(kill_the_insert())
         with pytest.raises(ServiceUnavailable):
             await insert
     assert await titles(app) == []

@@ -1,3 +1,4 @@
+import asyncio
 import sqlite3
 from datetime import UTC, datetime
 from typing import Any
@@ -159,9 +160,10 @@ async def test_a_read_in_a_writing_transaction_sees_its_writes(
 
         assert await session.fetch_one(FIND_BY_NAME, wanted="New") is not None
         assert await session.fetch_one(FIND_BY_NAME, wanted="Old") is None
-        async with database.unit_of_work() as elsewhere:
-            assert await elsewhere.fetch_one(FIND_BY_NAME, wanted="Old") is not None
-            assert await elsewhere.fetch_one(FIND_BY_NAME, wanted="New") is None
+        for name, is_there in (("Old", True), ("New", False)):
+            elsewhere = database.fetch_one(FIND_BY_NAME, wanted=name)
+            found = await asyncio.create_task(elsewhere)
+            assert (found is not None) is is_there
     async with database.unit_of_work() as later:
         assert await later.fetch_one(FIND_BY_NAME, wanted="New") is not None
 

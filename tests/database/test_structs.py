@@ -242,6 +242,12 @@ def test_two_columns_of_one_name_in_the_wrong_order_are_told_by_their_types() ->
         Query(swapped, Pair)
 
 
+@pytest.fixture
+def setting_overrides() -> dict[str, Any]:
+    """The worker's threads draw random numbers, which Hypothesis takes for its own."""
+    return {"embedded_worker": False}
+
+
 # Any shape, on both databases, as SQLAlchemy itself reads it.
 
 instants = st.datetimes(timezones=st.just(UTC), min_value=datetime(1971, 1, 1))  # noqa: DTZ001

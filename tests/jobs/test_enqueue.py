@@ -41,7 +41,7 @@ async def test_a_sign_up_is_welcomed_by_mail(
     for kind in ("plain", "html"):
         part = mail.get_body([kind])
         assert part is not None
-        assert "Hello Ann" in part.get_content()
+        assert "Your account is ready." in part.get_content()
 
 
 async def test_a_refused_sign_up_sends_no_mail(

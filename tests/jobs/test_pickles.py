@@ -12,7 +12,6 @@ import sqlalchemy as sa
 from httpx import AsyncClient
 from support_pickles import bomb, plant
 
-from bedplate.config import Settings
 from bedplate.jobs import enqueue
 from bedplate.jobs.dbos import DBOSClient, SerializationRefused
 from bedplate.jobs.rows import JobFailure, JobTraceback
@@ -22,10 +21,15 @@ from bedplate.modules.emails.tasks import send_email
 from bedplate.modules.jobs.tasks import purge_jobs
 from bedplate.testing.browser import Browser
 from bedplate.testing.mailbox import Mailbox
-from bedplate.testing.plugin import client_for, running
 
 SITE = "/admin/bedplate"
 SIGN_UP = {"email": "ann@example.com", "name": "Ann", "password": "Passw0rd-of-tests"}
+
+
+@pytest.fixture
+def setting_overrides() -> dict[str, Any]:
+    """Rows that tests plant are claimed by nobody."""
+    return {"embedded_worker": False}
 
 
 @pytest.fixture
@@ -100,25 +104,26 @@ async def test_the_engines_client_loads_no_pickle(
         await (await client.retrieve_workflow_async(pickled)).get_result()
 
 
+@pytest.mark.parametrize("setting_overrides", [{"embedded_worker": True}])
 async def test_a_job_runs_without_a_pickle(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    app: Application,
+    client: AsyncClient,
+    mailbox: Mailbox,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """From its enqueueing to its outcome, a schedule's jobs included."""
 
     def refuse(*_: object, **__: object) -> Any:
         raise AssertionError("a pickle was loaded")
 
-    inside = settings.model_copy(update={"embedded_worker": True})
-    async with running(inside) as app, client_for(app) as client:
-        for name in ("loads", "load", "Unpickler"):
-            monkeypatch.setattr(pickle, name, refuse)
-        assert (await client.post("/users", json=SIGN_UP)).status_code == 201
-        mailbox = Mailbox(tmp_path / "outbox", app.state.runtime)
-        async with app.state.runtime.database.unit_of_work() as session:
-            job_id = await enqueue(session, purge_jobs)
-        async with asyncio.timeout(30):
-            while not list(mailbox) or await _status(app, job_id) != "succeeded":  # noqa: ASYNC110
-                await asyncio.sleep(0.05)
+    for name in ("loads", "load", "Unpickler"):
+        monkeypatch.setattr(pickle, name, refuse)
+    assert (await client.post("/users", json=SIGN_UP)).status_code == 201
+    async with app.state.runtime.database.unit_of_work() as session:
+        job_id = await enqueue(session, purge_jobs)
+    async with asyncio.timeout(30):
+        while not list(mailbox) or await _status(app, job_id) != "succeeded":  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
 
 
 async def _status(app: Application, job_id: str) -> str:

@@ -209,7 +209,11 @@ def test_in_production_it_is_a_site_for_tls_alone(tmp_path: Path) -> None:
     told = json.loads(done.stdout)
     assert (told["status"], told["wrong host"]) == (200, 400), done.stderr
     names = {cookie.partition("=")[0] for cookie in told["cookies"]}
-    assert names == {"__Host-bedplate_admin", "__Host-bedplate_csrf"}
+    assert names == {
+        "__Host-bedplate_admin",
+        "__Host-bedplate_csrf",
+        "__Host-bedplate_device",
+    }
     for cookie in told["cookies"]:
         attributes = {part.strip() for part in cookie.split(";")[1:]}
         assert {"Secure", "HttpOnly", "Path=/"} <= attributes

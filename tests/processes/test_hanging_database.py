@@ -24,7 +24,7 @@ TIMEOUTS: dict[str, Any] = {
 }
 # The statement's timeout, and the two seconds that a graceful close may take.
 LONGEST_ANSWER = 8
-LONGEST_READY = 4
+LONGEST_READY = 2.5
 RECOVERY_SECONDS = 20
 
 

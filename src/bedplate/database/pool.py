@@ -31,6 +31,8 @@ class OneConnectionPool(AsyncAdaptedQueuePool):
     """One connection for each task: a second one raises, or is logged in production."""
 
     is_strict = True
+    # Logged as SQLAlchemy's other pools are.
+    _sqla_logger_namespace = "sqlalchemy.pool.impl.OneConnectionPool"
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)

@@ -118,7 +118,7 @@ class Query(Statement, Generic[R]):
 
 
 def compile_declared(dialect: sa.Dialect) -> None:
-    """Compile all statements that were declared so far, before the first request.
+    """Check that all statements that were declared so far have SQL.
 
     Not when they are declared: that would make SQLAlchemy look for models whose modules
     are yet to be imported.
@@ -127,7 +127,9 @@ def compile_declared(dialect: sa.Dialect) -> None:
         TypeError: a statement has no SQL for this database.
     """
     for statement in list(_declared):
-        statement.compiled_for(dialect)
+        # Not kept: SQL may depend on the server's version, as a search's collation
+        # does, and that is known only once there is a connection.
+        _compile(statement, dialect)
 
 
 def _compile(declared: Statement, dialect: sa.Dialect) -> CompiledQuery:

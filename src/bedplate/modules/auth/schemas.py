@@ -1,6 +1,6 @@
 from typing import Annotated, Literal
 
-from pydantic import StringConstraints
+from pydantic import StringConstraints, WithJsonSchema
 
 from bedplate.core.security import MAX_PASSWORD_LENGTH
 from bedplate.modules.users.schemas import MAX_EMAIL_LENGTH, Email, NewPassword
@@ -8,7 +8,11 @@ from bedplate.schemas import NO_NUL, ResponseSchema, Schema
 
 ShortText = Annotated[str, StringConstraints(max_length=2048, pattern=NO_NUL)]
 # Of any length: one that is not ours is refused as an unknown token.
-Token = Annotated[str, StringConstraints(min_length=1, pattern=NO_NUL)]
+Token = Annotated[
+    str,
+    StringConstraints(min_length=1, pattern=NO_NUL),
+    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 2048}),
+]
 Password = Annotated[
     str, StringConstraints(min_length=1, max_length=MAX_PASSWORD_LENGTH, pattern=NO_NUL)
 ]
