@@ -52,6 +52,12 @@ def writes(document: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
 
 
 @pytest.fixture
+def setting_overrides() -> dict[str, Any]:
+    """Without the worker, since whole tables are compared, its heartbeat among them."""
+    return {"embedded_worker": False}
+
+
+@pytest.fixture
 def makers(
     app: Application, clients: Clients, make_user: MakeUser, sign_in: Any
 ) -> dict[str, MakeResource]:
