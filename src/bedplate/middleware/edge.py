@@ -144,7 +144,7 @@ class _Exchange:
 
     def _complete(self, message: Message) -> None:
         """Give an answer the headers that it lacks, and decide about compression."""
-        self.status = int(message["status"])  # an `HTTPStatus` is logged by its name
+        self.status = message["status"]
         # A cookie is the admin's, whose pages say themselves that they are private.
         is_private = b"authorization" in self._headers
         headers, given = complete_headers(
