@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 import typer.main
 
-from bedplate.check.run import check_project
 from bedplate.cli import app as commands
 from bedplate.cli import register_commands
 from bedplate.config import PREFIX, Settings
@@ -26,21 +25,6 @@ from bedplate.modules import BUILT_IN
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
 KEY = "a key for tests, at least 32 bytes long"
-
-ASK = """
-import asyncio, httpx
-from bedplate.testing.plugin import client_for
-
-async def ask():
-    async with client_for(app) as client:
-        for path in {paths}:
-            answer = await client.get(path)
-            assert answer.status_code == 401, answer.text
-    print(sorted(app.openapi()["paths"]))
-
-asyncio.run(ask())
-"""
-
 
 # In a copy of the repository, what stands before a command.
 IN_A_COPY = re.compile(
@@ -54,11 +38,6 @@ ASSETS = re.compile(
 def blocks_of(page: Path, *languages: str) -> list[str]:
     pattern = rf"^ *```(?:{'|'.join(languages)})\n(.*?)^ *```"
     return re.findall(pattern, page.read_text(), re.MULTILINE | re.DOTALL)
-
-
-def python_of(page: Path) -> str:
-    """The page's runnable example: its longest block of Python."""
-    return max(blocks_of(page, "python"), key=len)
 
 
 def commands_of(page: Path) -> Iterator[list[str]]:
@@ -82,31 +61,6 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 
 def test_the_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text().splitlines()) <= 150
-
-
-@pytest.mark.parametrize(
-    ("page", "path"),
-    [
-        ("README.md", "/greetings/mine"),
-        ("docs/tutorial/first-service.md", "/notes"),
-        ("docs/tutorial/from-fastapi.md", "/books"),
-    ],
-)
-def test_the_example_of_a_module_runs(tmp_path: Path, page: str, path: str) -> None:
-    script = tmp_path / "example.py"
-    script.write_text(python_of(ROOT / page) + ASK.format(paths=[path]))
-
-    done = subprocess.run(
-        [sys.executable, "-W", "error", str(script)],
-        cwd=tmp_path,
-        env={"BEDPLATE_SECRET_KEY": KEY, "PATH": ""},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-    assert done.returncode == 0, done.stderr
-    assert f"/api/v1{path}" in done.stdout
 
 
 def test_the_reference_is_what_the_code_says(tmp_path: Path) -> None:
@@ -199,27 +153,6 @@ def test_every_setting_is_one(page: Path) -> None:
         known |= {f"{PREFIX}SIGNUPS", f"{PREFIX}SERVICE_HOST"}
 
     assert {*re.findall(rf"{PREFIX}[A-Z][A-Z_]*[A-Z]", page.read_text())} <= known
-
-
-def test_the_tutorial_says_what_is_found_before_and_nothing_after(
-    tmp_path: Path,
-) -> None:
-    page = ROOT / "docs" / "tutorial" / "from-fastapi.md"
-    before, after, *_ = blocks_of(page, "python")
-    (tmp_path / "books.py").write_text(before)
-    found = check_project(tmp_path, without=["mypy"]).findings
-    (tmp_path / "books.py").write_text(after)
-    left = check_project(tmp_path, without=["mypy"]).findings
-
-    said = {
-        rule
-        for line in page.read_text().splitlines()
-        if line.startswith("| `") and line.count("|") == 3
-        for rule in re.findall(r"`([\w-]+)`", line.split("|")[1])
-    }
-    told = {finding.rule.id for finding in found}
-    assert told <= said
-    assert left == []
 
 
 def test_the_site_is_whole_and_fetches_nothing(tmp_path: Path) -> None:

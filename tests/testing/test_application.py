@@ -109,16 +109,18 @@ async def test_sign_ups_are_counted_for_each_client(
     assert welcome.status_code == 201
 
 
-async def test_a_client_may_come_from_an_address_that_is_known(
-    app: Application, capsys: pytest.CaptureFixture[str]
+async def test_requests_are_logged_with_the_address_of_their_client(
+    app: Application, as_user: AsyncClient, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async with client_for(app, address="203.0.113.9") as client:
+        client.headers["Authorization"] = as_user.headers["Authorization"]
         await client.get("/users/me")
 
     logged = capsys.readouterr().err
     assert "request" in logged
     assert "ip=203.0.113.9" in logged
     assert "path=/api/v1/users/me" in logged
+    assert "status=200" in logged
 
 
 async def test_the_worker_is_where_users_have_it(
