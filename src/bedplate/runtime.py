@@ -66,6 +66,7 @@ class Runtime:
     async def close(self) -> None:
         """Let go of all connections."""
         await self.mailer.close()
+        await self.jobs.close()
         await self.passwords.close()
         await self.limits.close()
         await self.database.close()

@@ -1,5 +1,6 @@
 """Enqueueing: a job's row is written by the transaction that causes it."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -94,6 +95,11 @@ class Promises:
         if wait:
             options["delay_seconds"] = wait.total_seconds()
         self.client.enqueue_in_transaction(session, options, arguments)
+
+    async def close(self) -> None:
+        """Close the engine's connections, if the client has opened any."""
+        if "client" in vars(self):
+            await asyncio.to_thread(self.client.destroy)
 
     @cached_property
     def client(self) -> "DBOSClient":
