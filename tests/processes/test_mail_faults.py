@@ -63,7 +63,7 @@ class Census:
         email: str,
         password: str = PASSWORD,
     ) -> None:
-        body = {"email": email, "name": email, "password": password}
+        body = {"email": email, "name": "A User", "password": password}
         try:
             answer = await client.post(f"{server.api}/users", json=body)
         except httpx.TransportError:
@@ -72,6 +72,7 @@ class Census:
         if answer.status_code == httpx.codes.CREATED:
             self.acknowledged.add(email)
         elif answer.status_code == httpx.codes.UNPROCESSABLE_ENTITY:
+            assert password != PASSWORD, answer.text
             self.refused.add(email)
         else:
             assert answer.status_code in self.OTHERS
