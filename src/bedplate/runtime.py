@@ -11,7 +11,7 @@ from bedplate.core.permissions import ENTER_ADMIN, Permissions, UnknownPermissio
 from bedplate.core.security import AccessTokens, TokenKey
 from bedplate.database import Database
 from bedplate.database.engines import Timeouts
-from bedplate.jobs import Promises
+from bedplate.jobs import JobOutbox
 from bedplate.limits import Limits, make_limits
 from bedplate.mail import Mailer, make_mailer, outbox_folder
 from bedplate.module import Authenticate, Module, migrations_of
@@ -33,7 +33,7 @@ class Runtime:
     limits: Limits
     passwords: PasswordRules
     mailer: Mailer
-    jobs: Promises
+    jobs: JobOutbox
 
     @classmethod
     def make(cls, settings: Settings, modules: Sequence[Module]) -> "Runtime":
@@ -54,7 +54,7 @@ class Runtime:
             limits=make_rate_limits(settings, database),
             passwords=make_password_rules(settings),
             mailer=make_mailer(settings),
-            jobs=Promises(database, [job for m in modules for job in m.jobs]),
+            jobs=JobOutbox(database, [job for m in modules for job in m.jobs]),
         )
 
     async def start(self) -> None:

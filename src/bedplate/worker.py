@@ -26,7 +26,7 @@ from bedplate.database.engines import SQLITE_PRAGMAS, libpq_options
 from bedplate.database.sqlite import SqliteConnection
 from bedplate.jobs import Job, JobRun, Queue, enqueue
 from bedplate.jobs.failures import as_engine_error
-from bedplate.jobs.promises import ENGINE_NAME, engine_url
+from bedplate.jobs.outbox import ENGINE_NAME, engine_url
 from bedplate.jobs.reads import attempt_of
 from bedplate.jobs.rows import TICK
 from bedplate.jobs.store import JobStore, Orphan

@@ -28,7 +28,7 @@ from job_program import (
 
 from bedplate.config import Settings
 from bedplate.jobs import Job, enqueue
-from bedplate.jobs.promises import key_to_id
+from bedplate.jobs.outbox import key_to_id
 from bedplate.modules import BUILT_IN
 from bedplate.modules.jobs.schemas import JobResponse
 from bedplate.modules.jobs.service import JobService

@@ -23,7 +23,7 @@ from bedplate.jobs.declare import (
     exponential,
     job,
 )
-from bedplate.jobs.promises import Promises, enqueue
+from bedplate.jobs.outbox import JobOutbox, enqueue
 from bedplate.jobs.rows import WorkerHeartbeat
 
 __all__ = [
@@ -31,8 +31,8 @@ __all__ = [
     "Backoff",
     "Job",
     "JobError",
+    "JobOutbox",
     "JobRun",
-    "Promises",
     "Queue",
     "WorkerHeartbeat",
     "enqueue",

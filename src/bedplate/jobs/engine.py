@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from bedplate.core.errors import APIError
 from bedplate.database import Database
 from bedplate.database.query import Statement
-from bedplate.jobs.promises import engine_url
+from bedplate.jobs.outbox import engine_url
 from bedplate.jobs.rows import ENGINE_SCHEMA
 
 

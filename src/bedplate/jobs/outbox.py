@@ -18,7 +18,7 @@ from bedplate.jobs.declare import Job, JobError
 if TYPE_CHECKING:
     from dbos import DBOSClient, EnqueueOptions
 
-_PROMISES = "promises"
+_OUTBOX = "outbox"
 _KEYS = UUID("0d8e9f64-3d0b-4a57-9f6c-8f4f1c2f7b11")  # any constant
 
 
@@ -41,11 +41,11 @@ async def enqueue(
         JobError: the arguments are not what the job declares, no module lists it, or
             the time makes no sense.
     """
-    promises: Promises = session.info[_PROMISES]
-    promises.check(job)
+    outbox: JobOutbox = session.info[_OUTBOX]
+    outbox.check(job)
     id_ = str(uuid7()) if key is None else key_to_id(job, key)
     wait = _wait(delay, due_at)
-    await session.run_sync(promises.write, id_, job, job.dump(arguments), wait)
+    await session.run_sync(outbox.write, id_, job, job.dump(arguments), wait)
     return id_
 
 
@@ -63,13 +63,13 @@ def key_to_id(job: Job, key: str) -> str:
     return str(uuid5(_KEYS, f"{job.name}:{key}"))
 
 
-class Promises:
+class JobOutbox:
     """The jobs of an application, and the engine's way to write one down."""
 
     def __init__(self, database: Database, jobs: Sequence[Job]) -> None:
         self.jobs: Mapping[str, Job] = {job.name: job for job in jobs}
         self._url = database.url
-        database.session_info[_PROMISES] = self
+        database.session_info[_OUTBOX] = self
 
     def check(self, job: Job) -> None:
         if self.jobs.get(job.name) is not job:
