@@ -20,8 +20,8 @@ from bedplate.config import SettingsError
 from bedplate.core.errors import NotFound, ServiceUnavailable
 from bedplate.django_site.kinds import check_columns
 from bedplate.django_site.settings import is_djangos
-from bedplate.middleware.edge import Edge
 from bedplate.middleware.errors import render
+from bedplate.middleware.request import RequestMiddleware
 from bedplate.migrate import SchemaError
 from bedplate.project import load_app
 from bedplate.runtime import Runtime
@@ -80,12 +80,14 @@ class LazyDjango:
         self._scheme = {"scheme": "https"} if settings.is_https else {}
         self._site: ASGIApp | None = None
         self._loading = asyncio.Lock()
-        self._edge = Edge(self._answer, settings=settings)
+        self._middleware = RequestMiddleware(self._answer, settings=settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         # For the metrics: one series, not one a row.
         template = f"/{scope['path'].split('/', 2)[1]}/{{path}}"
-        await self._edge({**scope, **self._scheme, "template": template}, receive, send)
+        await self._middleware(
+            {**scope, **self._scheme, "template": template}, receive, send
+        )
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -138,7 +140,7 @@ class _DjangoOnly:
         django = self._django = LazyDjango(runtime)
         self.state = app.state
         self._operations = app
-        self._nothing = Edge(_answer_not_found, settings=runtime.settings)
+        self._nothing = RequestMiddleware(_answer_not_found, settings=runtime.settings)
 
         @asynccontextmanager
         async def lifespan(_app: Starlette) -> AsyncIterator[None]:

@@ -17,8 +17,8 @@ from bedplate.config import Settings
 from bedplate.database.query import compile_declared
 from bedplate.idempotency import keep_refusal
 from bedplate.log import log_as_configured
-from bedplate.middleware.edge import Edge
 from bedplate.middleware.errors import install_error_handlers
+from bedplate.middleware.request import RequestMiddleware
 from bedplate.module import Module, check_modules
 from bedplate.modules import BUILT_IN
 from bedplate.openapi import openapi_document
@@ -49,7 +49,7 @@ class Application(FastAPI):
         settings: Settings = self.state.runtime.settings
         compiled = settings.compiled_routes
         stack = self._table_stack() if compiled else super().build_middleware_stack()
-        return _with_edge(stack, state=self.state)
+        return _with_request_middleware(stack, state=self.state)
 
     def _table_stack(self) -> ASGIApp:
         # A bug is not answered inside of a route: `TableRouter` does that, as FastAPI's
@@ -127,7 +127,7 @@ def install(
     """
     runtime = app.state.runtime = _make_runtime(settings, modules)
     _add_routes(app, runtime)
-    app.add_middleware(_with_edge, state=app.state)
+    app.add_middleware(_with_request_middleware, state=app.state)
     app.openapi = partial(_cached_document, app)  # type: ignore[method-assign]
     own = app.router.lifespan_context
 
@@ -182,8 +182,8 @@ def _add_routes(app: FastAPI, runtime: Runtime) -> None:
 # Made with the stack, not with the application, so that `bind` can change the settings.
 
 
-def _with_edge(app: ASGIApp, *, state: State) -> ASGIApp:
-    return Edge(app, settings=state.runtime.settings)
+def _with_request_middleware(app: ASGIApp, *, state: State) -> ASGIApp:
+    return RequestMiddleware(app, settings=state.runtime.settings)
 
 
 def _with_cors(app: ASGIApp, *, state: State) -> ASGIApp:

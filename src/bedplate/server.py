@@ -25,9 +25,9 @@ from bedplate.core.errors import (
 )
 from bedplate.core.origin import Origin, origin
 from bedplate.metrics import observe_request
-from bedplate.middleware.edge import Edge, request_id_of
 from bedplate.middleware.errors import envelope, render
 from bedplate.middleware.headers import default_headers
+from bedplate.middleware.request import RequestMiddleware, request_id_of
 
 # uvicorn ends connections that are idle at once and waits for those under way.
 GRACEFUL_STOP_SECONDS = 10
@@ -86,7 +86,7 @@ class Shared:
     @cached_property
     def overloaded(self) -> ASGIApp:
         """What answers a request on a connection that is one too many."""
-        return Edge(_refuse_one_too_many, settings=self.settings)
+        return RequestMiddleware(_refuse_one_too_many, settings=self.settings)
 
     @cached_property
     def headers(self) -> list[tuple[bytes, bytes]]:

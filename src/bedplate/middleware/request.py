@@ -40,7 +40,7 @@ class BodyTooLarge(HTTPException):
     """A body of undeclared length has grown past the limit."""
 
 
-class Edge:
+class RequestMiddleware:
     """Pure ASGI, wrapped around everything, so that it holds for every answer.
 
     A caller's `X-Request-ID` is kept if it is 1 to 128 visible ASCII characters. A body
