@@ -18,7 +18,7 @@ from bedplate.config import Settings
 from bedplate.core.errors import APIError, NotAuthenticated, NotFound
 from bedplate.dependencies import runtime_of
 from bedplate.jobs.engine import engine_is_at_head
-from bedplate.jobs.reads import has_live_worker
+from bedplate.jobs.status import has_live_worker
 from bedplate.metrics import METRICS_PATH, exposition
 from bedplate.migrate import schema_is_at_head
 from bedplate.routing import Router

@@ -18,7 +18,7 @@ from django.db.backends.sqlite3.base import DatabaseWrapper
 from bedplate import migrate
 from bedplate.config import Settings
 from bedplate.database import Database
-from bedplate.database.reads import SqliteReads
+from bedplate.database.readers import SqliteReader
 from bedplate.database.sqlite import unixepoch
 from bedplate.django_site.settings import database as django_database
 from bedplate.runtime import make_database
@@ -43,7 +43,7 @@ async def _ask_ours(settings: Settings, sql: str) -> Any:
 
 
 async def _ask_reader(settings: Settings, sql: str) -> Any:
-    reads = SqliteReads(settings.resolved_database_url.database or "")
+    reads = SqliteReader(settings.resolved_database_url.database or "")
     try:
         return (await reads.fetch(sql, ()))[0][0]
     finally:

@@ -32,7 +32,7 @@ PLANTED = [
     ("modules/users/service.py", "from fastapi import HTTPException", FRAMEWORKS),
     ("modules/auth/schemas.py", "import starlette.requests", FRAMEWORKS),
     ("core/clock.py", "import sqlalchemy", CORE),
-    ("database/base.py", "import bedplate.database.work", CYCLES),
+    ("database/base.py", "import bedplate.database.session", CYCLES),
     ("django_site/site.py", "import bedplate.modules.users.repository", DJANGO),
     ("django_site/settings.py", "import fastapi", DJANGO),
     ("modules/users/service.py", "import django", FRAMEWORKS),

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from httpx import AsyncClient
 
 from bedplate.config import PREFIX, Settings
-from bedplate.jobs.reads import has_live_worker
+from bedplate.jobs.status import has_live_worker
 from bedplate.main import Application
 from bedplate.module import Module
 from bedplate.modules import BUILT_IN

@@ -12,7 +12,7 @@ from bedplate.database.errors import BrokenReference
 from bedplate.database.lists import Choices, ListQuery, Scope
 from bedplate.database.query import Query
 from bedplate.database.search import create_search_index
-from bedplate.database.work import Database, Repository, Session
+from bedplate.database.session import Database, Repository, Session
 from bedplate.schemas import ListParams, Page
 
 __all__ = [

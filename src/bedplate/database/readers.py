@@ -19,7 +19,7 @@ from bedplate.database.sqlite import SqliteConnection
 Rows = Sequence[Sequence[Any]]
 
 
-class Reads(Protocol):
+class Reader(Protocol):
     """A way to run one SELECT that sees what is committed."""
 
     async def fetch(self, sql: str, arguments: Sequence[Any]) -> Rows: ...
@@ -27,7 +27,7 @@ class Reads(Protocol):
     async def close(self) -> None: ...
 
 
-class PostgresReads:
+class PostgresReader:
     """Each statement on its own, on a connection that SQLAlchemy's pool owns.
 
     Taking an idle connection from the pool needs no await, which is what makes it
@@ -114,7 +114,7 @@ def _connection(lease: PoolProxiedConnection) -> asyncpg.Connection:
     return lease.driver_connection
 
 
-class SqliteReads:
+class SqliteReader:
     """A few threads, each with a connection that can only read.
 
     One hop to a thread a statement, where aiosqlite takes one for each of connect,
@@ -162,7 +162,7 @@ class SqliteReads:
             connection.close()
 
 
-def make_reads(engine: AsyncEngine) -> Reads:
+def make_reader(engine: AsyncEngine) -> Reader:
     if engine.dialect.name == "sqlite":
-        return SqliteReads(engine.url.database or "")
-    return PostgresReads(engine)
+        return SqliteReader(engine.url.database or "")
+    return PostgresReader(engine)

@@ -18,7 +18,7 @@ from bedplate.database.errors import breaks_reference, translate
 from bedplate.database.inserts import Insert, insert_of
 from bedplate.database.lists import ListQuery
 from bedplate.database.query import Query, R, Statement
-from bedplate.database.reads import PostgresReads, Rows, make_reads
+from bedplate.database.readers import PostgresReader, Rows, make_reader
 from bedplate.database.references import still_referenced
 from bedplate.schemas import ListParams, Page, ResponseSchema
 
@@ -202,7 +202,7 @@ class Database:
         self.dialect = self.engine.dialect
         self.is_sqlite = self.dialect.name == "sqlite"
         self.local_locks = LocalLocks()
-        self._reads = make_reads(self.engine)
+        self._reader = make_reader(self.engine)
 
     @asynccontextmanager
     async def unit_of_work(self) -> AsyncIterator[Session]:
@@ -248,8 +248,8 @@ class Database:
         """Without BEGIN and COMMIT, which would be two more round trips."""
         compiled = row.statement.compiled_for(self.dialect)
         arguments = compiled.arguments(row.values)
-        if isinstance(self._reads, PostgresReads):
-            await self._reads.execute_once(compiled.sql, arguments)
+        if isinstance(self._reader, PostgresReader):
+            await self._reader.execute_once(compiled.sql, arguments)
             return
         lease = await self.engine.raw_connection()
         try:
@@ -266,7 +266,7 @@ class Database:
         """
         compiled = statement.compiled_for(self.dialect)
         try:
-            rows = await self._reads.fetch(compiled.sql, compiled.arguments(values))
+            rows = await self._reader.fetch(compiled.sql, compiled.arguments(values))
         except Exception as error:
             if (meant := translate(error, Base.metadata)) is None:
                 raise
@@ -304,7 +304,7 @@ class Database:
         return bool(await self.fetch(_PING, {}))
 
     async def close(self) -> None:
-        await self._reads.close()
+        await self._reader.close()
         await self.engine.dispose()
 
 
