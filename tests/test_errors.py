@@ -27,7 +27,7 @@ from bedplate.main import Application
 from bedplate.modules.users.models import User
 from bedplate.routing import Router
 from bedplate.schemas import Schema
-from bedplate.testing.answers import assert_refused
+from bedplate.testing.assertions import assert_refused
 from bedplate.testing.plugin import API
 
 SIGN_UP = {"email": "new@example.com", "name": "New", "password": "Correct-h0rse"}

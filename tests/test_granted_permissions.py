@@ -12,8 +12,8 @@ from bedplate.main import create_app
 from bedplate.module import Module
 from bedplate.modules import BUILT_IN
 from bedplate.routing import Router
-from bedplate.testing.answers import assert_refused
 from bedplate.testing.application import make_application
+from bedplate.testing.assertions import assert_refused
 from bedplate.testing.plugin import MakeUser, SignIn
 
 BAKE = Permission("cakes:bake", "Bake cakes.", frozenset({"baker"}))

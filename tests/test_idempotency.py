@@ -33,8 +33,8 @@ from bedplate.modules.posts.permissions import WRITE_ANY
 from bedplate.modules.users.models import User
 from bedplate.outcomes import IdempotencyKey
 from bedplate.routing import Router
-from bedplate.testing.answers import assert_refused
 from bedplate.testing.application import make_application
+from bedplate.testing.assertions import assert_refused
 
 KEY = {"Idempotency-Key": "a-key"}
 POST = {"title": "Tïtle", "content": "C"}

@@ -14,7 +14,7 @@ from bedplate.core.errors import RateLimited
 from bedplate.limits import Hit, Limits, RateLimit, hit, make_limits
 from bedplate.main import Application
 from bedplate.modules.users.models import User
-from bedplate.testing.answers import assert_refused
+from bedplate.testing.assertions import assert_refused
 from bedplate.testing.plugin import PASSWORD, client_for
 from bedplate.testing.redis import LocalRedis, local_redis
 

@@ -11,7 +11,7 @@ from support import Snapshot, read_table
 
 from bedplate.main import Application
 from bedplate.modules.users.models import User
-from bedplate.testing.answers import assert_refused
+from bedplate.testing.assertions import assert_refused
 from bedplate.testing.plugin import MakeUser
 
 SORTS = ["created_at", "-created_at", "email", "-email", "name", "-name"]

@@ -9,7 +9,7 @@ from starlette.types import ASGIApp
 
 from bedplate.config import Settings
 from bedplate.main import create_app
-from bedplate.testing.answers import assert_refused
+from bedplate.testing.assertions import assert_refused
 from bedplate.testing.servers import serving
 
 KEY = "a key for tests, at least 32 bytes long"

@@ -19,7 +19,7 @@ from bedplate.modules.emails.tasks import send_email
 from bedplate.modules.users.models import User
 from bedplate.routing import Router
 from bedplate.schemas import ResponseSchema
-from bedplate.testing.answers import assert_refused
+from bedplate.testing.assertions import assert_refused
 from bedplate.testing.guards import example, operations
 from bedplate.testing.plugin import MakeUser, client_for, running
 

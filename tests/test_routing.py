@@ -36,7 +36,7 @@ from bedplate.dependencies import CurrentUser, SessionDep, get_runtime
 from bedplate.main import Application
 from bedplate.modules.users.models import User
 from bedplate.routing import Route, Router, RouteTable
-from bedplate.testing.answers import assert_refused
+from bedplate.testing.assertions import assert_refused
 from bedplate.testing.plugin import API, PASSWORD, MakeUser, SignIn, client_for, running
 
 both_stacks = pytest.mark.parametrize(

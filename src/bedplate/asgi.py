@@ -3,7 +3,7 @@
 import gc
 
 from bedplate.dispatcher import with_django
-from bedplate.project import load_app
+from bedplate.loader import load_app
 
 
 def _settle_garbage_collector() -> None:

@@ -18,12 +18,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bedplate.config import SettingsError
 from bedplate.core.errors import NotFound, ServiceUnavailable
-from bedplate.django_site.kinds import check_columns
+from bedplate.django_site.column_types import check_columns
 from bedplate.django_site.settings import is_djangos
+from bedplate.loader import load_app
 from bedplate.middleware.errors import render
 from bedplate.middleware.request import RequestMiddleware
 from bedplate.migrate import SchemaError
-from bedplate.project import load_app
 from bedplate.runtime import Runtime
 from bedplate.worker import running
 

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from bedplate.core.errors import APIError, ServiceUnavailable
 from bedplate.database import Database
 from bedplate.database.base import Base
-from bedplate.database.errors import translate
+from bedplate.database.driver_errors import translate
 from bedplate.database.query import Statement
 from bedplate.jobs.engine import engine_is_at_head, upgrade_engine
 

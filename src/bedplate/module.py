@@ -11,7 +11,7 @@ from bedplate.admin import Admin
 from bedplate.core.permissions import Caller, Permission
 from bedplate.database import Base
 from bedplate.jobs import Job, Queue
-from bedplate.jobs.rows import ENGINE_TABLES
+from bedplate.jobs.tables import ENGINE_TABLES
 
 if TYPE_CHECKING:  # a service reaches this file, and must not reach a framework
     from fastapi import APIRouter

@@ -27,9 +27,9 @@ from bedplate.database.sqlite import SqliteConnection
 from bedplate.jobs import Job, JobRun, Queue, enqueue
 from bedplate.jobs.failures import as_engine_error
 from bedplate.jobs.outbox import ENGINE_NAME, engine_url
-from bedplate.jobs.rows import TICK
 from bedplate.jobs.status import attempt_of
 from bedplate.jobs.store import JobStore, Orphan
+from bedplate.jobs.tables import TICK
 from bedplate.migrate import ensure_schema
 from bedplate.runtime import Runtime, timeouts_of
 

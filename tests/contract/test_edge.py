@@ -13,10 +13,10 @@ from starlette.types import ASGIApp, Message
 from support_stacks import Stack
 from uuid_utils.compat import uuid7
 
-from bedplate.django_site.api.errors import meaning
+from bedplate.django_site.api.exception_handler import meaning
 from bedplate.modules.posts.models import Post
 from bedplate.modules.users.models import User
-from bedplate.testing.answers import assert_refused
+from bedplate.testing.assertions import assert_refused
 
 if sys.version_info >= (3, 14):
     from compression import zstd

@@ -9,7 +9,7 @@ from uuid_utils.compat import uuid7
 
 from bedplate.main import Application
 from bedplate.modules.users.models import User, UserSession
-from bedplate.testing.answers import assert_refused
+from bedplate.testing.assertions import assert_refused
 
 JSON = {"Content-Type": "application/json"}
 

@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 from bedplate.main import Application
 from bedplate.modules.posts.models import Post
 from bedplate.outcomes import IdempotencyKey
-from bedplate.testing.answers import assert_refused
+from bedplate.testing.assertions import assert_refused
 
 BODY = {"title": "T", "content": "C"}
 

@@ -14,7 +14,7 @@ from bedplate.core.clock import utc_now
 from bedplate.main import Application
 from bedplate.modules.posts.models import Post
 from bedplate.modules.users.models import User
-from bedplate.testing.answers import assert_refused
+from bedplate.testing.assertions import assert_refused
 from bedplate.testing.plugin import _issue_token
 
 Both = tuple[AsyncClient, AsyncClient]

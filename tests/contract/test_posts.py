@@ -5,7 +5,7 @@ from support_stacks import Stack
 from uuid_utils.compat import uuid7
 
 from bedplate.modules.posts.models import Post
-from bedplate.testing.answers import assert_refused
+from bedplate.testing.assertions import assert_refused
 
 NEW = {"title": " A title ", "content": "Words"}
 

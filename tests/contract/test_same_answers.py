@@ -86,7 +86,7 @@ async def test_the_comparison_sees_what_differs(
     path = f"{DJANGO}/posts"
     document["paths"] = {path: {"get": document["paths"][path]["get"]}}
     await asyncio.to_thread(comparison.run, document)
-    from bedplate.django_site.api.lists import OrmList
+    from bedplate.django_site.api.orm_lists import OrmList
 
     page = OrmList.page
     monkeypatch.setattr(

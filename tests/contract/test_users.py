@@ -6,7 +6,7 @@ from support_stacks import Stack
 from uuid_utils.compat import uuid7
 
 from bedplate.modules.users.models import User
-from bedplate.testing.answers import assert_refused
+from bedplate.testing.assertions import assert_refused
 from bedplate.testing.mailbox import Mailbox
 from bedplate.testing.plugin import RunJobs
 

@@ -12,7 +12,7 @@ from uuid_utils.compat import uuid7
 
 from bedplate.core.errors import Conflict, ServiceUnavailable
 from bedplate.database import Base, Database, Session
-from bedplate.database.errors import BrokenReference
+from bedplate.database.driver_errors import BrokenReference
 from bedplate.database.inserts import insert_of
 from bedplate.jobs import enqueue
 from bedplate.main import Application

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp
 from support import execute, read_table
 
 from bedplate.jobs import enqueue
-from bedplate.jobs.rows import rows_for
+from bedplate.jobs.tables import rows_for
 from bedplate.main import Application
 from bedplate.modules.audit.models import AuditEvent
 from bedplate.modules.emails.tasks import send_email

@@ -18,7 +18,7 @@ from uuid_utils.compat import uuid7
 from bedplate.config import Settings
 from bedplate.database import Base, ExactDecimal
 from bedplate.database.engines import SQLITE_PRAGMAS
-from bedplate.django_site.kinds import check_columns
+from bedplate.django_site.column_types import check_columns
 from bedplate.module import Module, ModuleError
 from bedplate.testing.django_side import forget, point_at
 

@@ -14,8 +14,8 @@ from support_pickles import bomb, plant
 
 from bedplate.jobs import enqueue
 from bedplate.jobs.dbos import DBOSClient, SerializationRefused
-from bedplate.jobs.rows import JobFailure, JobTraceback
 from bedplate.jobs.store import JobStore
+from bedplate.jobs.tables import JobFailure, JobTraceback
 from bedplate.main import Application
 from bedplate.modules.emails.tasks import send_email
 from bedplate.modules.jobs.tasks import purge_jobs

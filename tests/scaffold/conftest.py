@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from bedplate.scaffold.existing import ExistingProject
-from bedplate.scaffold.project import ProjectSpec, plan_project
+from bedplate.scaffold.new_project import ProjectSpec, plan_project
 
 PACKAGE = "planted_shop"
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
+from bedplate.loader import ProjectError
 from bedplate.modules import CORE
-from bedplate.project import ProjectError
 from bedplate.scaffold.existing import ExistingProject
-from bedplate.scaffold.module import ModuleSpec, plan_module
+from bedplate.scaffold.new_module import ModuleSpec, plan_module
+from bedplate.scaffold.new_project import ProjectSpec, plan_project
 from bedplate.scaffold.plan import Plan, ScaffoldError
-from bedplate.scaffold.project import ProjectSpec, plan_project
 
 Files = Callable[[], dict[Path, bytes]]
 

@@ -15,13 +15,13 @@ from bedplate.main import Application
 from bedplate.module import Module
 from bedplate.modules import BUILT_IN
 from bedplate.modules.users.models import User
-from bedplate.testing.answers import assert_refused
 from bedplate.testing.application import (
     bound,
     load_project_app,
     make_application,
     settings_for,
 )
+from bedplate.testing.assertions import assert_refused
 from bedplate.testing.plugin import PASSWORD, client_for
 
 NEEDED = {"allowed_hosts", "data_dir", "database_url", "mail_url", "secret_key"}

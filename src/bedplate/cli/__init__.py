@@ -81,9 +81,9 @@ def describe(error: Exception) -> str | None:
     """One line for an error that a user can do something about; None for a bug."""
     from bedplate.config import SettingsError
     from bedplate.core.errors import APIError
+    from bedplate.loader import ProjectError
     from bedplate.migrate import SchemaError
     from bedplate.module import ModuleError
-    from bedplate.project import ProjectError
     from bedplate.scaffold.plan import ScaffoldError
 
     ours = (SettingsError, SchemaError, ModuleError, ProjectError, ScaffoldError)
@@ -115,8 +115,8 @@ def run(act: Callable[["Runtime"], Awaitable[T]], *, is_service: bool = False) -
     A service (`serve`, `worker`) logs as the settings say, also after this returns. Any
     other command shows warnings alone, for a person.
     """
+    from bedplate.loader import load_app
     from bedplate.log import configure_logging, log_as_configured
-    from bedplate.project import load_app
     from bedplate.runtime import Runtime
 
     # Not the application's own, which the server may yet start with another event loop.

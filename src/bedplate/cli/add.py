@@ -16,7 +16,7 @@ def migration(
     message: Annotated[str, typer.Argument(help='As "add a currency to invoices".')],
 ) -> None:
     """Write the revision from what the migrations make to what the models say."""
-    from bedplate.project import load_app
+    from bedplate.loader import load_app
     from bedplate.scaffold.existing import ExistingProject
     from bedplate.scaffold.migration import add_migration
 
@@ -42,9 +42,9 @@ def module(
     dry_run: DryRun = False,
 ) -> None:
     """Write a module with its table, API, admin, factory and tests, and list it."""
-    from bedplate.project import load_app
+    from bedplate.loader import load_app
     from bedplate.scaffold.existing import ExistingProject
-    from bedplate.scaffold.module import ModuleSpec, plan_module
+    from bedplate.scaffold.new_module import ModuleSpec, plan_module
 
     project = ExistingProject.find(Path())
     modules = load_app().state.runtime.modules

@@ -22,8 +22,8 @@ def routes() -> None:
     """List every operation of the API, and who may call it."""
     from rich.table import Table
 
+    from bedplate.loader import load_app
     from bedplate.openapi import callers_of
-    from bedplate.project import load_app
 
     table = Table("Method", "Path", "For", "Does", box=None)
     app = load_app()
@@ -39,7 +39,7 @@ def openapi() -> None:
     """Print the OpenAPI document as JSON."""
     import json
 
-    from bedplate.project import load_app
+    from bedplate.loader import load_app
 
     print(json.dumps(load_app().openapi(), indent=2))
 
@@ -68,7 +68,7 @@ def doctor(
     from rich.console import Console
     from rich.markup import escape
 
-    from bedplate.project import load_app
+    from bedplate.loader import load_app
 
     console = Console(highlight=False, soft_wrap=True)
     settings: Settings = load_app().state.runtime.settings

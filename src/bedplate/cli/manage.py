@@ -11,8 +11,8 @@ def register(app: typer.Typer) -> None:
 def django(context: typer.Context) -> None:
     """Run a command of Django's, such as `bedplate django check --deploy`."""
     from bedplate.dispatcher import require_django
+    from bedplate.loader import load_app
     from bedplate.log import configure_logging
-    from bedplate.project import load_app
 
     require_django()
     runtime = load_app().state.runtime

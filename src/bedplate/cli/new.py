@@ -9,8 +9,8 @@ import typer
 from bedplate.cli import fail
 
 if TYPE_CHECKING:
+    from bedplate.scaffold.new_project import ProjectSpec
     from bedplate.scaffold.plan import Plan
-    from bedplate.scaffold.project import ProjectSpec
 
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Show what would be written; write nothing.")
@@ -47,7 +47,12 @@ def new(
     dry_run: DryRun = False,
 ) -> None:
     """Make a project that depends on bedplate, with tests, CI file and Dockerfile."""
-    from bedplate.scaffold.project import CI_FILES, ProjectSpec, plan_project, title_of
+    from bedplate.scaffold.new_project import (
+        CI_FILES,
+        ProjectSpec,
+        plan_project,
+        title_of,
+    )
 
     asking = not (yes or dry_run)
     if asking and not sys.stdin.isatty():

@@ -8,7 +8,7 @@ from bedplate.database.base import (
     TimestampMixin,
     UTCDateTime,
 )
-from bedplate.database.errors import BrokenReference
+from bedplate.database.driver_errors import BrokenReference
 from bedplate.database.lists import Choices, ListQuery, Scope
 from bedplate.database.query import Query
 from bedplate.database.search import create_search_index

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 from sqlalchemy.util.concurrency import in_greenlet
 
-from bedplate.database.errors import DatabaseUnreachable
+from bedplate.database.driver_errors import DatabaseUnreachable
 from bedplate.database.pool import OneConnectionPool, WarningPool
 from bedplate.database.sqlite import SqliteConnection
 

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from bedplate.core.errors import Conflict
-from bedplate.database.errors import BrokenReference, driver_error
+from bedplate.database.driver_errors import BrokenReference, driver_error
 
 
 class Reference(NamedTuple):

@@ -13,8 +13,8 @@ from sqlalchemy.util import greenlet_spawn
 from bedplate.core.errors import ServiceUnavailable
 from bedplate.core.pagination import Cursors
 from bedplate.database.base import Base
+from bedplate.database.driver_errors import breaks_reference, translate
 from bedplate.database.engines import Timeouts, make_engine
-from bedplate.database.errors import breaks_reference, translate
 from bedplate.database.inserts import Insert, insert_of
 from bedplate.database.lists import ListQuery
 from bedplate.database.query import Query, R, Statement

@@ -10,8 +10,8 @@ from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import DeclarativeBase, Mapper
 
 from bedplate.django_site.accounts import RENAMED, Account
-from bedplate.django_site.columns import make_field, options_of
-from bedplate.django_site.project import APP
+from bedplate.django_site.conf import APP
+from bedplate.django_site.model_fields import make_field, options_of
 from bedplate.module import Module
 from bedplate.modules.users.models import User
 

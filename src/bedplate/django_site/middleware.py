@@ -13,7 +13,7 @@ from django.utils.functional import SimpleLazyObject
 from bedplate.core.errors import APIError, ServiceUnavailable
 from bedplate.core.origin import Origin, client_address, origin
 from bedplate.django_site.authentication import set_device_cookie, signed_in
-from bedplate.django_site.project import bedplate_settings
+from bedplate.django_site.conf import bedplate_settings
 from bedplate.middleware.headers import BODILESS
 from bedplate.middleware.request import request_id_of
 

@@ -5,7 +5,7 @@ same table. Alembic owns the tables, and the services are the only writers.
 """
 
 from bedplate.django_site.bridge import make_models, model_of
-from bedplate.django_site.project import dialect, installed_modules
+from bedplate.django_site.conf import dialect, installed_modules
 
 make_models(installed_modules(), dialect())
 

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, TypeVar
 from bedplate.core.errors import APIError
 from bedplate.core.request_log import add_to_request_log
 from bedplate.database import Session
-from bedplate.django_site.project import bedplate_settings, installed_modules
+from bedplate.django_site.conf import bedplate_settings, installed_modules
 from bedplate.runtime import Runtime
 
 S = TypeVar("S")

@@ -5,6 +5,6 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("django/api/v1/", include("bedplate.django_site.api.urls")),
 ]
-handler400 = "bedplate.django_site.api.errors.bad_request"
-handler404 = "bedplate.django_site.api.errors.not_found"
-handler500 = "bedplate.django_site.api.errors.server_error"
+handler400 = "bedplate.django_site.api.exception_handler.bad_request"
+handler404 = "bedplate.django_site.api.exception_handler.not_found"
+handler500 = "bedplate.django_site.api.exception_handler.server_error"

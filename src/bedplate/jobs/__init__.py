@@ -24,7 +24,7 @@ from bedplate.jobs.declare import (
     job,
 )
 from bedplate.jobs.outbox import JobOutbox, enqueue
-from bedplate.jobs.rows import WorkerHeartbeat
+from bedplate.jobs.tables import WorkerHeartbeat
 
 __all__ = [
     "DEFAULT_QUEUE",

@@ -9,7 +9,7 @@ from bedplate.core.errors import APIError
 from bedplate.database import Database
 from bedplate.database.query import Statement
 from bedplate.jobs.outbox import engine_url
-from bedplate.jobs.rows import ENGINE_SCHEMA
+from bedplate.jobs.tables import ENGINE_SCHEMA
 
 
 async def upgrade_engine(database: Database) -> bool:

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from bedplate.core.clock import utc_now
 from bedplate.database import Database
 from bedplate.database.query import Statement
-from bedplate.jobs.rows import WorkerHeartbeat, rows_for
+from bedplate.jobs.tables import WorkerHeartbeat, rows_for
 
 _STALE = timedelta(seconds=30)
 _LIVE = Statement(

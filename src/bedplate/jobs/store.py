@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from bedplate.core.clock import utc_now
 from bedplate.database import Session
 from bedplate.jobs.failures import describe_failure
-from bedplate.jobs.rows import WorkerHeartbeat, rows_for
+from bedplate.jobs.tables import WorkerHeartbeat, rows_for
 
 # A claim is a moment older than its run; one that is older still was never started.
 CLAIM_GRACE = timedelta(seconds=10)

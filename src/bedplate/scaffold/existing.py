@@ -11,9 +11,9 @@ from typing import NamedTuple
 from alembic.script import ScriptDirectory
 from alembic.util import coerce_resource_to_filename
 
+from bedplate.loader import ProjectError, app_name
 from bedplate.migrate import alembic_config
 from bedplate.module import Module, migrations_of
-from bedplate.project import ProjectError, app_name
 from bedplate.scaffold.plan import ScaffoldError
 
 MODULES_FILE = "modules/__init__.py"

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from bedplate.scaffold.kinds import Kind, make_kind
+from bedplate.scaffold.field_types import Kind, make_kind
 from bedplate.scaffold.plan import ScaffoldError
 
 FLAGS = ("unique", "index")

@@ -11,10 +11,10 @@ import pytest
 from fastapi import FastAPI
 
 from bedplate.config import PREFIX, Settings
+from bedplate.loader import import_app, read_table
 from bedplate.main import bind, create_app
 from bedplate.module import Module
 from bedplate.modules import BUILT_IN
-from bedplate.project import import_app, read_table
 from bedplate.testing.databases import TEST_KEY
 
 

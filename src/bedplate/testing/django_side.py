@@ -15,11 +15,11 @@ from starlette.types import ASGIApp
 from bedplate.config import Settings
 from bedplate.dispatcher import Dispatcher
 from bedplate.django_site.asgi import Site
-from bedplate.django_site.project import APP, bedplate_settings
+from bedplate.django_site.conf import APP, bedplate_settings
 from bedplate.django_site.services import Host, attach
 from bedplate.django_site.settings import django_settings as made_of
 from bedplate.django_site.setup import disconnect, set_up, upgrade
-from bedplate.jobs.rows import ENGINE_SCHEMA, ENGINE_TABLES
+from bedplate.jobs.tables import ENGINE_SCHEMA, ENGINE_TABLES
 from bedplate.main import Application
 from bedplate.module import Module
 from bedplate.modules import BUILT_IN

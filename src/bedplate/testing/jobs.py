@@ -11,8 +11,8 @@ import sqlalchemy as sa
 
 from bedplate.core.clock import utc_now
 from bedplate.jobs import JobRun
-from bedplate.jobs.rows import TICK, JobFailure, rows_for
 from bedplate.jobs.store import JobStore
+from bedplate.jobs.tables import TICK, JobFailure, rows_for
 from bedplate.runtime import Runtime
 
 PATIENCE: Final = timedelta(seconds=30)

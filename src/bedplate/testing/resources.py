@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 from httpx import AsyncClient
 
-from bedplate.testing.answers import assert_refused
+from bedplate.testing.assertions import assert_refused
 from bedplate.testing.guards import blocking_calls_raise
 from bedplate.testing.plugin import API, PASSWORD, MakeUser, SignIn, Statements
 

@@ -13,7 +13,7 @@ from bedplate.main import Application
 from bedplate.modules.audit.models import AuditEvent
 from bedplate.modules.audit.service import Action, AuditService
 from bedplate.modules.users.models import User
-from bedplate.testing.answers import assert_refused
+from bedplate.testing.assertions import assert_refused
 from bedplate.testing.plugin import client_for
 
 

@@ -9,7 +9,7 @@ from support_auth import refresh, sign_in, try_sign_in
 
 from bedplate.main import Application
 from bedplate.modules.users.models import User
-from bedplate.testing.answers import assert_refused
+from bedplate.testing.assertions import assert_refused
 from bedplate.testing.plugin import API, PASSWORD, client_for, running
 
 LIMITED = (429, "RATE_LIMITED")

@@ -15,7 +15,7 @@ from bedplate.main import Application
 from bedplate.modules.audit.models import AuditEvent
 from bedplate.modules.auth.service import AuthService
 from bedplate.modules.users.models import User
-from bedplate.testing.answers import assert_refused
+from bedplate.testing.assertions import assert_refused
 from bedplate.testing.browser import Browser
 from bedplate.testing.clock import FrozenClock
 from bedplate.testing.mailbox import Mailbox

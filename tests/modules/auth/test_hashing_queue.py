@@ -17,7 +17,7 @@ from bedplate.core import security
 from bedplate.core.errors import ServiceUnavailable
 from bedplate.main import Application
 from bedplate.modules.users.models import User
-from bedplate.testing.answers import assert_refused
+from bedplate.testing.assertions import assert_refused
 from bedplate.testing.browser import Browser
 from bedplate.testing.plugin import PASSWORD, client_for
 

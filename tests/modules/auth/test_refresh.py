@@ -15,7 +15,7 @@ from bedplate.main import Application
 from bedplate.modules.audit.models import AuditEvent
 from bedplate.modules.auth.models import RefreshToken
 from bedplate.modules.users.models import User, UserSession
-from bedplate.testing.answers import assert_refused
+from bedplate.testing.assertions import assert_refused
 
 REFUSED = (401, "INVALID_REFRESH_TOKEN")
 

@@ -18,7 +18,7 @@ from uuid_utils.compat import uuid7
 from bedplate.config import Settings
 from bedplate.main import Application
 from bedplate.modules.users.models import User, UserSession
-from bedplate.testing.answers import assert_refused
+from bedplate.testing.assertions import assert_refused
 from bedplate.testing.plugin import PASSWORD, MakeUser, SignIn
 
 CLAIMS = {"iss", "aud", "sub", "sid", "jti", "typ", "iat", "exp"}

@@ -4,7 +4,7 @@ from httpx import AsyncClient
 from support_auth import bearer, sign_in
 
 from bedplate.modules.users.models import User
-from bedplate.testing.answers import assert_refused
+from bedplate.testing.assertions import assert_refused
 from bedplate.testing.mailbox import Mailbox
 from bedplate.testing.plugin import PASSWORD, MakeUser
 

@@ -15,7 +15,7 @@ from bedplate.main import Application
 from bedplate.modules.auth.models import OneTimeToken
 from bedplate.modules.users.models import User
 from bedplate.modules.users.service import UserService
-from bedplate.testing.answers import assert_refused
+from bedplate.testing.assertions import assert_refused
 from bedplate.testing.browser import Browser
 from bedplate.testing.mailbox import Mailbox
 from bedplate.testing.plugin import PASSWORD

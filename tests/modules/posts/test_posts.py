@@ -12,7 +12,7 @@ from uuid_utils.compat import uuid7
 from bedplate.main import Application
 from bedplate.modules.posts.models import Post
 from bedplate.modules.users.models import User
-from bedplate.testing.answers import assert_refused
+from bedplate.testing.assertions import assert_refused
 
 ANYONE = ("stranger", "author", "other", "admin", "reader", "writer")
 UNAUTHENTICATED = (401, "UNAUTHENTICATED")

@@ -8,7 +8,7 @@ from uuid_utils.compat import uuid7
 
 from bedplate.main import Application
 from bedplate.modules.users.models import User, UserSession
-from bedplate.testing.answers import assert_refused
+from bedplate.testing.assertions import assert_refused
 from bedplate.testing.plugin import SignIn
 
 UNAUTHENTICATED = (401, "UNAUTHENTICATED")

@@ -8,7 +8,7 @@ from httpx import AsyncClient, Response
 from support import Clients, Snapshot
 
 from bedplate.modules.users.models import User
-from bedplate.testing.answers import assert_refused
+from bedplate.testing.assertions import assert_refused
 
 SIGN_UP: dict[str, Any] = {
     "email": "new@example.com",

@@ -12,7 +12,7 @@ from support import Snapshot, execute, read_table
 from bedplate.config import Settings
 from bedplate.main import Application
 from bedplate.modules.users.models import User
-from bedplate.testing.answers import assert_refused
+from bedplate.testing.assertions import assert_refused
 from bedplate.testing.plugin import MakeUser, SignIn, client_for, running
 
 ROUNDS = 12

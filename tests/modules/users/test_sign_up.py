@@ -7,7 +7,7 @@ from support import Clients, Snapshot, read_table
 
 from bedplate.main import Application
 from bedplate.modules.users.models import User
-from bedplate.testing.answers import assert_refused
+from bedplate.testing.assertions import assert_refused
 from bedplate.testing.plugin import MakeUser
 
 NEW = {"email": "new@example.com", "name": "New One", "password": "Correct-h0rse"}

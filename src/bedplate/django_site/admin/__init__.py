@@ -3,7 +3,7 @@
 from django.contrib import admin
 
 from bedplate.django_site.admin.register import register
-from bedplate.django_site.project import dialect, installed_modules
+from bedplate.django_site.conf import dialect, installed_modules
 
 # Django imports this once all models are there, and not before.
 register(admin.site, installed_modules(), dialect())

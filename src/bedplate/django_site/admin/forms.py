@@ -42,7 +42,7 @@ class ServiceForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at r
 
     declared: Form
     names: dict[str, str]
-    row_admin: Any
+    model_admin: Any
     caller: Any
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -77,7 +77,7 @@ class ServiceForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at r
 
     def _save(self, data: BaseModel) -> None:
         if self.instance._state.adding:  # noqa: SLF001, Django's own way
-            saved = self.row_admin.run(self.declared.save, data, self.caller)
+            saved = self.model_admin.run(self.declared.save, data, self.caller)
             self.instance = self._reloaded(saved.id)
             return
         # What equals the row as it is now may be a change of what the form showed.
@@ -90,14 +90,14 @@ class ServiceForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at r
         if self.declared.prepare is None:
             return data
         prepare, row_id = self.declared.prepare, self.instance.pk
-        return self.row_admin.run(prepare, row_id, data, self.caller)
+        return self.model_admin.run(prepare, row_id, data, self.caller)
 
     async def _update(self, data: Any, session: Session, runtime: Runtime) -> None:
         row_id = self.instance.pk
-        row = await session.get(self.row_admin.mapped, row_id, with_for_update=True)
+        row = await session.get(self.model_admin.mapped, row_id, with_for_update=True)
         if row is not None:
             self._check_version(row)
-        service = self.row_admin.declaration.service(session, runtime)
+        service = self.model_admin.declaration.service(session, runtime)
         await self.declared.save(service, row_id, data, self.caller)
 
     def _check_version(self, row: Any) -> None:
@@ -117,25 +117,25 @@ class ServiceForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at r
         pass
 
 
-def form_class(row_admin: Any, declared: Form, request: Any, *, is_new: bool) -> type:
+def form_class(model_admin: Any, declared: Form, request: Any, *, is_new: bool) -> type:
     """The form for a schema: columns as Django shows them, others by their type."""
-    model = row_admin.model
+    model = model_admin.model
     columns = {f.attname: f.name for f in model._meta.concrete_fields}  # noqa: SLF001, public
     columns |= {name: name for name in columns.values()}
     names: dict[str, str] = {}
     extra: dict[str, forms.Field] = {}
     for name in declared.schema.model_fields:
-        is_column = name in columns and name not in secrets_of(row_admin.mapped)
+        is_column = name in columns and name not in secrets_of(model_admin.mapped)
         names[name] = columns[name] if is_column else name
         if not is_column:
             extra[name] = _extra_field(declared.schema, name, is_new=is_new)
-    if not is_new and hasattr(row_admin.mapped, "updated_at"):
+    if not is_new and hasattr(model_admin.mapped, "updated_at"):
         extra[VERSION] = forms.CharField(required=False, widget=forms.HiddenInput)
     attributes = {
         **extra,
         "declared": declared,
         "names": names,
-        "row_admin": row_admin,
+        "model_admin": model_admin,
         "caller": request.user.caller,
     }
     base = type("RowForm", (ServiceForm,), attributes)
@@ -143,7 +143,7 @@ def form_class(row_admin: Any, declared: Form, request: Any, *, is_new: bool) ->
         model,
         form=base,
         fields=[shown for shown in names.values() if shown not in extra],
-        formfield_callback=partial(row_admin.formfield, request),
+        formfield_callback=partial(model_admin.formfield, request),
     )
 
 

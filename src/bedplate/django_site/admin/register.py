@@ -6,7 +6,12 @@ from typing import Any
 from django.contrib.admin import AdminSite
 
 from bedplate.admin import Admin
-from bedplate.django_site.admin.rows import RowAdmin, link_along, link_to, told
+from bedplate.django_site.admin.model_admin import (
+    ServiceModelAdmin,
+    link_along,
+    link_to,
+    told,
+)
 from bedplate.django_site.bridge import make_model, secrets_of
 from bedplate.module import Module
 
@@ -21,7 +26,9 @@ def register(site: AdminSite, modules: Sequence[Module], dialect: str) -> None:
         if not model._meta.is_composite_pk:  # noqa: SLF001, Django's admin can't
             options = _options(admin, model, admin.mapped(dialect), searchable)
             options |= {"declaration": admin, "group": group}
-            site.register(model, type(f"{model.__name__}Admin", (RowAdmin,), options))
+            site.register(
+                model, type(f"{model.__name__}Admin", (ServiceModelAdmin,), options)
+            )
 
 
 def _declared(modules: Sequence[Module], dialect: str) -> Iterator[tuple[Admin, str]]:

@@ -7,7 +7,7 @@ from django.urls import path
 from drf_spectacular.views import SpectacularJSONAPIView
 
 from bedplate.django_site.api.viewsets import AllowAny, Router
-from bedplate.django_site.project import bedplate_settings, installed_modules
+from bedplate.django_site.conf import bedplate_settings, installed_modules
 
 _DOCUMENT: dict[str, Any] = {
     "TITLE": "Bedplate",

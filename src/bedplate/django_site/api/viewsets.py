@@ -48,18 +48,18 @@ from bedplate.core.permissions import Caller
 from bedplate.core.preconditions import IfMatch, is_known
 from bedplate.database import ListQuery, Session
 from bedplate.django_site.api.conditions import Mapped, to_q
-from bedplate.django_site.api.errors import handle_exception
+from bedplate.django_site.api.exception_handler import handle_exception
+from bedplate.django_site.api.idempotency import attempt_of, keep, keep_refusal, replay
 from bedplate.django_site.api.inputs import Inputs, read_json
-from bedplate.django_site.api.lists import OrmList, rows_of
+from bedplate.django_site.api.openapi import ContractSchema
+from bedplate.django_site.api.orm_lists import OrmList, rows_of
 from bedplate.django_site.api.permissions import (
     IsAdmin,
     IsSignedIn,
     caller_of,
     requires,
 )
-from bedplate.django_site.api.repeats import attempt_of, keep, keep_refusal, replay
 from bedplate.django_site.api.responses import answer, empty, without_body
-from bedplate.django_site.api.schema import ContractSchema
 from bedplate.django_site.authentication import BearerAuthentication
 from bedplate.django_site.services import call_service, host, in_unit_of_work
 from bedplate.runtime import Runtime

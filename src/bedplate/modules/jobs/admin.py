@@ -7,7 +7,7 @@ from uuid import UUID
 from bedplate.admin import Action, Admin, Figure
 from bedplate.core.permissions import Caller
 from bedplate.database import Session
-from bedplate.jobs.rows import TICK, rows_for
+from bedplate.jobs.tables import TICK, rows_for
 from bedplate.modules.jobs.service import JobService
 from bedplate.runtime import Runtime
 

@@ -7,7 +7,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from bedplate.database import ListQuery, Page, Query, Session
-from bedplate.jobs.rows import TICK, JobFailure, JobId, JobTraceback, rows_for
+from bedplate.jobs.tables import TICK, JobFailure, JobId, JobTraceback, rows_for
 from bedplate.modules.jobs.schemas import (
     JobDetail,
     JobListParams,

@@ -15,7 +15,7 @@ from django.db import models
 from django.db.models.functions import Now
 from sqlalchemy.dialects import postgresql, sqlite
 
-from bedplate.django_site.kinds import kind_of
+from bedplate.django_site.column_types import kind_of
 
 Options = dict[str, Any]
 MakeField = Callable[[Any, Options], Any]

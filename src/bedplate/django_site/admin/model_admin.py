@@ -28,7 +28,7 @@ from bedplate.django_site.bridge import (
     model_of_table,
     secrets_of,
 )
-from bedplate.django_site.project import APP
+from bedplate.django_site.conf import APP
 from bedplate.django_site.services import call_service, host
 from bedplate.modules.audit.models import AuditEvent
 
@@ -43,7 +43,7 @@ class Related(NamedTuple):
     url: str
 
 
-class RowAdmin(ModelAdmin):  # type: ignore[type-arg]  # no generic at run time
+class ServiceModelAdmin(ModelAdmin):  # type: ignore[type-arg]  # no generic at run time
     """What Django's admin does, with a service as the only writer.
 
     What a module doesn't declare can only be looked at.
@@ -166,7 +166,7 @@ class RowAdmin(ModelAdmin):  # type: ignore[type-arg]  # no generic at run time
     def get_field_queryset(self, db: Any, db_field: Any, request: Any) -> Any:
         """Offer those rows of another table that the caller may know of."""
         other = self.admin_site._registry.get(db_field.remote_field.model)  # noqa: SLF001, Django's own does so
-        if isinstance(other, RowAdmin):
+        if isinstance(other, ServiceModelAdmin):
             return other.get_queryset(request)
         return super().get_field_queryset(db, db_field, request)
 
@@ -177,7 +177,7 @@ class RowAdmin(ModelAdmin):  # type: ignore[type-arg]  # no generic at run time
         return super().lookup_allowed(lookup, value, request)
 
     def get_changelist(self, request: Any, **options: Any) -> Any:
-        return RowList
+        return ServiceChangeList
 
     def get_fieldsets(self, request: Any, obj: Any = None) -> Any:
         asked = self._asked(request, obj)
@@ -314,9 +314,9 @@ class RowAdmin(ModelAdmin):  # type: ignore[type-arg]  # no generic at run time
         return True
 
 
-def _act_on_all(action: Action, row_admin: Any, request: Any, queryset: Any) -> None:
+def _act_on_all(action: Action, model_admin: Any, request: Any, queryset: Any) -> None:
     for obj in queryset:
-        row_admin._act(request, action, obj)  # noqa: SLF001, its own
+        model_admin._act(request, action, obj)  # noqa: SLF001, its own
 
 
 def address(model: Any, page: str, *arguments: Any) -> str:
@@ -341,15 +341,15 @@ def _related_rows(relation: Any, obj: Any, rows: Any) -> Related:
     return Related(str(model._meta.verbose_name_plural).capitalize(), count, url)  # noqa: SLF001, public
 
 
-class RowList(ChangeList):
+class ServiceChangeList(ChangeList):
     """A page of rows, with what the service tells besides of all of them at once."""
 
     def get_results(self, request: Any) -> None:
         super().get_results(request)
-        row_admin: Any = self.model_admin
-        if row_admin.declaration.list_details:
+        model_admin: Any = self.model_admin
+        if model_admin.declaration.list_details:
             self.result_list: Any = list(self.result_list)
-            told = row_admin.details_of(self.result_list)
+            told = model_admin.details_of(self.result_list)
             for row in self.result_list:
                 row.told = told.get(row.pk, {})
 

@@ -9,7 +9,7 @@ import inflection
 
 from bedplate.database import Base
 from bedplate.database.search import SEARCH_INDEX
-from bedplate.jobs.rows import ENGINE_TABLES
+from bedplate.jobs.tables import ENGINE_TABLES
 from bedplate.module import Module
 from bedplate.scaffold.existing import MODULES_FILE, ExistingProject
 from bedplate.scaffold.fields import parse_fields
