@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from bedplate.check.document import Document
-from bedplate.check.facts import assigned, last_part
+from bedplate.check.index import assigned, last_part
 from bedplate.check.project import Project, Source
 
 FACTORIES = {

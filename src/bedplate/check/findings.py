@@ -31,7 +31,7 @@ class Rule:
     id: str
     topic: Topic
     why: str
-    mend: str
+    fix: str
     tool: str = "bedplate"
     url: str | None = None
 

@@ -39,7 +39,7 @@ def _print_rule(name: str, findings: list[Finding], console: Console) -> None:
         told = Text.assemble((place, "cyan"), "  ", finding.message)
         console.print(Padding(told, (0, 0, 0, 4)))
     console.print(Padding(Text.assemble(("why   ", "dim"), rule.why), (1, 0, 0, 4)))
-    console.print(Padding(Text.assemble(("mend  ", "dim"), rule.mend), (0, 0, 1, 4)))
+    console.print(Padding(Text.assemble(("fix  ", "dim"), rule.fix), (0, 0, 1, 4)))
 
 
 def _summary(report: Report) -> Text:
@@ -87,7 +87,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "topic": rule.topic,
         "message": finding.message,
         "why": rule.why,
-        "mend": rule.mend,
+        "fix": rule.fix,
         "tool": rule.tool,
         "url": rule.url,
         "fingerprint": finding.fingerprint,
@@ -127,7 +127,7 @@ def _sarif_rule(rule: Rule) -> dict[str, Any]:
         "id": rule.id,
         "shortDescription": {"text": f"{rule.topic}: {rule.id}"},
         "fullDescription": {"text": rule.why},
-        "help": {"text": rule.mend},
+        "help": {"text": rule.fix},
         "properties": {"tags": [rule.topic, rule.tool]},
     }
     return told | ({"helpUri": rule.url} if rule.url else {})

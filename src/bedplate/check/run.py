@@ -4,11 +4,11 @@ from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from bedplate.check.answers import find_in_document, tells_of_callers
 from bedplate.check.application import Application, ApplicationError, load_application
-from bedplate.check.facts import Facts
 from bedplate.check.findings import Finding, Notice, Report, Topic
+from bedplate.check.index import ProjectIndex
 from bedplate.check.project import Project
+from bedplate.check.responses import find_in_document, tells_of_callers
 from bedplate.check.rules import find_by_syntax
 from bedplate.check.tools import SECRET, TOOLS, has_contracts, is_installed
 
@@ -54,13 +54,13 @@ def _application(
     return application
 
 
-def _facts(project: Project, application: Application | None) -> Facts:
+def _facts(project: Project, application: Application | None) -> ProjectIndex:
     told = {"layer-skipped"} if has_contracts(project) else set()
     if application is not None:
         told |= TOLD_BY_DOCUMENT
         if tells_of_callers(application.document):
             told.add("open-to-strangers")
-    return Facts(project.sources, told, {*project.settings.public})
+    return ProjectIndex(project.sources, told, {*project.settings.public})
 
 
 def _run_tools(

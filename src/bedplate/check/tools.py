@@ -28,50 +28,50 @@ RUFF_RULES = {
         Topic.TYPES,
         why="Where no type is written no tool looks: a None or a wrong argument is "
         "found at run time.",
-        mend="Annotate every parameter and what is returned.",
+        fix="Annotate every parameter and what is returned.",
     ),
     "ASYNC": Rule(
         "ASYNC",
         Topic.SYNC_IN_ASYNC,
         why="The event loop does nothing else until the call returns: one slow answer "
         "delays every request.",
-        mend="Use an async library, or `await asyncio.to_thread(…)`.",
+        fix="Use an async library, or `await asyncio.to_thread(…)`.",
     ),
     "B006": Rule(
         "B006",
         Topic.OUTDATED,
         why="The default is made once and shared by all calls.",
-        mend="Take None, and make the list inside.",
+        fix="Take None, and make the list inside.",
     ),
     "DTZ": Rule(
         "DTZ",
         Topic.TIME,
         why="An instant without a time zone compares wrongly with one that has it.",
-        mend="Give it one: `datetime.now(UTC)`.",
+        fix="Give it one: `datetime.now(UTC)`.",
     ),
     "F821": Rule(
         "F821",
         Topic.OUTDATED,
         why="The name is nowhere defined: the line raises NameError.",
-        mend="Import or define it.",
+        fix="Import or define it.",
     ),
     "S": Rule(
         "S",
         Topic.SECURITY,
         why="Bandit's rules: what was found to be a way in, in many programs.",
-        mend="Follow the rule's page, or justify the line with `# noqa` and a reason.",
+        fix="Follow the rule's page, or justify the line with `# noqa` and a reason.",
     ),
     "S105": Rule(
         "S105",
         Topic.SECRETS,
         why="Whoever reads the code, now or in its history, has the secret.",
-        mend="Read it from the environment, and change the one that was written here.",
+        fix="Read it from the environment, and change the one that was written here.",
     ),
     "TID251": Rule(
         "TID251",
         Topic.OUTDATED,
         why="The library is no longer kept, and guards passwords or tokens.",
-        mend="Move to the library that is named.",
+        fix="Move to the library that is named.",
     ),
 }
 RUFF_RULES |= dict.fromkeys(("S106", "S107"), RUFF_RULES["S105"])
@@ -112,7 +112,7 @@ def run_ruff(project: Project) -> Iterator[Found]:
 def _ruff_rule(code: str, url: str | None) -> Rule:
     known = max((c for c in RUFF_RULES if code.startswith(c)), key=len)
     family = RUFF_RULES[known]
-    return Rule(code, family.topic, family.why, family.mend, tool="ruff", url=url)
+    return Rule(code, family.topic, family.why, family.fix, tool="ruff", url=url)
 
 
 # Left to ruff's ANN and F821, which need no imports.
@@ -161,7 +161,7 @@ def _mypy_rule(code: str | None) -> Rule:
         Topic.TYPES,
         why="What is written and what is meant differ: some call of it fails at run "
         "time.",
-        mend="Put right the code or the annotation, whichever is wrong.",
+        fix="Put right the code or the annotation, whichever is wrong.",
         tool="mypy",
         url=f"https://mypy.readthedocs.io/en/stable/_refs.html#code-{code}",
     )
@@ -171,7 +171,7 @@ CONTRACT = Rule(
     "import-contract",
     Topic.FAT,
     why="The project says what may import what, and this import breaks it.",
-    mend="Ask the layer in between, or move what both need below them.",
+    fix="Ask the layer in between, or move what both need below them.",
     tool="import-linter",
 )
 _IMPORT = re.compile(r"^[-\s]*(\S+) -> (\S+) \(l\.(\d+)")
@@ -230,7 +230,7 @@ SECRET = Rule(
     "secret",
     Topic.SECRETS,
     why="Whoever reads the repository, now or in its history, has the secret.",
-    mend="Read it from the environment, and change the one that was written here.",
+    fix="Read it from the environment, and change the one that was written here.",
     tool="detect-secrets",
 )
 _JUSTIFIED = re.compile(r"# noqa: .*S10[567]")

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from typing import NamedTuple
 
-from bedplate.check.facts import Facts
 from bedplate.check.findings import Finding, Rule, Topic
+from bedplate.check.index import ProjectIndex
 from bedplate.check.project import Kind, Source
 
 
@@ -19,7 +19,7 @@ class Place(NamedTuple):
     message: str
 
 
-Find = Callable[[Source, Facts], Iterator[Place]]
+Find = Callable[[Source, ProjectIndex], Iterator[Place]]
 
 
 class SyntaxRule(NamedTuple):
@@ -48,11 +48,11 @@ def rule(
     topic: Topic,
     *,
     why: str,
-    mend: str,
+    fix: str,
     kinds: tuple[Kind, ...] = ("code",),
 ) -> Callable[[Find], Find]:
     def declare(find: Find) -> Find:
-        RULES[name] = SyntaxRule(Rule(name, topic, why, mend), find, kinds)
+        RULES[name] = SyntaxRule(Rule(name, topic, why, fix), find, kinds)
         return find
 
     return declare
@@ -64,11 +64,14 @@ def all_rules() -> dict[str, SyntaxRule]:
     return RULES
 
 
-def find_by_syntax(sources: Sequence[Source], facts: Facts) -> Iterator[Finding]:
+def find_by_syntax(sources: Sequence[Source], index: ProjectIndex) -> Iterator[Finding]:
     """Every place where a rule over syntax trees is broken."""
     for source in sources:
         for known in all_rules().values():
-            if source.kind in known.kinds and known.rule.id not in facts.told_elsewhere:
-                for place in known.find(source, facts):
+            if (
+                source.kind in known.kinds
+                and known.rule.id not in index.covered_elsewhere
+            ):
+                for place in known.find(source, index):
                     line = getattr(place.node, "lineno", 1)
                     yield Finding(known.rule, source.path, line, place.message)

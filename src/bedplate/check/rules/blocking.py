@@ -3,8 +3,8 @@
 import ast
 from collections.abc import Iterator
 
-from bedplate.check.facts import SYNC_SESSIONS, Facts, last_part
 from bedplate.check.findings import Topic
+from bedplate.check.index import SYNC_SESSIONS, ProjectIndex, last_part
 from bedplate.check.project import Function, Source
 from bedplate.check.rules import Place, rule
 
@@ -60,43 +60,45 @@ SLOW_FOR_RUFF = (
     Topic.SYNC_IN_ASYNC,
     why="A query on a synchronous session inside `async def` holds up the event loop: "
     "every other request waits for it.",
-    mend="Take an `AsyncSession` and await its calls, or make the function a plain "
+    fix="Take an `AsyncSession` and await its calls, or make the function a plain "
     "`def`, which FastAPI runs in a thread.",
 )
-def blocking_session(source: Source, facts: Facts) -> Iterator[Place]:
+def blocking_session(source: Source, index: ProjectIndex) -> Iterator[Place]:
     for function in source.functions:
         if function.is_async:
-            yield from _session_parameters(source, facts, function)
-            yield from _sessions_made(source, facts, function)
+            yield from _session_parameters(source, index, function)
+            yield from _sessions_made(source, index, function)
     for owner in source.classes:
-        yield from _session_attributes(source, facts, owner)
+        yield from _session_attributes(source, index, owner)
 
 
 def _session_parameters(
-    source: Source, facts: Facts, function: Function
+    source: Source, index: ProjectIndex, function: Function
 ) -> Iterator[Place]:
     for parameter, _ in function.parameters:
-        if facts.is_sync_session(source, parameter.annotation):
+        if index.is_sync_session(source, parameter.annotation):
             name = function.node.name
             yield Place(parameter, f"`{name}` is async and takes a synchronous session")
 
 
-def _sessions_made(source: Source, facts: Facts, function: Function) -> Iterator[Place]:
+def _sessions_made(
+    source: Source, index: ProjectIndex, function: Function
+) -> Iterator[Place]:
     for call in function.calls:
         name = source.name(call.func)
-        if name in SYNC_SESSIONS or last_part(name) in facts.sync_session_names:
+        if name in SYNC_SESSIONS or last_part(name) in index.sync_session_names:
             yield Place(
                 call, f"`{function.node.name}` is async and opens a synchronous session"
             )
 
 
 def _session_attributes(
-    source: Source, facts: Facts, owner: ast.ClassDef
+    source: Source, index: ProjectIndex, owner: ast.ClassDef
 ) -> Iterator[Place]:
     """Async methods of a class that was given a synchronous session."""
     methods = [f for f in source.functions if f.owner is owner]
     if not any(
-        facts.is_sync_session(source, parameter.annotation)
+        index.is_sync_session(source, parameter.annotation)
         for method in methods
         if method.node.name == "__init__"
         for parameter, _ in method.parameters
@@ -113,26 +115,26 @@ def _session_attributes(
     Topic.SYNC_IN_ASYNC,
     why="The event loop does nothing else until the call returns: one slow answer "
     "delays every request.",
-    mend="Use the library's async counterpart, or `await asyncio.to_thread(…)`.",
+    fix="Use the library's async counterpart, or `await asyncio.to_thread(…)`.",
 )
-def blocking_call(source: Source, facts: Facts) -> Iterator[Place]:
+def blocking_call(source: Source, index: ProjectIndex) -> Iterator[Place]:
     for function in source.functions:
         if not function.is_async:
             continue
         for call in function.calls:
-            if name := _slow(source, facts, call, SLOW):
+            if name := _slow(source, index, call, SLOW):
                 yield Place(call, f"`{name}` in `async def {function.node.name}`")
-            elif name := _slow_inside(source, facts, function, call):
+            elif name := _slow_inside(source, index, function, call):
                 called = last_part(source.name(call.func))
                 yield Place(call, f"`{called}` isn't async and calls `{name}`")
 
 
 def _slow(
-    source: Source, facts: Facts, call: ast.Call, names: tuple[str, ...]
+    source: Source, index: ProjectIndex, call: ast.Call, names: tuple[str, ...]
 ) -> str | None:
     name = source.name(call.func)
     owner, _, method = name.rpartition(".")
-    if method in ("hash", "verify") and last_part(owner) in facts.hashers:
+    if method in ("hash", "verify") and last_part(owner) in index.hashers:
         return name
     known = any(
         name == slow or (slow.endswith(".") and name.startswith(slow)) for slow in names
@@ -141,7 +143,7 @@ def _slow(
 
 
 def _slow_inside(
-    source: Source, facts: Facts, caller: Function, call: ast.Call
+    source: Source, index: ProjectIndex, caller: Function, call: ast.Call
 ) -> str | None:
     """What blocks in the plain function or method that is called."""
     name = source.name(call.func)
@@ -153,20 +155,20 @@ def _slow_inside(
                 if function.owner is caller.owner
                 and f"self.{function.node.name}" == name
                 and not function.is_async
-                for slow in _slow_in(facts, source, function)
+                for slow in _slow_in(index, source, function)
             ),
             None,
         )
     module, _, own_name = name.rpartition(".")
-    for found in facts.plain_functions.get(own_name, ()):
+    for found in index.plain_functions.get(own_name, ()):
         is_here = not module and found[0] is source
         if is_here or (module and last_part(module) == found[0].stem):
-            return next(iter(_slow_in(facts, *found)), None)
+            return next(iter(_slow_in(index, *found)), None)
     return None
 
 
-def _slow_in(facts: Facts, source: Source, function: Function) -> list[str]:
+def _slow_in(index: ProjectIndex, source: Source, function: Function) -> list[str]:
     names = (
-        _slow(source, facts, call, SLOW + SLOW_FOR_RUFF) for call in function.calls
+        _slow(source, index, call, SLOW + SLOW_FOR_RUFF) for call in function.calls
     )
     return [name for name in names if name]

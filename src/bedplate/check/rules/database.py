@@ -3,8 +3,8 @@
 import ast
 from collections.abc import Iterator
 
-from bedplate.check.facts import Facts, assigned, is_true, keyword, last_part
 from bedplate.check.findings import Topic
+from bedplate.check.index import ProjectIndex, assigned, is_true, keyword, last_part
 from bedplate.check.project import Source
 from bedplate.check.rules import Place, rule
 
@@ -16,9 +16,9 @@ ENGINES = {"create_async_engine", "create_engine"}
     Topic.DATABASE,
     why="Whoever imports the module, a test too, is connected to the database that "
     "was configured there and then.",
-    mend="Make the engine in a function that takes the settings, called at start-up.",
+    fix="Make the engine in a function that takes the settings, called at start-up.",
 )
-def engine_at_import(source: Source, facts: Facts) -> Iterator[Place]:
+def engine_at_import(source: Source, index: ProjectIndex) -> Iterator[Place]:
     later = {node for function in source.functions for node in function.nodes}
     for call in source.nodes:
         if isinstance(call, ast.Call) and call not in later:
@@ -32,9 +32,9 @@ def engine_at_import(source: Source, facts: Facts) -> Iterator[Place]:
     Topic.DATABASE,
     why="Every statement is logged with its values: passwords' hashes and personal "
     "data end up in the logs.",
-    mend="Leave `echo` out; make it a setting that is off, for a developer's machine.",
+    fix="Leave `echo` out; make it a setting that is off, for a developer's machine.",
 )
-def sql_logged(source: Source, facts: Facts) -> Iterator[Place]:
+def sql_logged(source: Source, index: ProjectIndex) -> Iterator[Place]:
     for call in source.nodes:
         if (
             isinstance(call, ast.Call)
@@ -49,11 +49,11 @@ def sql_logged(source: Source, facts: Facts) -> Iterator[Place]:
     Topic.DATABASE,
     why="The tables aren't those that migrations make: what is tested, or started "
     "with, differs from what is deployed.",
-    mend="Bring the schema to head by migrations (`alembic upgrade head`), in tests, "
+    fix="Bring the schema to head by migrations (`alembic upgrade head`), in tests, "
     "too.",
     kinds=("code", "test"),
 )
-def create_all(source: Source, facts: Facts) -> Iterator[Place]:
+def create_all(source: Source, index: ProjectIndex) -> Iterator[Place]:
     for node in source.nodes:
         if source.name(node).endswith("metadata.create_all"):
             yield Place(node, "`create_all` makes tables that no migration made")
@@ -64,10 +64,10 @@ def create_all(source: Source, facts: Facts) -> Iterator[Place]:
     Topic.DATABASE,
     why="The file stays in the working folder: the next run meets the rows of the "
     "last.",
-    mend="Use a throw-away database, such as a file in pytest's `tmp_path`.",
+    fix="Use a throw-away database, such as a file in pytest's `tmp_path`.",
     kinds=("test",),
 )
-def database_in_folder(source: Source, facts: Facts) -> Iterator[Place]:
+def database_in_folder(source: Source, index: ProjectIndex) -> Iterator[Place]:
     given = [value for _, value in assigned(source.tree.body)]
     for call in source.nodes:
         if isinstance(call, ast.Call) and last_part(source.name(call.func)) in ENGINES:
@@ -85,9 +85,9 @@ def database_in_folder(source: Source, facts: Facts) -> Iterator[Place]:
     Topic.TIME,
     why="An instant without a time zone compares wrongly with one that has it, and "
     "`utcnow` is deprecated.",
-    mend="Use `datetime.now(UTC)` and `DateTime(timezone=True)`.",
+    fix="Use `datetime.now(UTC)` and `DateTime(timezone=True)`.",
 )
-def naive_time(source: Source, facts: Facts) -> Iterator[Place]:
+def naive_time(source: Source, index: ProjectIndex) -> Iterator[Place]:
     called = {node.func for node in source.nodes if isinstance(node, ast.Call)}
     for node in source.nodes:
         is_utcnow = source.name(node) == "datetime.datetime.utcnow"

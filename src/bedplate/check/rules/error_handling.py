@@ -4,8 +4,8 @@ import ast
 from collections.abc import Iterator
 from functools import cache
 
-from bedplate.check.facts import Facts, last_part
 from bedplate.check.findings import Topic
+from bedplate.check.index import ProjectIndex, last_part
 from bedplate.check.project import Function, Source
 from bedplate.check.rules import Place, rule
 
@@ -19,9 +19,9 @@ _CAUSE = {"constraint_name", "diag", "orig", "sqlstate", "__cause__"}
     Topic.ERRORS,
     why="Nobody turns it into an answer: the caller of the API reads 500 where it did "
     "something wrong.",
-    mend="Raise an error of your own that has a status and a code.",
+    fix="Raise an error of your own that has a status and a code.",
 )
-def bare_error_in_service(source: Source, facts: Facts) -> Iterator[Place]:
+def bare_error_in_service(source: Source, index: ProjectIndex) -> Iterator[Place]:
     for function in source.functions:
         owner = function.owner.name if function.owner else ""
         if not owner.endswith("Service") and source.stem not in ("service", "services"):
@@ -41,10 +41,9 @@ def _raised(node: ast.Raise) -> str:
     Topic.ERRORS,
     why="A forgotten NOT NULL or foreign key is a bug, and is told as a conflict, "
     "too; its text, logged, holds the row's data.",
-    mend="Look at the violated constraint's name, and let what you don't know be a "
-    "500.",
+    fix="Look at the violated constraint's name, and let what you don't know be a 500.",
 )
-def any_integrity_error(source: Source, facts: Facts) -> Iterator[Place]:
+def any_integrity_error(source: Source, index: ProjectIndex) -> Iterator[Place]:
     for function in source.functions:
         if "IntegrityError" in _types_of(source, function) and not _looks(
             function.nodes
@@ -87,9 +86,9 @@ def _only_passes_on(node: ast.ExceptHandler) -> bool:
     Topic.ERRORS,
     why="Pydantic's `errors()` holds the input that it refused, a password among it, "
     "and it ends up in answers and logs.",
-    mend="Take only `loc` and `msg` of each error.",
+    fix="Take only `loc` and `msg` of each error.",
 )
-def echoed_input(source: Source, facts: Facts) -> Iterator[Place]:
+def echoed_input(source: Source, index: ProjectIndex) -> Iterator[Place]:
     for function in source.functions:
         if not _types_of(source, function) & {
             "RequestValidationError",
@@ -120,10 +119,10 @@ def _is_errors_call(node: ast.AST) -> bool:
     Topic.ERRORS,
     why="Clients meet one shape of error from your handler, and FastAPI's `detail` "
     "from here and from unknown paths.",
-    mend="Raise your own error, and register a handler for `HTTPException`, too.",
+    fix="Raise your own error, and register a handler for `HTTPException`, too.",
 )
-def two_error_shapes(source: Source, facts: Facts) -> Iterator[Place]:
-    handled = _handled_in(facts)
+def two_error_shapes(source: Source, index: ProjectIndex) -> Iterator[Place]:
+    handled = _handled_in(index)
     if not handled - {"HTTPException", "RequestValidationError", "IntegrityError"}:
         return
     if "HTTPException" in handled:
@@ -136,8 +135,8 @@ def two_error_shapes(source: Source, facts: Facts) -> Iterator[Place]:
 
 
 @cache
-def _handled_in(facts: Facts) -> set[str]:
-    return {name for source in facts.sources for name in _handled(source)}
+def _handled_in(index: ProjectIndex) -> set[str]:
+    return {name for source in index.sources for name in _handled(source)}
 
 
 def _handled(source: Source) -> Iterator[str]:

@@ -3,13 +3,13 @@
 import ast
 from collections.abc import Iterator
 
-from bedplate.check.facts import (
-    Facts,
+from bedplate.check.findings import Topic
+from bedplate.check.index import (
+    ProjectIndex,
     last_part,
     looks_like_a_session,
     route_decorator,
 )
-from bedplate.check.findings import Topic
 from bedplate.check.project import Function, Source
 from bedplate.check.rules import Place, rule
 
@@ -56,18 +56,18 @@ _FORBIDDEN = {
     Topic.FAT,
     why="A rule inside a table's class can't be tested without a row, and is missed "
     "by whoever writes the row another way.",
-    mend="Move the method to a service; the model keeps columns and what follows from "
+    fix="Move the method to a service; the model keeps columns and what follows from "
     "them (`@property`).",
 )
-def fat_model(source: Source, facts: Facts) -> Iterator[Place]:
-    models = [m.node for m in facts.models.values() if m.source is source]
+def fat_model(source: Source, index: ProjectIndex) -> Iterator[Place]:
+    models = [m.node for m in index.models.values() if m.source is source]
     for function in source.functions:
-        if function.owner in models and _has_logic(source, facts, function):
+        if function.owner in models and _has_logic(source, index, function):
             name = f"{function.owner.name}.{function.node.name}"
             yield Place(function.node, f"`{name}` is more than a column's business")
 
 
-def _has_logic(source: Source, facts: Facts, function: Function) -> bool:
+def _has_logic(source: Source, index: ProjectIndex, function: Function) -> bool:
     node = function.node
     kinds = {
         last_part(name) for d in node.decorator_list for name in source.names_in(d)
@@ -76,7 +76,7 @@ def _has_logic(source: Source, facts: Facts, function: Function) -> bool:
         return False
     return (
         function.is_async
-        or bool(facts.sessions_of(source, function))
+        or bool(index.sessions_of(source, function))
         or any(map(_decides_or_changes, function.nodes))
         or any(_queries(source, call, set()) for call in function.calls)
     )
@@ -102,13 +102,13 @@ def _queries(source: Source, call: ast.Call, sessions: set[str]) -> bool:
     Topic.FAT,
     why="A query in an endpoint can't be used by the command line, a job or another "
     "endpoint, and no test reaches it without HTTP.",
-    mend="Move it to a repository, and call that by a service.",
+    fix="Move it to a repository, and call that by a service.",
 )
-def query_in_route(source: Source, facts: Facts) -> Iterator[Place]:
+def query_in_route(source: Source, index: ProjectIndex) -> Iterator[Place]:
     for function in source.functions:
         if route_decorator(function) is None:
             continue
-        sessions = facts.sessions_of(source, function)
+        sessions = index.sessions_of(source, function)
         for call in function.calls:
             if _queries(source, call, sessions):
                 name = function.node.name
@@ -121,9 +121,9 @@ def query_in_route(source: Source, facts: Facts) -> Iterator[Place]:
     Topic.FAT,
     why="Rules in an endpoint hold for this door only: a second one, such as a job, "
     "has to repeat them.",
-    mend="Move them to one method of a service; an endpoint takes, calls and answers.",
+    fix="Move them to one method of a service; an endpoint takes, calls and answers.",
 )
-def logic_in_route(source: Source, facts: Facts) -> Iterator[Place]:
+def logic_in_route(source: Source, index: ProjectIndex) -> Iterator[Place]:
     for function in source.functions:
         if route_decorator(function) is None:
             continue
@@ -141,9 +141,9 @@ def logic_in_route(source: Source, facts: Facts) -> Iterator[Place]:
     Topic.FAT,
     why="A request reads downwards: router, service, repository, models. An import "
     "past that is where rules get by-passed, and cycles begin.",
-    mend="Ask the next layer; what both need belongs below them.",
+    fix="Ask the next layer; what both need belongs below them.",
 )
-def layer_skipped(source: Source, facts: Facts) -> Iterator[Place]:
+def layer_skipped(source: Source, index: ProjectIndex) -> Iterator[Place]:
     forbidden = _FORBIDDEN.get(source.stem, set())
     for node in source.nodes:
         for module in _imported(node):
@@ -166,14 +166,13 @@ def _imported(node: ast.AST) -> list[str]:
     Topic.TRANSACTIONS,
     why="A request that commits half-way leaves half of its work behind when the rest "
     "fails.",
-    mend="Commit in one place, where the session is opened, once the request "
-    "succeeded.",
+    fix="Commit in one place, where the session is opened, once the request succeeded.",
 )
-def scattered_commit(source: Source, facts: Facts) -> Iterator[Place]:
+def scattered_commit(source: Source, index: ProjectIndex) -> Iterator[Place]:
     for function in source.functions:
         if not _is_inside_a_request(source, function):
             continue
-        sessions = facts.sessions_of(source, function)
+        sessions = index.sessions_of(source, function)
         for call in function.calls:
             if source.name(call.func).endswith(".commit") and _queries(
                 source, call, sessions

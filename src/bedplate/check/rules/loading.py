@@ -5,15 +5,15 @@ import re
 from collections.abc import Iterator
 from functools import cache
 
-from bedplate.check.facts import (
-    Facts,
+from bedplate.check.findings import Topic
+from bedplate.check.index import (
+    ProjectIndex,
     assigned,
     called,
     is_lazy,
     keyword,
     looks_like_a_session,
 )
-from bedplate.check.findings import Topic
 from bedplate.check.project import Function, Source, own_nodes
 from bedplate.check.rules import Place, rule
 
@@ -29,12 +29,12 @@ Loop = ast.For | ast.AsyncFor | Comprehension
     Topic.N_PLUS_ONE,
     why="The database is asked once for each item: a list of a hundred costs a "
     "hundred round trips.",
-    mend="Ask once, with `in_(…)`, a join, `selectinload`, or one statement for all "
+    fix="Ask once, with `in_(…)`, a join, `selectinload`, or one statement for all "
     "rows.",
 )
-def query_in_loop(source: Source, facts: Facts) -> Iterator[Place]:
+def query_in_loop(source: Source, index: ProjectIndex) -> Iterator[Place]:
     for function in source.functions:
-        sessions = facts.sessions_of(source, function)
+        sessions = index.sessions_of(source, function)
         repositories = _repositories(source, function)
         for loop in _loops(function):
             for call in _repeated_calls(loop):
@@ -126,14 +126,14 @@ def _asks(
     Topic.N_PLUS_ONE,
     why="It is loaded when it is first looked at: once for each row of a list, and "
     "under asyncio not at all (`MissingGreenlet`).",
-    mend='Say `lazy="raise"` and load it where it is needed, by `selectinload` or a '
+    fix='Say `lazy="raise"` and load it where it is needed, by `selectinload` or a '
     "join.",
 )
-def lazy_relationship(source: Source, facts: Facts) -> Iterator[Place]:
-    for model in facts.models.values():
+def lazy_relationship(source: Source, index: ProjectIndex) -> Iterator[Place]:
+    for model in index.models.values():
         if model.source is source:
             for name, call in model.relationships.items():
-                if is_lazy(call) and name not in facts.eager:
+                if is_lazy(call) and name not in index.eager:
                     whole = f"{model.node.name}.{name}"
                     yield Place(call, f"`{whole}` is loaded lazily, a row at a time")
 
@@ -143,15 +143,15 @@ def lazy_relationship(source: Source, facts: Facts) -> Iterator[Place]:
     Topic.N_PLUS_ONE,
     why="The relationship is loaded again for each row: a list of a hundred costs a "
     "hundred and one queries.",
-    mend="Add `.options(selectinload(…))`, or `joinedload`, to the query of this list.",
+    fix="Add `.options(selectinload(…))`, or `joinedload`, to the query of this list.",
 )
-def lazy_load_in_loop(source: Source, facts: Facts) -> Iterator[Place]:
+def lazy_load_in_loop(source: Source, index: ProjectIndex) -> Iterator[Place]:
     for function in source.functions:
-        sessions = facts.sessions_of(source, function)
+        sessions = index.sessions_of(source, function)
         repositories = _repositories(source, function)
         asks = (_asks(source, c, sessions, repositories) for c in function.calls)
         if any(asks):
-            lazy = facts.lazy - _loaded_along(source, function)
+            lazy = index.lazy - _loaded_along(source, function)
             for loop in _loops(function):
                 yield from _lazy_looks(source, lazy, loop)
 
@@ -189,9 +189,9 @@ def _targets(loop: Loop) -> list[ast.expr]:
     Topic.DATABASE,
     why="Without a total order a database may give rows in any order: pages repeat "
     "some and leave out others.",
-    mend="Add `.order_by(…)` that ends in a unique column.",
+    fix="Add `.order_by(…)` that ends in a unique column.",
 )
-def unordered_page(source: Source, facts: Facts) -> Iterator[Place]:
+def unordered_page(source: Source, index: ProjectIndex) -> Iterator[Place]:
     for function in source.functions:
         methods = {
             call.func.attr
@@ -212,10 +212,10 @@ def unordered_page(source: Source, facts: Facts) -> Iterator[Place]:
     Topic.DATABASE,
     why="Deleting the parent first loads every child, to delete it by a statement of "
     "its own.",
-    mend='Say `ondelete="CASCADE"` on the foreign key and `passive_deletes=True` here.',
+    fix='Say `ondelete="CASCADE"` on the foreign key and `passive_deletes=True` here.',
 )
-def rows_loaded_to_delete(source: Source, facts: Facts) -> Iterator[Place]:
-    for model in facts.models.values():
+def rows_loaded_to_delete(source: Source, index: ProjectIndex) -> Iterator[Place]:
+    for model in index.models.values():
         if model.source is source:
             for name, call in model.relationships.items():
                 cascade = keyword(call, "cascade")

@@ -4,8 +4,8 @@ import ast
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
-from bedplate.check.facts import Facts, assigned
 from bedplate.check.findings import Topic
+from bedplate.check.index import ProjectIndex, assigned
 from bedplate.check.project import Source
 from bedplate.check.rules import Place, rule
 
@@ -19,9 +19,9 @@ _NOW = {
     "pydantic-v1",
     Topic.OUTDATED,
     why="Pydantic 2 keeps the old names with a warning, and drops them in version 3.",
-    mend="Use `field_validator`, `model_validator` and `model_config = ConfigDict(…)`.",
+    fix="Use `field_validator`, `model_validator` and `model_config = ConfigDict(…)`.",
 )
-def pydantic_v1(source: Source, facts: Facts) -> Iterator[Place]:
+def pydantic_v1(source: Source, index: ProjectIndex) -> Iterator[Place]:
     for node in source.nodes:
         if isinstance(node, ast.FunctionDef):
             for decorator in node.decorator_list:
@@ -50,23 +50,23 @@ def _is_a_table_of(owner: ast.ClassDef) -> bool:
     Topic.OUTDATED,
     why="The dots lead to a folder in which there is no such module: importing the "
     "file fails.",
-    mend="Import from the package's root: `from shop.dependencies import …`.",
+    fix="Import from the package's root: `from shop.dependencies import …`.",
 )
-def wrong_relative_import(source: Source, facts: Facts) -> Iterator[Place]:
+def wrong_relative_import(source: Source, index: ProjectIndex) -> Iterator[Place]:
     for node in source.nodes:
         if isinstance(node, ast.ImportFrom) and node.level and node.module:
-            right = _right_levels(source, node.module, facts)
+            right = _right_levels(source, node.module, index)
             if right and node.level not in right:
                 asked = "." * node.level + node.module
                 there = "." * right[0] + node.module
                 yield Place(node, f"`{asked}` isn't there, `{there}` is")
 
 
-def _right_levels(source: Source, module: str, facts: Facts) -> list[int]:
+def _right_levels(source: Source, module: str, index: ProjectIndex) -> list[int]:
     """How many dots lead from a file to a module of the project."""
     folders = PurePosixPath(source.path).parents
     return [
         level
         for level, folder in enumerate(folders, start=1)
-        if f"{folder / module.replace('.', '/')}" in facts.modules
+        if f"{folder / module.replace('.', '/')}" in index.modules
     ]

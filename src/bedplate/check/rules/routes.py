@@ -5,15 +5,15 @@ import re
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 
-from bedplate.check.facts import (
-    Facts,
+from bedplate.check.findings import Topic
+from bedplate.check.index import (
+    ProjectIndex,
     assigned,
     bases_of,
     keyword,
     last_part,
     route_decorator,
 )
-from bedplate.check.findings import Topic
 from bedplate.check.project import Function, Source
 from bedplate.check.rules import Place, rule
 
@@ -37,9 +37,9 @@ _ANY_USER = {"AllowAny", "IsAuthenticated", "IsAuthenticatedOrReadOnly"}
     Topic.VALIDATION,
     why="Anything passes: what isn't checked at the door is checked nowhere, or "
     "breaks far inside.",
-    mend="Declare a Pydantic model for the body, with limits on its fields.",
+    fix="Declare a Pydantic model for the body, with limits on its fields.",
 )
-def unvalidated_body(source: Source, facts: Facts) -> Iterator[Place]:
+def unvalidated_body(source: Source, index: ProjectIndex) -> Iterator[Place]:
     for function in source.functions:
         if route_decorator(function) is None:
             continue
@@ -72,9 +72,9 @@ def _is_free(source: Source, annotation: ast.expr | None) -> bool:
     Topic.STRANGERS,
     why="A ModelViewSet reads, changes and deletes every row, and anyone who is "
     "signed in may: any user edits any other.",
-    mend="Give permissions by action, or limit `get_queryset` to `self.request.user`.",
+    fix="Give permissions by action, or limit `get_queryset` to `self.request.user`.",
 )
-def model_view_set(source: Source, facts: Facts) -> Iterator[Place]:
+def model_view_set(source: Source, index: ProjectIndex) -> Iterator[Place]:
     for node in source.classes:
         if "ModelViewSet" not in bases_of(source, node):
             continue
@@ -108,18 +108,18 @@ def _routes(source: Source) -> Iterator[tuple[Function, ast.Call]]:
     "open-to-strangers",
     Topic.STRANGERS,
     why="Whoever knows the address may call it, without signing in.",
-    mend="Ask for the caller (`CurrentUser`), or say in `[tool.bedplate.check]` that "
+    fix="Ask for the caller (`CurrentUser`), or say in `[tool.bedplate.check]` that "
     'it is meant: `public = ["POST /signup"]`.',
 )
-def open_to_strangers(source: Source, facts: Facts) -> Iterator[Place]:
+def open_to_strangers(source: Source, index: ProjectIndex) -> Iterator[Place]:
     for function, decorator in _routes(source):
         router = _router_of(source, decorator)
         asked = [keyword(made, "dependencies") for made in (decorator, router)]
         for parameter, default in function.parameters:
             asked += [parameter.annotation, default]
-        is_asked = any(map(_CALLER.search, facts.depends_on(source, asked)))
+        is_asked = any(map(_CALLER.search, index.depends_on(source, asked)))
         operation = _operation(decorator, router)
-        if not is_asked and not _is_public(operation, facts.public):
+        if not is_asked and not _is_public(operation, index.public):
             yield Place(function.node, f"`{function.node.name}` asks for no caller")
 
 
@@ -152,9 +152,9 @@ def _is_public(operation: str, public: AbstractSet[str]) -> bool:
     Topic.VALIDATION,
     why="Whatever the function returns goes out, columns such as a password's hash "
     "too, and no client knows what to expect.",
-    mend="Declare `response_model=…`, or the type that the function returns.",
+    fix="Declare `response_model=…`, or the type that the function returns.",
 )
-def no_response_model(source: Source, facts: Facts) -> Iterator[Place]:
+def no_response_model(source: Source, index: ProjectIndex) -> Iterator[Place]:
     for function, decorator in _routes(source):
         says_nothing = returns_anything(source, function)
         empty = "204" in ast.unparse(keyword(decorator, "status_code") or decorator)
@@ -172,9 +172,9 @@ def returns_anything(source: Source, function: Function) -> bool:
     "unbounded-input",
     Topic.VALIDATION,
     why="A caller may send megabytes, or ask for a million rows.",
-    mend="Set a limit: `max_length`, `le`, or a type such as `UUID` or `Literal`.",
+    fix="Set a limit: `max_length`, `le`, or a type such as `UUID` or `Literal`.",
 )
-def unbounded_input(source: Source, facts: Facts) -> Iterator[Place]:
+def unbounded_input(source: Source, index: ProjectIndex) -> Iterator[Place]:
     for function, _ in _routes(source):
         for parameter, default in function.parameters:
             if source.name(parameter.annotation) in ("str", "int") and (
@@ -189,9 +189,9 @@ def unbounded_input(source: Source, facts: Facts) -> Iterator[Place]:
     Topic.VALIDATION,
     why="A bare list has no place for a total or the next page, and grows with the "
     "table.",
-    mend="Answer with an object: `items`, `total`, and what tells the next page.",
+    fix="Answer with an object: `items`, `total`, and what tells the next page.",
 )
-def bare_list(source: Source, facts: Facts) -> Iterator[Place]:
+def bare_list(source: Source, index: ProjectIndex) -> Iterator[Place]:
     for function, decorator in _routes(source):
         answer = keyword(decorator, "response_model") or function.node.returns
         if isinstance(answer, ast.Subscript) and source.name(answer.value) in (

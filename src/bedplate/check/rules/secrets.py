@@ -4,8 +4,8 @@ import ast
 import re
 from collections.abc import Iterator
 
-from bedplate.check.facts import Facts, keyword
 from bedplate.check.findings import Topic
+from bedplate.check.index import ProjectIndex, keyword
 from bedplate.check.project import Source
 from bedplate.check.rules import Place, rule
 
@@ -20,9 +20,9 @@ _SECRET = re.compile(
     Topic.SECRETS,
     why="Whoever reads the code has the secret; a default is used in production the "
     "day that the variable is forgotten.",
-    mend="Read it from the environment, and refuse to start without it.",
+    fix="Read it from the environment, and refuse to start without it.",
 )
-def secret_in_call(source: Source, facts: Facts) -> Iterator[Place]:
+def secret_in_call(source: Source, index: ProjectIndex) -> Iterator[Place]:
     for call in source.nodes:
         if isinstance(call, ast.Call):
             name = source.name(call.func)

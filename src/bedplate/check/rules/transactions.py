@@ -5,8 +5,8 @@ import re
 from collections.abc import Iterator
 from functools import cache
 
-from bedplate.check.facts import Facts, last_part, route_decorator
 from bedplate.check.findings import Topic
+from bedplate.check.index import ProjectIndex, last_part, route_decorator
 from bedplate.check.project import Function, Source
 from bedplate.check.rules import Place, rule
 
@@ -24,23 +24,23 @@ _INSERTS = re.compile(r"^(add|create|insert|save|register)(_|$)")
     Topic.TRANSACTIONS,
     why="What a request wrote is rolled back when the session closes, or lingers when "
     "somebody forgot to commit.",
-    mend="Yield it inside `with session.begin():`, which commits, or rolls back on "
+    fix="Yield it inside `with session.begin():`, which commits, or rolls back on "
     "error.",
 )
-def session_without_commit(source: Source, facts: Facts) -> Iterator[Place]:
+def session_without_commit(source: Source, index: ProjectIndex) -> Iterator[Place]:
     for function in source.functions:
-        made = _session_yielded(source, facts, function)
+        made = _session_yielded(source, index, function)
         if made and not _commits(function):
             what = f"`{function.node.name}` gives out a session and never commits"
             yield Place(function.node, what)
 
 
-def _session_yielded(source: Source, facts: Facts, function: Function) -> bool:
+def _session_yielded(source: Source, index: ProjectIndex, function: Function) -> bool:
     """Whether a generator yields a session that it made."""
     if not any(isinstance(node, ast.Yield) and node.value for node in function.nodes):
         return False
     made = {last_part(source.name(call.func)) for call in function.calls}
-    return bool(made & facts.session_names) or any(map(_MAKES.match, made))
+    return bool(made & index.session_names) or any(map(_MAKES.match, made))
 
 
 def _commits(function: Function) -> bool:
@@ -53,24 +53,23 @@ def _commits(function: Function) -> bool:
     Topic.TRANSACTIONS,
     why="FastAPI ends such a dependency after the answer has left: the client reads "
     "201 for a row that the database then refuses.",
-    mend='Ask for it by `Depends(…, scope="function")`, in one alias for all '
-    "endpoints.",
+    fix='Ask for it by `Depends(…, scope="function")`, in one alias for all endpoints.',
 )
-def late_commit(source: Source, facts: Facts) -> Iterator[Place]:
-    late = _late_dependencies(facts)
+def late_commit(source: Source, index: ProjectIndex) -> Iterator[Place]:
+    late = _late_dependencies(index)
     for call in source.nodes:
         if isinstance(call, ast.Call) and _depends_on(source, call) in late:
             yield Place(call, f"`{_depends_on(source, call)}` commits after the answer")
 
 
 @cache
-def _late_dependencies(facts: Facts) -> set[str]:
+def _late_dependencies(index: ProjectIndex) -> set[str]:
     """Functions that give out a session, and commit when they are ended."""
     return {
         function.node.name
-        for source in facts.sources
+        for source in index.sources
         for function in source.functions
-        if _session_yielded(source, facts, function) and _commits(function)
+        if _session_yielded(source, index, function) and _commits(function)
     }
 
 
@@ -87,9 +86,9 @@ def _depends_on(source: Source, call: ast.Call) -> str:
     Topic.TRANSACTIONS,
     why="Two requests at once both find nothing and both insert: one of them gets a "
     "500, or there are two rows.",
-    mend="Insert, and turn the violated unique constraint into your error.",
+    fix="Insert, and turn the violated unique constraint into your error.",
 )
-def check_then_insert(source: Source, facts: Facts) -> Iterator[Place]:
+def check_then_insert(source: Source, index: ProjectIndex) -> Iterator[Place]:
     for function in source.functions:
         looked_up = {
             target.id
@@ -142,9 +141,9 @@ def _inserts_after(function: Function, node: ast.If) -> bool:
     Topic.TRANSACTIONS,
     why="The task is in the memory of one process: a crash or a deployment loses it, "
     "and nobody is told.",
-    mend="Enqueue a job in the same transaction, which a worker runs and repeats.",
+    fix="Enqueue a job in the same transaction, which a worker runs and repeats.",
 )
-def background_task(source: Source, facts: Facts) -> Iterator[Place]:
+def background_task(source: Source, index: ProjectIndex) -> Iterator[Place]:
     for function in source.functions:
         tasks = {
             parameter.arg

@@ -58,17 +58,17 @@ class Model:
     relationships: dict[str, ast.Call]
 
 
-class Facts:
+class ProjectIndex:
     """A project's models, sessions and routes."""
 
     def __init__(
         self,
         sources: Sequence[Source],
-        told_elsewhere: AbstractSet[str] = frozenset(),
+        covered_elsewhere: AbstractSet[str] = frozenset(),
         public: AbstractSet[str] = frozenset(),
     ) -> None:
         self.sources = sources
-        self.told_elsewhere = told_elsewhere
+        self.covered_elsewhere = covered_elsewhere
         """The rules that a document or a contract of the project knows better."""
         self.public = public
         """The operations that are meant for strangers."""

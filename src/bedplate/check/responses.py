@@ -15,8 +15,8 @@ from bedplate.check.document import (
     schemas_of,
     successes,
 )
-from bedplate.check.facts import bases_of
 from bedplate.check.findings import Finding, Rule, Topic
+from bedplate.check.index import bases_of
 from bedplate.check.project import Project
 from bedplate.check.rules import all_rules
 from bedplate.check.rules.routes import PUBLIC_PATH, returns_anything
@@ -32,7 +32,7 @@ UNPAGED_LIST = Rule(
     Topic.VALIDATION,
     why="The answer grows with the table, until it takes the memory or the time of "
     "all.",
-    mend="Take a `limit` with a maximum, and tell how to get the next page.",
+    fix="Take a `limit` with a maximum, and tell how to get the next page.",
 )
 
 
