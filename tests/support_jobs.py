@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from bedplate.jobs.store import JobStore, Orphan
+from bedplate.jobs.store import JobStore, StalledJob
 
 
 async def claim(session: Any, job_id: str) -> None:
@@ -14,8 +14,8 @@ async def claim(session: Any, job_id: str) -> None:
     await session.flush()
 
 
-async def bury(session: Any, job_id: str) -> None:
+async def mark_dead(session: Any, job_id: str) -> None:
     """Make a job a dead letter, as a worker that gave it up."""
     await claim(session, job_id)
-    orphan = Orphan(job_id, "send_email", 8, "worker")
-    await JobStore(session).bury(orphan, RuntimeError("the mail server said no"))
+    stalled = StalledJob(job_id, "send_email", 8, "worker")
+    await JobStore(session).mark_dead(stalled, RuntimeError("the mail server said no"))

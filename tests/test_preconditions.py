@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 from httpx import AsyncClient, Response
 from support import Clients
-from support_jobs import bury
+from support_jobs import mark_dead
 from uuid_utils.compat import uuid7
 
 from bedplate.config import Settings
@@ -78,7 +78,7 @@ def makers(
             job_id = await enqueue(
                 session, send_email, template="welcome", to="a@example.com", context={}
             )
-            await bury(session, job_id)
+            await mark_dead(session, job_id)
         return clients["admin"], f"/jobs/{job_id}"
 
     return {

@@ -28,7 +28,7 @@ from bedplate.jobs import Job, JobRun, Queue, enqueue
 from bedplate.jobs.failures import as_engine_error
 from bedplate.jobs.outbox import ENGINE_NAME, engine_url
 from bedplate.jobs.status import attempt_of
-from bedplate.jobs.store import JobStore, Orphan
+from bedplate.jobs.store import JobStore, StalledJob
 from bedplate.jobs.tables import TICK
 from bedplate.migrate import ensure_schema
 from bedplate.runtime import Runtime, timeouts_of
@@ -302,7 +302,7 @@ class Worker:
 
     async def _beat(self) -> None:
         async with self.runtime.database.unit_of_work() as session:
-            await JobStore(session).beat(self.id)
+            await JobStore(session).heartbeat(self.id)
 
     async def _take_over(self) -> None:
         if asyncio.get_running_loop().time() < self._distrust_until:
@@ -310,23 +310,23 @@ class Worker:
         async with self.runtime.database.unit_of_work() as session:
             store = JobStore(session)
             running = self._running()
-            for orphan in await store.find_orphans(self.id, running, DEAD_AFTER):
-                await self._adopt(store, orphan)
+            for stalled in await store.find_stalled(self.id, running, DEAD_AFTER):
+                await self._recover(store, stalled)
 
-    async def _adopt(self, store: JobStore, orphan: Orphan) -> None:
-        job = self.runtime.jobs.jobs.get(orphan.job)
+    async def _recover(self, store: JobStore, stalled: StalledJob) -> None:
+        job = self.runtime.jobs.jobs.get(stalled.job)
         attempts = job.attempts if job else _UNKNOWN_ATTEMPTS
-        logger.warning("job taken over", job=orphan.job, id=orphan.id)
-        if orphan.attempts >= attempts:
-            await store.bury(orphan, WorkerDied(WorkerDied.__doc__))
+        logger.warning("job taken over", job=stalled.job, id=stalled.id)
+        if stalled.attempts >= attempts:
+            await store.mark_dead(stalled, WorkerDied(WorkerDied.__doc__))
         else:
-            wait = _wait_after_death(orphan.attempts)
-            await store.try_later(orphan.id, orphan.executor_id, wait)
+            wait = _wait_after_death(stalled.attempts)
+            await store.try_later(stalled.id, stalled.executor_id, wait)
 
     async def _hand_back(self) -> None:
         async with self.runtime.database.unit_of_work() as session:
             store = JobStore(session)
-            await store.hand_back(self.id)
+            await store.release(self.id)
             await store.forget_workers(self.id)
 
 

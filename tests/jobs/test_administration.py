@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 from httpx import AsyncClient
-from support_jobs import bury, claim
+from support_jobs import claim, mark_dead
 
 from bedplate.jobs import enqueue
 from bedplate.jobs.store import JobStore
@@ -38,7 +38,7 @@ async def queued(app: Application) -> str:
 async def dead(app: Application, queued: str) -> str:
     """A job that a worker claimed and gave up."""
     async with app.state.runtime.database.unit_of_work() as session:
-        await bury(session, queued)
+        await mark_dead(session, queued)
     return queued
 
 

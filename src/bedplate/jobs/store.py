@@ -22,7 +22,7 @@ CLAIM_GRACE = timedelta(seconds=10)
 _PURGE_BATCH = 1000
 
 
-class Orphan(NamedTuple):
+class StalledJob(NamedTuple):
     """A job that is marked as running and that nobody runs."""
 
     id: str
@@ -42,7 +42,7 @@ class JobStore:
         """The database's clock where workers may run on several machines."""
         return sa.func.now() if self.dialect.name == "postgresql" else utc_now()
 
-    async def beat(self, executor_id: str) -> None:
+    async def heartbeat(self, executor_id: str) -> None:
         """Say that this worker is alive."""
         known = await self.session.execute(
             sa.update(WorkerHeartbeat)
@@ -66,9 +66,9 @@ class JobStore:
             statement = statement.where(WorkerHeartbeat.seen_at < self._now - dead_for)
         await self.session.execute(statement)
 
-    async def find_orphans(
+    async def find_stalled(
         self, executor_id: str, running: Collection[str], dead_after: timedelta
-    ) -> Sequence[Orphan]:
+    ) -> Sequence[StalledJob]:
         """Jobs of workers that died, and claims of this one that it never started.
 
         A claim is lost when the database dies after it committed it and before it said
@@ -92,7 +92,7 @@ class JobStore:
                 sa.or_(job.executor_id.not_in(alive), lost),
             )
         )
-        return [Orphan(*row) for row in rows]
+        return [StalledJob(*row) for row in rows]
 
     async def try_later(
         self,
@@ -109,16 +109,16 @@ class JobStore:
             values["last_error"] = json.dumps(describe_failure(error))
         await self._release(values, self.job.id == id_, executor_id)
 
-    async def bury(self, orphan: Orphan, error: BaseException) -> None:
+    async def mark_dead(self, stalled: StalledJob, error: BaseException) -> None:
         """Make a dead letter of a job that used up its attempts."""
         values = {
             "status": "dead",
             "last_error": json.dumps(describe_failure(error)),
             "completed_at": utc_now(),
         }
-        await self._release(values, self.job.id == orphan.id, orphan.executor_id)
+        await self._release(values, self.job.id == stalled.id, stalled.executor_id)
 
-    async def hand_back(self, executor_id: str) -> None:
+    async def release(self, executor_id: str) -> None:
         """Give a stopping worker's jobs to the others; the attempt doesn't count."""
         values = {"status": "queued", "attempts": self.job.attempts - 1}
         await self._release(values, sa.true(), executor_id)
@@ -135,7 +135,7 @@ class JobStore:
             .values({getattr(job, name): v for name, v in {**free, **values}.items()})
         )
 
-    async def revive(self, id_: UUID) -> bool:
+    async def retry(self, id_: UUID) -> bool:
         """Give a dead letter all its attempts again; False if it is none."""
         job = self.job
         fresh = {
@@ -154,12 +154,12 @@ class JobStore:
 
     async def discard(self, id_: UUID) -> bool:
         """Delete a job that isn't running; False if it is, or isn't there."""
-        is_idle = await self.hold(id_, self.job.status != "running")
+        is_idle = await self.lock(id_, self.job.status != "running")
         if is_idle:
             await self._delete([id_])
         return is_idle
 
-    async def hold(self, id_: UUID, *conditions: Any) -> bool:
+    async def lock(self, id_: UUID, *conditions: Any) -> bool:
         """Lock a job's row until the transaction ends; False if there is none."""
         job = self.job
         held = sa.select(job.id).where(job.id == id_, *conditions).with_for_update()

@@ -57,7 +57,7 @@ class JobService:
             JobNotFound, JobNotDead, PreconditionFailed
         """
         await self._check(job_id, if_match)
-        if not await self.store.revive(job_id):
+        if not await self.store.retry(job_id):
             await self.get(job_id)
             raise JobNotDead
         return await self.get(job_id)
@@ -75,5 +75,5 @@ class JobService:
 
     async def _check(self, job_id: UUID, if_match: IfMatch | None) -> None:
         if if_match is not None:
-            await self.store.hold(job_id)
+            await self.store.lock(job_id)
             if_match.check(await self.get(job_id))
