@@ -62,7 +62,8 @@ def sign_in(
     """
     device = device_of(request)
     caller = call_service(
-        AuthService, lambda auth: auth.enter(email, password, permission, device)
+        AuthService,
+        lambda auth: auth.sign_in_with_cookie(email, password, permission, device),
     )
     return user_of(caller)
 
@@ -89,7 +90,7 @@ def open_session(user_id: UUID) -> Caller:
     Raises:
         AccountInactive
     """
-    caller: Caller = call_service(AuthService, lambda auth: auth.vouch(user_id))
+    caller: Caller = call_service(AuthService, lambda auth: auth.start_session(user_id))
     return caller
 
 

@@ -223,7 +223,7 @@ async def _issue_token(app: Application, user_id: UUID) -> str:
         service = AuthService(session, runtime)
         user = await service.users.get(user_id)
         assert user is not None
-        opened: UserSession = await service._open_session(user)  # noqa: SLF001, no hash
+        opened: UserSession = await service._create_session(user)  # noqa: SLF001, no hash
     return str(runtime.tokens.issue(user_id, opened.id))
 
 

@@ -53,7 +53,7 @@ class SignIn(NamedTuple):
     tokens: TokenResponse
 
 
-class Identified(NamedTuple):
+class VerifiedPassword(NamedTuple):
     """A user, locked, whose password was right, and the guard that compared it."""
 
     user: User
@@ -87,12 +87,12 @@ class AuthService:
             InvalidCredentials, AccountInactive, EmailNotVerified, ServiceUnavailable
         """
         await refresh_keys(self.runtime)
-        user, _ = await self._identify(email, password, device)
-        await self._welcome(user)
-        tokens = await self._issue(user, await self._open_session(user))
+        user, _ = await self._verify_password(email, password, device)
+        await self._record_sign_in(user)
+        tokens = await self._issue(user, await self._create_session(user))
         return SignIn(user.id, tokens)
 
-    async def enter(
+    async def sign_in_with_cookie(
         self,
         email: str,
         password: str,
@@ -106,14 +106,14 @@ class AuthService:
                 permission.
             RateLimited, AccountInactive, EmailNotVerified, ServiceUnavailable
         """
-        user, guard = await self._identify(email, password, device)
+        user, guard = await self._verify_password(email, password, device)
         permissions = self.runtime.permissions
         if permission is not None and not permissions.allow(user.role, permission):
             await self._refuse(user, guard, InvalidCredentials(), notify=True)
-        return await self._enter(user)
+        return await self._start_session(user)
 
-    async def vouch(self, user_id: UUID) -> Caller:
-        """`enter` for somebody whom another way of signing in vouches for.
+    async def start_session(self, user_id: UUID) -> Caller:
+        """`sign_in_with_cookie` for somebody whom another way of signing in vouches for.
 
         Raises:
             AccountInactive: gone, too.
@@ -121,20 +121,20 @@ class AuthService:
         user = await self.users.get(user_id, lock=True)
         if user is None or not user.is_active:
             raise AccountInactive
-        return await self._enter(user)
+        return await self._start_session(user)
 
-    async def _enter(self, user: User) -> Caller:
-        await self._welcome(user)
-        opened = await self._open_session(user)
+    async def _start_session(self, user: User) -> Caller:
+        await self._record_sign_in(user)
+        opened = await self._create_session(user)
         opened.expires_at = admin_expiry(self.settings, opened)
         finder = Authenticator(self.runtime)
         caller = await finder.find_by(self.session, user.id, opened.id)
         assert caller is not None  # it is a moment old
         return caller
 
-    async def _identify(
+    async def _verify_password(
         self, email: str, password: str, device: Device | None
-    ) -> Identified:
+    ) -> VerifiedPassword:
         account = await self._find_account(email)
         hits = await SignInLimits(self.runtime, email).choose(account, device)
         guard = PasswordGuard(self.runtime, email, *hits, notifies=True)
@@ -142,9 +142,11 @@ class AuthService:
             password, account, Action.SIGN_IN_FAILED, InvalidCredentials()
         )
         assert account is not None  # the guard refuses a missing account
-        return Identified(await self._admit(account, check, guard), guard)
+        return VerifiedPassword(
+            await self._check_may_sign_in(account, check, guard), guard
+        )
 
-    async def _welcome(self, user: User) -> None:
+    async def _record_sign_in(self, user: User) -> None:
         await self._notice_new_device(user.id)
         await self._record(Action.SIGNED_IN, user.id)
 
@@ -155,7 +157,7 @@ class AuthService:
             return None  # no address at all: as unknown as any
         return await self.session.fetch_one(FIND_ACCOUNT, email=address)
 
-    async def _admit(
+    async def _check_may_sign_in(
         self, account: Account, check: PasswordCheck, guard: PasswordGuard
     ) -> User:
         """The user, locked: it may have changed while its password was being hashed."""
@@ -209,7 +211,7 @@ class AuthService:
                 at=f"{utc_now():%Y-%m-%d %H:%M} UTC",
             )
 
-    async def _open_session(self, user: User) -> UserSession:
+    async def _create_session(self, user: User) -> UserSession:
         _, address, user_agent = origin.get()
         opened = UserSession(user_id=user.id, ip=address, user_agent=user_agent)
         opened.created_at = opened.last_used_at = utc_now()
