@@ -63,10 +63,10 @@ class Action:
 
 
 @dataclass(frozen=True)
-class Figure:
+class Stat:
     """A number on the front page: how many rows there are of which this holds.
 
-    Figure("Dead jobs", {"status": "dead"}, is_alarming=True)
+    Stat("Dead jobs", {"status": "dead"}, is_alarming=True)
     """
 
     label: str
@@ -115,7 +115,7 @@ class Admin:
     """More to show of rows: `details(service, ids)` gives texts by label, by id."""
     list_details: Sequence[str] = ()
     """The labels of those that the list shows too."""
-    figures: Sequence[Figure] = ()
+    stats: Sequence[Stat] = ()
 
     def mapped(self, dialect: str) -> "type[DeclarativeBase]":
         """Its mapped class on a database."""

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message
 from support_stacks import Stack
 from uuid_utils.compat import uuid7
 
-from bedplate.django_site.api.exception_handler import meaning
+from bedplate.django_site.api.exception_handler import to_api_error
 from bedplate.modules.posts.models import Post
 from bedplate.modules.users.models import User
 from bedplate.testing.assertions import assert_refused
@@ -306,7 +306,7 @@ RAISED: list[tuple[Callable[[], Exception], tuple[int, str, str, Any]]] = [
 
 def test_rest_framework_s_exceptions_keep_what_they_say(service: ASGIApp) -> None:
     for make, expected in RAISED:
-        told = meaning(make())
+        told = to_api_error(make())
 
         assert told is not None
         details = [tuple(detail) for detail in told.details or ()] or None

@@ -10,11 +10,11 @@ from django.http import HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 
-from bedplate.admin import Figure
+from bedplate.admin import Stat
 
 
 class Tile(NamedTuple):
-    """A figure as it is shown."""
+    """A stat as it is shown."""
 
     label: str
     value: int
@@ -58,8 +58,8 @@ class BedplateAdminSite(AdminSite):
             declaration = getattr(admin, "declaration", None)
             if not admin.has_view_permission(request):
                 continue
-            for figure in getattr(declaration, "figures", ()):
-                yield _tile(model, admin.get_queryset(request), figure)
+            for stat in getattr(declaration, "figures", ()):
+                yield _tile(model, admin.get_queryset(request), stat)
 
     def get_app_list(self, request: Any, app_label: str | None = None) -> Any:
         """Our models by the module that brings them; other apps as they are."""
@@ -80,13 +80,13 @@ class BedplateAdminSite(AdminSite):
             yield {**app, "name": name.capitalize(), "app_url": url, "models": models}
 
 
-def _tile(model: Any, rows: Any, figure: Figure) -> Tile:
-    only = {k: v() if callable(v) else v for k, v in figure.only.items()}
+def _tile(model: Any, rows: Any, stat: Stat) -> Tile:
+    only = {k: v() if callable(v) else v for k, v in stat.only.items()}
     name = f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist"  # noqa: SLF001, public
     query = urlencode({key: _in_address(value) for key, value in only.items()})
     url = f"{reverse(name)}?{query}" if only else reverse(name)
     count = rows.filter(**only).count()
-    return Tile(figure.label, count, url, figure.is_alarming and count > 0)
+    return Tile(stat.label, count, url, stat.is_alarming and count > 0)
 
 
 def _in_address(value: Any) -> Any:

@@ -24,7 +24,9 @@ class Stale(Conflict):
     message = "It was changed meanwhile, and nothing of yours is saved: look again"
 
 
-def blame(form: Any, error: APIError, names: Mapping[str, str] | None = None) -> None:
+def add_errors(
+    form: Any, error: APIError, names: Mapping[str, str] | None = None
+) -> None:
     """Each detail on its field, and what has none above the form."""
     for detail in error.details or ():
         name = detail.field.removeprefix("body.")
@@ -58,9 +60,9 @@ class ServiceForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at r
             self._save(self._validated())
         except ValidationError as error:
             found = error.errors(include_input=False)
-            blame(self, ValidationFailed(details=details_of(found)), self.names)
+            add_errors(self, ValidationFailed(details=details_of(found)), self.names)
         except APIError as error:
-            blame(self, error, self.names)
+            add_errors(self, error, self.names)
 
     def _validated(self) -> BaseModel:
         return self.declared.schema(**dict(self._values()))

@@ -384,7 +384,7 @@ def link_to(name: str, table: str, description: str) -> Callable[..., str]:
     return _column(link, name, description)
 
 
-def link_along(name: str, model: Any, description: str) -> Callable[..., str]:
+def foreign_key_link(name: str, model: Any, description: str) -> Callable[..., str]:
     """A foreign key as a link with the other row's label."""
 
     def link(_admin: Any, row: Any) -> str:

@@ -8,7 +8,7 @@ from django.contrib.admin import AdminSite
 from bedplate.admin import Admin
 from bedplate.django_site.admin.model_admin import (
     ServiceModelAdmin,
-    link_along,
+    foreign_key_link,
     link_to,
     told,
 )
@@ -59,7 +59,7 @@ def _options(
         f"link_{name}": link_to(name, target, fields[name].verbose_name)
         for name, target in admin.links.items()
     } | {
-        f"link_{name}": link_along(
+        f"link_{name}": foreign_key_link(
             name, fields[name].related_model, fields[name].verbose_name
         )
         for name in relations

@@ -14,7 +14,7 @@ from bedplate.core.errors import (
     ValidationFailed,
 )
 from bedplate.core.permissions import ENTER_ADMIN, Caller
-from bedplate.django_site.admin.forms import blame
+from bedplate.django_site.admin.forms import add_errors
 from bedplate.django_site.authentication import sign_in
 from bedplate.django_site.services import call_service
 from bedplate.middleware.errors import details_of
@@ -79,9 +79,9 @@ class PasswordForm(forms.Form):
                 self._change(PasswordChange(**self.cleaned_data))
             except ValidationError as error:
                 found = error.errors(include_input=False)
-                blame(self, ValidationFailed(details=details_of(found)))
+                add_errors(self, ValidationFailed(details=details_of(found)))
             except APIError as error:
-                blame(self, error)
+                add_errors(self, error)
         return self.cleaned_data
 
     def _change(self, data: PasswordChange) -> None:

@@ -34,7 +34,7 @@ _OURS: Mapping[type[Exception], type[APIError]] = {
 }
 
 
-def meaning(error: Exception) -> APIError | None:
+def to_api_error(error: Exception) -> APIError | None:
     """What an exception of Django's, REST framework's or ours tells; None is a bug."""
     if isinstance(error, APIError):
         return error
@@ -81,7 +81,7 @@ def _headers(error: exceptions.APIException) -> dict[str, str]:
 
 def handle_exception(error: Exception, context: Mapping[str, Any]) -> HttpResponse:
     """REST framework's `EXCEPTION_HANDLER`: whatever it is, the envelope."""
-    meant = meaning(error)
+    meant = to_api_error(error)
     if meant is None:
         request = context["request"]
         logger.error("bug", path=request.path, exc_info=error)

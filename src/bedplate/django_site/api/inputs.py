@@ -42,7 +42,7 @@ class Inputs:
             return None
         if len(header) > MAX_TAGS_LENGTH:
             told = f"String should have at most {MAX_TAGS_LENGTH} characters"
-            self._blame("string_too_long", told, "header", "if-match")
+            self._add_error("string_too_long", told, "header", "if-match")
         return IfMatch(header)
 
     def id(self, name: str, text: str) -> Any:
@@ -62,7 +62,7 @@ class Inputs:
 
     def body(self, schema: type[BaseModel], sent: Any) -> Any:
         if sent is NO_BODY:
-            self._blame("missing", "Field required", "body")
+            self._add_error("missing", "Field required", "body")
             return None
         try:
             return schema.model_validate(sent, from_attributes=True)
@@ -70,7 +70,7 @@ class Inputs:
             self._note(error, "body")
             return None
 
-    def _blame(self, kind: str, message: str, *location: str) -> None:
+    def _add_error(self, kind: str, message: str, *location: str) -> None:
         self._errors.append({"type": kind, "msg": message, "loc": location})
 
     def _note(self, error: ValidationError, *prefix: str) -> None:

@@ -69,7 +69,7 @@ class ContractSchema(AutoSchema):
         return shown is not None and "id" in shown.__struct_fields__
 
     def _refusals(self) -> Any:
-        return self.view.refusals.get(self.view.action, ())
+        return self.view.errors.get(self.view.action, ())
 
     def _response(self) -> type[ResponseSchema] | None:
         """None where there is nothing to show."""

@@ -98,7 +98,7 @@ class ServiceViewSet(GenericViewSet[Any]):
     permissions: ClassVar[Mapping[str, Sequence[type[BasePermission]]]] = {}
     """By action, where they differ from `permission_classes`."""
     not_found: ClassVar[type[NotFound]] = NotFound
-    refusals: ClassVar[Mapping[str, Sequence[type[APIError]]]] = {}
+    errors: ClassVar[Mapping[str, Sequence[type[APIError]]]] = {}
     """By action, for the OpenAPI document: what not every operation may answer."""
 
     authentication_classes = (BearerAuthentication,)

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from bedplate.admin import Action, Admin, Figure, Form
+from bedplate.admin import Action, Admin, Form, Stat
 from bedplate.core.clock import utc_now
 from bedplate.core.permissions import Caller
 from bedplate.modules.auth.recovery import RecoveryService
@@ -83,7 +83,7 @@ user = Admin(
         Action("Unlock sign-in", AuthService.unlock, service=AuthService),
         Action("Revoke sessions", UserService.revoke_sessions, is_dangerous=True),
     ],
-    figures=[Figure("Users"), Figure("Active users", {"is_active": True})],
+    stats=[Stat("Users"), Stat("Active users", {"is_active": True})],
 )
 user_session = Admin(
     UserSession,
@@ -95,5 +95,5 @@ user_session = Admin(
     service=UserService,
     delete=UserService.end_session,
     actions=[Action("End", UserService.end_session, is_dangerous=True)],
-    figures=[Figure("Active sessions", {"expires_at__gt": utc_now})],
+    stats=[Stat("Active sessions", {"expires_at__gt": utc_now})],
 )

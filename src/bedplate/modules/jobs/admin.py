@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from bedplate.admin import Action, Admin, Figure
+from bedplate.admin import Action, Admin, Stat
 from bedplate.core.permissions import Caller
 from bedplate.database import Session
 from bedplate.jobs.tables import TICK, rows_for
@@ -78,9 +78,9 @@ job = Admin(
     service=make_service,
     actions=ACTIONS,
     details=describe,
-    figures=[
-        Figure("Jobs waiting", {"status__in": ("queued", "delayed")}),
-        Figure("Dead jobs", {"status": "dead"}, is_alarming=True),
+    stats=[
+        Stat("Jobs waiting", {"status__in": ("queued", "delayed")}),
+        Stat("Dead jobs", {"status": "dead"}, is_alarming=True),
     ],
 )
 mail = Admin(
@@ -94,5 +94,5 @@ mail = Admin(
     actions=ACTIONS,
     details=describe_mail,
     list_details=["To", "Mail"],
-    figures=[Figure("Mails sent", {"status": "succeeded"})],
+    stats=[Stat("Mails sent", {"status": "succeeded"})],
 )

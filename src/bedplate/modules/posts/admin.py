@@ -1,4 +1,4 @@
-from bedplate.admin import Action, Admin, Figure, Form
+from bedplate.admin import Action, Admin, Form, Stat
 from bedplate.modules.posts.models import Post
 from bedplate.modules.posts.permissions import WRITE_ANY
 from bedplate.modules.posts.schemas import PostCreate, PostUpdate
@@ -27,5 +27,5 @@ post = Admin(
             is_dangerous=True,
         ),
     ],
-    figures=[Figure("Posts"), Figure("Drafts", {"published_at__isnull": True})],
+    stats=[Stat("Posts"), Stat("Drafts", {"published_at__isnull": True})],
 )

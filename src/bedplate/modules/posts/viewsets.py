@@ -26,7 +26,7 @@ class PostViewSet(ServiceViewSet):
     permissions = {"list": [AllowAny], "retrieve": [AllowAny]}
     not_found = PostNotFound
     lookup_url_kwarg = "post_id"
-    refusals = {
+    errors = {
         "list": [InvalidCursor],
         "retrieve": [PostNotFound],
         "partial_update": CHANGE,

@@ -41,7 +41,7 @@ class UserViewSet(ServiceViewSet):
     permissions = {"list": [IsAdmin], "create": [AllowAny]}
     not_found = UserNotFound
     lookup_url_kwarg = "user_id"
-    refusals = {
+    errors = {
         "create": [SignupClosed, PermissionDenied, EmailTaken, RateLimited],
         "list": [InvalidCursor, PermissionDenied],
         "retrieve": [UserNotFound],
