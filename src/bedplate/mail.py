@@ -35,7 +35,7 @@ class Mail:
     text: str
     html: str
     message_id: str
-    """The same for each attempt to send it, so that a repeat can be recognised."""
+    """The same for each attempt to send it, so that a repeat can be recognized."""
     language: str = "en"
 
     def as_message(self) -> EmailMessage:

@@ -64,7 +64,7 @@ class Everything(OwnBase):
     price: Mapped[Decimal] = mapped_column(ExactDecimal(10, 2))
     day: Mapped[date | None]
     instant: Mapped[datetime]
-    colour: Mapped[Colour]
+    color: Mapped[Colour]
     shade: Mapped[Shade | None] = mapped_column(
         sa.Enum(
             Shade, native_enum=False, values_callable=lambda e: [m.value for m in e]
@@ -103,7 +103,7 @@ VALUES = {
     "price": st.decimals("-99999999.99", "99999999.99", places=2),
     "day": st.none() | st.dates(),
     "instant": instants,
-    "colour": st.sampled_from(Colour),
+    "color": st.sampled_from(Colour),
     "shade": st.none() | st.sampled_from(Shade),
     "size": st.sampled_from(["s", "l"]),
     "status": st.sampled_from(["draft", "sent"]),
@@ -206,7 +206,7 @@ def test_a_model_says_what_the_table_says(model: Any) -> None:
     assert field("flag").default is True
     assert (field("price").max_digits, field("price").decimal_places) == (10, 2)
     assert field("status").choices == [("draft", "Draft"), ("sent", "Sent")]
-    assert field("colour").choices == [(Colour.RED, "Red"), (Colour.GREEN, "Green")]
+    assert field("color").choices == [(Colour.RED, "Red"), (Colour.GREEN, "Green")]
     assert field("size").choices == [("s", "S"), ("l", "L")]
     assert field("parent").remote_field.on_delete is models.SET_NULL
     assert field("parent").attname == "parent_id"
@@ -218,7 +218,7 @@ def test_a_default_of_the_database_holds_for_django_too(
 ) -> None:
     values = {"short": "a", "small": 1, "number": 1, "big": 1, "real": 1.0}
     more = {"price": Decimal(1), "instant": datetime.now(UTC), "size": "s"}
-    made = model.objects.create(**values, **more, colour=Colour.RED)
+    made = model.objects.create(**values, **more, color=Colour.RED)
 
     made.refresh_from_db()
     assert (made.status, made.flag, made.data) == ("draft", True, None)
@@ -247,8 +247,8 @@ def test_a_type_without_a_counterpart_is_named_at_start(kind: Any, told: str) ->
 
 
 def test_an_enum_goes_through_a_form_and_an_address(model: Any) -> None:
-    field = model._meta.get_field("colour")
-    shown = field.value_from_object(model(colour=Colour.GREEN))
+    field = model._meta.get_field("color")
+    shown = field.value_from_object(model(color=Colour.GREEN))
 
     assert field.formfield().clean(shown) is Colour.GREEN
     assert field.get_prep_value(shown) == "GREEN"

@@ -115,8 +115,8 @@ async def test_arguments_that_the_job_does_not_declare_are_refused(
     app: Application,
 ) -> None:
     async with app.state.runtime.database.unit_of_work() as session:
-        with pytest.raises(JobError, match="colour"):
-            await enqueue(session, send_email, **WELCOME, colour="red")
+        with pytest.raises(JobError, match="color"):
+            await enqueue(session, send_email, **WELCOME, color="red")
         with pytest.raises(JobError, match="template"):
             await enqueue(session, send_email, to="a@example.com", context={})
 

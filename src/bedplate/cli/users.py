@@ -108,7 +108,7 @@ def unlock(email: Email) -> None:
     from bedplate.migrate import ensure_schema
     from bedplate.modules.auth.service import AuthService
 
-    address = _normalised(email)
+    address = _normalized(email)
 
     async def work(runtime: "Runtime") -> None:
         await ensure_schema(runtime.database, runtime.migrations)
@@ -173,7 +173,7 @@ def _change(
     from bedplate.migrate import ensure_schema
     from bedplate.modules.users.service import UserService
 
-    address = _normalised(email)
+    address = _normalized(email)
 
     async def work(runtime: "Runtime") -> "User":
         await ensure_schema(runtime.database, runtime.migrations)
@@ -186,10 +186,10 @@ def _change(
     return run(work)
 
 
-def _normalised(email: str) -> str:
-    from bedplate.modules.users.schemas import normalise_email
+def _normalized(email: str) -> str:
+    from bedplate.modules.users.schemas import normalize_email
 
     try:
-        return normalise_email(email)
+        return normalize_email(email)
     except ValueError as error:
         fail(f"email: {error}")

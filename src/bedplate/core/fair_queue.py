@@ -35,7 +35,7 @@ class FairQueue:
         self._max_per_key = max_per_key
         self._max_waiting = max_waiting
         self._timeout = timeout  # seconds
-        # Reentrant: cancelling a future calls `_forget` in the same thread.
+        # Reentrant: canceling a future calls `_forget` in the same thread.
         self._lock = threading.RLock()
         # The first key is served next, and then goes to the end.
         self._waiting: dict[str, deque[_Call]] = {}

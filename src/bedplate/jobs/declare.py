@@ -32,7 +32,7 @@ class JobRun:
 
     runtime: "Runtime"
     id: str
-    """The same for every attempt: what makes a repeat recognisable."""
+    """The same for every attempt: what makes a repeat recognizable."""
     attempt: int
     """From 1. An attempt that its process didn't survive counts."""
 

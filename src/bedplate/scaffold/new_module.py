@@ -168,7 +168,7 @@ def _names(module: str, singular: str) -> dict[str, str]:
 
 
 def _article(word: str) -> str:
-    silent = ("hour", "honest", "honour", "heir")
+    silent = ("hour", "honest", "honor", "heir")
     spoken = ("uni", "use", "usu", "eu", "one")
     vowel = word.startswith(tuple("aeiou")) and not word.startswith(spoken)
     return "an" if vowel or word.startswith(silent) else "a"

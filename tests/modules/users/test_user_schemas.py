@@ -1,7 +1,7 @@
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from bedplate.modules.users.schemas import normalise_email
+from bedplate.modules.users.schemas import normalize_email
 
 locals_ = st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=30)
 addresses = st.one_of(
@@ -17,21 +17,21 @@ addresses = st.one_of(
 @example("ΑΣ@example.com")
 @example("K@example.com")
 @example("user@\N{FULLWIDTH LATIN CAPITAL LETTER E}xample.com")
-def test_a_normalised_address_is_the_one_form_of_it(address: str) -> None:
+def test_a_normalized_address_is_the_one_form_of_it(address: str) -> None:
     try:
-        normalised = normalise_email(address)
+        normalized = normalize_email(address)
     except ValueError:
         assume(False)
 
-    assert normalise_email(normalised) == normalised
-    assert normalised == normalised.strip() == normalised.lower()
-    assert len(normalised) <= 255
+    assert normalize_email(normalized) == normalized
+    assert normalized == normalized.strip() == normalized.lower()
+    assert len(normalized) <= 255
 
 
 @given(st.text(max_size=60))
 def test_any_text_is_an_address_or_refused(text: str) -> None:
     try:
-        assert "@" in normalise_email(text)
+        assert "@" in normalize_email(text)
     except ValueError as refusal:
         assert str(refusal) in (  # noqa: PT017, both outcomes are right
             "That is not an email address",

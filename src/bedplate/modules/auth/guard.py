@@ -13,7 +13,7 @@ from bedplate.limits import Hit, hit
 from bedplate.modules.audit.service import Action, AuditService
 from bedplate.modules.auth.repository import Account
 from bedplate.modules.auth.tasks import send_sign_in_limited
-from bedplate.modules.users.schemas import normalise_email
+from bedplate.modules.users.schemas import normalize_email
 from bedplate.runtime import Runtime
 
 # A reset marks its client's address for this long (a used-up limit is the mark), and
@@ -150,6 +150,6 @@ class PasswordGuard:
 def account_key(email: str) -> str:
     """Return the same key for each spelling of an address, with or without account."""
     try:
-        return normalise_email(email)
+        return normalize_email(email)
     except ValueError:
         return email.strip().lower()

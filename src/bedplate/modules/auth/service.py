@@ -39,7 +39,7 @@ from bedplate.modules.auth.tasks import send_new_sign_in
 from bedplate.modules.users.errors import UserNotFound
 from bedplate.modules.users.models import User, UserSession
 from bedplate.modules.users.repository import SessionRepository, UserRepository
-from bedplate.modules.users.schemas import SessionListResponse, normalise_email
+from bedplate.modules.users.schemas import SessionListResponse, normalize_email
 from bedplate.runtime import Runtime
 
 _NOTE_USE_EVERY = timedelta(minutes=1)
@@ -152,7 +152,7 @@ class AuthService:
 
     async def _find_account(self, email: str) -> Account | None:
         try:
-            address = normalise_email(email)
+            address = normalize_email(email)
         except ValueError:
             return None  # no address at all: as unknown as any
         return await self.session.fetch_one(FIND_ACCOUNT, email=address)

@@ -28,7 +28,7 @@ from bedplate.schemas import (
 MAX_EMAIL_LENGTH = 255
 
 
-def normalise_email(text: str) -> str:
+def normalize_email(text: str) -> str:
     """The one form of an address that is stored and looked up: trimmed, lower case.
 
     Raises:
@@ -41,16 +41,16 @@ def normalise_email(text: str) -> str:
         )
     except EmailNotValidError as error:
         raise ValueError("That is not an email address") from error
-    normalised = address.normalized.lower()
-    if len(normalised) > MAX_EMAIL_LENGTH:
+    normalized = address.normalized.lower()
+    if len(normalized) > MAX_EMAIL_LENGTH:
         raise ValueError(f"An address has at most {MAX_EMAIL_LENGTH} characters")
-    return normalised
+    return normalized
 
 
 Email = Annotated[
     str,
     StringConstraints(max_length=MAX_EMAIL_LENGTH, pattern=NO_CONTROLS),
-    AfterValidator(normalise_email),
+    AfterValidator(normalize_email),
     WithJsonSchema(
         {"type": "string", "format": "email", "maxLength": MAX_EMAIL_LENGTH}
     ),
