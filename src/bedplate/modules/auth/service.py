@@ -113,7 +113,7 @@ class AuthService:
         return await self._start_session(user)
 
     async def start_session(self, user_id: UUID) -> Caller:
-        """`sign_in_with_cookie` for somebody whom another way of signing in vouches for.
+        """Start a session for a user whom another sign-in method has verified.
 
         Raises:
             AccountInactive: gone, too.
