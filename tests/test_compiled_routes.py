@@ -39,10 +39,10 @@ from starlette.routing import Host, Match, Mount
 from starlette.routing import Route as StarletteRoute
 from starlette.routing import Router as StarletteRouter
 
+from bedplate.api.routing import Route, Router
 from bedplate.config import Settings
 from bedplate.core.errors import PermissionDenied
 from bedplate.main import Application, create_app
-from bedplate.routing import Route, Router
 from bedplate.schemas import ListParams, ResponseSchema
 
 Ran = list[str]

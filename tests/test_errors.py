@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from support import Snapshot
 
+from bedplate.api.routing import Router
 from bedplate.core.errors import (
     BadRequest,
     Conflict,
@@ -25,7 +26,6 @@ from bedplate.core.errors import (
 )
 from bedplate.main import Application
 from bedplate.modules.users.models import User
-from bedplate.routing import Router
 from bedplate.schemas import Schema
 from bedplate.testing.assertions import assert_refused
 from bedplate.testing.plugin import API

@@ -5,13 +5,13 @@ from typing import Annotated, Any
 import pytest
 from httpx import AsyncClient
 
+from bedplate.api.dependencies import CurrentUser, require_permission, require_role
+from bedplate.api.routing import Router
 from bedplate.config import Settings, SettingsError
 from bedplate.core.permissions import Caller, Permission
-from bedplate.dependencies import CurrentUser, require_permission, require_role
 from bedplate.main import create_app
 from bedplate.module import Module
 from bedplate.modules import BUILT_IN
-from bedplate.routing import Router
 from bedplate.testing.application import make_application
 from bedplate.testing.assertions import assert_refused
 from bedplate.testing.plugin import MakeUser, SignIn

@@ -11,13 +11,13 @@ from support import Clients
 from support_jobs import mark_dead
 from uuid_utils.compat import uuid7
 
+from bedplate.api.routing import Router
 from bedplate.config import Settings
 from bedplate.jobs import enqueue
 from bedplate.main import Application
 from bedplate.module import Module
 from bedplate.modules.emails.tasks import send_email
 from bedplate.modules.users.models import User
-from bedplate.routing import Router
 from bedplate.schemas import ResponseSchema
 from bedplate.testing.assertions import assert_refused
 from bedplate.testing.guards import example, operations

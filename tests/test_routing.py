@@ -31,11 +31,11 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uuid_utils.compat import uuid7
 
+from bedplate.api.dependencies import CurrentUser, SessionDep, get_runtime
+from bedplate.api.routing import Route, Router, RouteTable
 from bedplate.config import Settings
-from bedplate.dependencies import CurrentUser, SessionDep, get_runtime
 from bedplate.main import Application
 from bedplate.modules.users.models import User
-from bedplate.routing import Route, Router, RouteTable
 from bedplate.testing.assertions import assert_refused
 from bedplate.testing.plugin import API, PASSWORD, MakeUser, SignIn, client_for, running
 
@@ -558,7 +558,7 @@ async def test_the_api_works_below_a_root_path(app: Application, user: User) -> 
 
 
 # FastAPI's private parts. When one of these fails after an upgrade, read what changed
-# and compare it with routing.py before the expectation is changed.
+# and compare it with api/routing.py before the expectation is changed.
 
 
 def test_fastapi_s_resolvers_take_what_we_give_them() -> None:

@@ -7,7 +7,7 @@ from bookmarks import module as bookmarks
 from fastapi import FastAPI
 
 from bedplate import install
-from bedplate.dependencies import CurrentUser
+from bedplate.api.dependencies import CurrentUser
 from bedplate.modules import BUILT_IN, posts
 
 

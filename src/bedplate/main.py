@@ -13,18 +13,18 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from bedplate.api.health import install_docs
+from bedplate.api.health import router as operations_router
+from bedplate.api.idempotency import keep_refusal
+from bedplate.api.openapi import openapi_document
+from bedplate.api.routing import RouteTable, TableRouter
 from bedplate.config import Settings
 from bedplate.database.query import compile_declared
-from bedplate.idempotency import keep_refusal
 from bedplate.log import log_as_configured
 from bedplate.middleware.errors import install_error_handlers
 from bedplate.middleware.request import RequestMiddleware
 from bedplate.module import Module, check_modules
 from bedplate.modules import BUILT_IN
-from bedplate.openapi import openapi_document
-from bedplate.operations import install_docs
-from bedplate.operations import router as operations_router
-from bedplate.routing import RouteTable, TableRouter
 from bedplate.runtime import Runtime
 from bedplate.worker import running
 

@@ -1,4 +1,4 @@
-"""The outcomes that are kept under idempotency keys: see `bedplate.idempotency`."""
+"""The outcomes that are kept under idempotency keys: see `bedplate.api.idempotency`."""
 
 import re
 from collections.abc import Mapping

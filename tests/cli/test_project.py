@@ -10,9 +10,9 @@ from bedplate.testing.servers import run_command
 APP = '''
 from bedplate import Module, create_app
 from bedplate.core.permissions import Permission
-from bedplate.dependencies import CurrentUser, require_permission, require_role
+from bedplate.api.dependencies import CurrentUser, require_permission, require_role
 from bedplate.modules import BUILT_IN
-from bedplate.routing import Router
+from bedplate.api.routing import Router
 
 router = Router(prefix="/greetings", tags=["greetings"])
 

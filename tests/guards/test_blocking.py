@@ -13,6 +13,7 @@ import pytest
 from blockbuster import BlockingError
 from httpx import AsyncClient
 
+from bedplate.api.routing import Router
 from bedplate.config import Settings
 from bedplate.core import security
 from bedplate.core.security import hash_password
@@ -20,7 +21,6 @@ from bedplate.main import Application
 from bedplate.module import Module
 from bedplate.modules import BUILT_IN
 from bedplate.modules.users.models import User
-from bedplate.routing import Router
 from bedplate.testing.guards import blocking_calls_raise, example_request, operations
 from bedplate.testing.plugin import PASSWORD, client_for, running
 

@@ -9,11 +9,11 @@ from fastapi import Query
 from httpx import ASGITransport, AsyncClient
 from pydantic import BaseModel
 
+from bedplate.api.routing import Router
 from bedplate.config import Settings
 from bedplate.main import Application, create_app
 from bedplate.module import Module
 from bedplate.modules import BUILT_IN
-from bedplate.routing import Router
 from bedplate.testing.guards import (
     example_request,
     operations,

@@ -8,9 +8,10 @@ from fastapi import Query
 from httpx import AsyncClient
 from sqlalchemy import select
 
+from bedplate.api.dependencies import SessionDep
+from bedplate.api.routing import Router
 from bedplate.config import Settings
 from bedplate.database import Page
-from bedplate.dependencies import SessionDep
 from bedplate.jobs import enqueue
 from bedplate.main import Application
 from bedplate.module import Module
@@ -25,7 +26,6 @@ from bedplate.modules.users.schemas import (
     UserListResponse,
     UserResponse,
 )
-from bedplate.routing import Router
 from bedplate.testing.guards import list_operations, recorded_statements
 from bedplate.testing.plugin import MakeUser, SignIn, client_for, running
 

@@ -11,12 +11,12 @@ from fastapi.responses import FileResponse, StreamingResponse
 from httpx import AsyncClient
 from starlette.types import Message, Scope
 
+from bedplate.api.health import ASSETS
+from bedplate.api.routing import Router
 from bedplate.config import Settings
 from bedplate.main import Application, install
 from bedplate.middleware.compression import choose_encoding
 from bedplate.modules.users.models import User
-from bedplate.operations import ASSETS
-from bedplate.routing import Router
 from bedplate.testing.plugin import PASSWORD
 
 ALL = "gzip, deflate, br, zstd"

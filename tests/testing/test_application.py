@@ -30,7 +30,7 @@ NEEDED = {"allowed_hosts", "data_dir", "database_url", "mail_url", "secret_key"}
 SHOP = """
 from bedplate import Settings, create_app
 from bedplate.modules import BUILT_IN
-from bedplate.routing import Router
+from bedplate.api.routing import Router
 
 class Till:
     def __init__(self, app):
@@ -55,7 +55,7 @@ async def read_till() -> dict[str, str]:
 GARAGE = """
 from fastapi import FastAPI
 from bedplate import install
-from bedplate.dependencies import CurrentUser
+from bedplate.api.dependencies import CurrentUser
 
 app = FastAPI(title="Garage")
 

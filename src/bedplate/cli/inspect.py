@@ -22,8 +22,8 @@ def routes() -> None:
     """List every operation of the API, and who may call it."""
     from rich.table import Table
 
+    from bedplate.api.openapi import callers_of
     from bedplate.loader import load_app
-    from bedplate.openapi import callers_of
 
     table = Table("Method", "Path", "For", "Does", box=None)
     app = load_app()

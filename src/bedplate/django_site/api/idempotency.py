@@ -1,4 +1,4 @@
-"""`Idempotency-Key` under Django, as `bedplate.idempotency` has it and as safe."""
+"""`Idempotency-Key` under Django, as `bedplate.api.idempotency` has it and as safe."""
 
 from typing import Any
 

@@ -9,8 +9,7 @@ from drf_spectacular.plumbing import ResolvedComponent
 from drf_spectacular.utils import OpenApiParameter
 from pydantic import BaseModel
 
-from bedplate.core.preconditions import MAX_TAGS_LENGTH
-from bedplate.openapi import (
+from bedplate.api.openapi import (
     add_header_parameter,
     declare_errors,
     declare_etag,
@@ -18,6 +17,7 @@ from bedplate.openapi import (
     error_schemas,
     errors,
 )
+from bedplate.core.preconditions import MAX_TAGS_LENGTH
 from bedplate.schemas import ResponseSchema, documented
 
 Json = dict[str, Any]

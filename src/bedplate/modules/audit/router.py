@@ -2,17 +2,17 @@ from typing import Annotated
 
 from fastapi import Depends, Query
 
+from bedplate.api.dependencies import AdminUser, SessionDep
+from bedplate.api.openapi import errors
+from bedplate.api.routing import Router
 from bedplate.core.errors import InvalidCursor, PermissionDenied
 from bedplate.database import Page
-from bedplate.dependencies import AdminUser, SessionDep
 from bedplate.modules.audit.schemas import (
     AuditEventResponse,
     AuditListParams,
     AuditListResponse,
 )
 from bedplate.modules.audit.service import AuditService
-from bedplate.openapi import errors
-from bedplate.routing import Router
 
 router = Router(prefix="/audit", tags=["audit"])
 

@@ -3,8 +3,8 @@ from uuid import UUID
 
 from fastapi import Depends, Request, Response
 
+from bedplate.api.dependencies import RuntimeDep, SessionDep, runtime_of
 from bedplate.core.device_cookies import DeviceCookies
-from bedplate.dependencies import RuntimeDep, SessionDep, runtime_of
 from bedplate.modules.auth.recovery import RecoveryService
 from bedplate.modules.auth.service import AuthService
 

@@ -19,14 +19,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from markupsafe import Markup
 from pydantic import ValidationError
 
+from bedplate.api.dependencies import runtime_of
+from bedplate.api.routing import Router
 from bedplate.core.errors import APIError, Detail, ValidationFailed
-from bedplate.dependencies import runtime_of
 from bedplate.modules.auth.dependencies import RequestDevice
 from bedplate.modules.auth.keys import public_key_set, refresh_keys
 from bedplate.modules.auth.links import PAGES, Purpose
 from bedplate.modules.auth.recovery import RecoveryService
 from bedplate.modules.users.schemas import PasswordSet
-from bedplate.routing import Router
 
 router = Router(include_in_schema=False)
 

@@ -3,6 +3,9 @@ from uuid import UUID
 
 from fastapi import Form, Query, Request, Response, status
 
+from bedplate.api.dependencies import CurrentUser, runtime_of
+from bedplate.api.openapi import errors
+from bedplate.api.routing import Router
 from bedplate.core.errors import (
     Detail,
     InvalidCredentials,
@@ -13,7 +16,6 @@ from bedplate.core.errors import (
     ValidationFailed,
 )
 from bedplate.core.permissions import Caller
-from bedplate.dependencies import CurrentUser, runtime_of
 from bedplate.modules.auth.dependencies import (
     AuthServiceDep,
     DeviceDep,
@@ -37,8 +39,6 @@ from bedplate.modules.auth.schemas import (
 from bedplate.modules.auth.service import Authenticator, SignOutScope
 from bedplate.modules.users.errors import EmailTaken
 from bedplate.modules.users.schemas import SessionListResponse
-from bedplate.openapi import errors
-from bedplate.routing import Router
 
 router = Router(prefix="/auth", tags=["auth"])
 

@@ -3,15 +3,17 @@ from uuid import UUID
 
 from fastapi import Depends, Query, Response, status
 
-from bedplate.core.errors import InvalidCursor, PermissionDenied
-from bedplate.database import BrokenReference, Page
-from bedplate.dependencies import (
+from bedplate.api.dependencies import (
     CurrentUser,
     IfMatchDep,
     OptionalUser,
     RuntimeDep,
     SessionDep,
 )
+from bedplate.api.openapi import errors
+from bedplate.api.routing import Router
+from bedplate.core.errors import InvalidCursor, PermissionDenied
+from bedplate.database import BrokenReference, Page
 from bedplate.modules.posts.errors import PostNotFound
 from bedplate.modules.posts.schemas import (
     PostCreate,
@@ -21,8 +23,6 @@ from bedplate.modules.posts.schemas import (
     PostUpdate,
 )
 from bedplate.modules.posts.service import PostService
-from bedplate.openapi import errors
-from bedplate.routing import Router
 
 router = Router(prefix="/posts", tags=["posts"])
 

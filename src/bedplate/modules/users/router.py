@@ -3,10 +3,7 @@ from uuid import UUID
 
 from fastapi import Depends, Query, Response, status
 
-from bedplate.core.errors import InvalidCursor, PermissionDenied, RateLimited
-from bedplate.core.permissions import Caller
-from bedplate.database import Page
-from bedplate.dependencies import (
+from bedplate.api.dependencies import (
     AdminUser,
     CurrentUser,
     IfMatchDep,
@@ -14,6 +11,11 @@ from bedplate.dependencies import (
     RuntimeDep,
     SessionDep,
 )
+from bedplate.api.openapi import errors
+from bedplate.api.routing import Router
+from bedplate.core.errors import InvalidCursor, PermissionDenied, RateLimited
+from bedplate.core.permissions import Caller
+from bedplate.database import Page
 from bedplate.modules.users.errors import (
     EmailTaken,
     LastAdmin,
@@ -33,8 +35,6 @@ from bedplate.modules.users.schemas import (
     UserUpdate,
 )
 from bedplate.modules.users.service import UserService
-from bedplate.openapi import errors
-from bedplate.routing import Router
 
 router = Router(prefix="/users", tags=["users"])
 

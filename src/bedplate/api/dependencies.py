@@ -13,7 +13,7 @@ from bedplate.core.preconditions import MAX_TAGS_LENGTH, IfMatch
 from bedplate.database import Session
 from bedplate.runtime import Runtime
 
-# The scheme in the OpenAPI document; `openapi.py` turns the second into the first.
+# The scheme in the OpenAPI document; `api/openapi.py` turns the second into the first.
 SCHEME = "BearerToken"
 OPTIONAL_SCHEME = "OptionalBearerToken"
 TOKEN_URL = "/api/v1/auth/token"  # noqa: S105, it is an address

@@ -72,10 +72,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from bedplate.api.idempotency import once
 from bedplate.core import bodies
 from bedplate.core.bodies import FORM, JSON, parse_json
 from bedplate.core.preconditions import etag_of, is_known
-from bedplate.idempotency import once
 from bedplate.schemas import ListParams, ResponseSchema
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]

@@ -9,16 +9,16 @@ from fastapi.dependencies.models import Dependant
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import iter_route_contexts
 
+from bedplate.api.dependencies import OPTIONAL_SCHEME, SCHEME, BearerCaller
+from bedplate.api.routing import Route
 from bedplate.core.errors import (
     APIError,
     IdempotencyInProgress,
     IdempotencyKeyReused,
 )
 from bedplate.core.preconditions import MAX_TAGS_LENGTH
-from bedplate.dependencies import OPTIONAL_SCHEME, SCHEME, BearerCaller
 from bedplate.middleware.errors import ErrorResponse
 from bedplate.outcomes import REPLAYED
-from bedplate.routing import Route
 
 Responses = dict[int | str, dict[str, Any]]
 Operation = dict[str, Any]

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 from starlette.requests import Request
 from starlette.responses import Response
 
+from bedplate.api.dependencies import SessionDep, runtime_of
 from bedplate.core.errors import APIError
 from bedplate.core.permissions import Caller
 from bedplate.database import Session
-from bedplate.dependencies import SessionDep, runtime_of
 from bedplate.middleware.errors import render
 from bedplate.outcomes import HEADER, REPLAYED, Attempt, Outcome, is_kept
 

@@ -14,14 +14,14 @@ from fastapi.responses import HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
+from bedplate.api.dependencies import runtime_of
+from bedplate.api.routing import Router
 from bedplate.config import Settings
 from bedplate.core.errors import APIError, NotAuthenticated, NotFound
-from bedplate.dependencies import runtime_of
 from bedplate.jobs.engine import engine_is_at_head
 from bedplate.jobs.status import has_live_worker
 from bedplate.metrics import METRICS_PATH, exposition
 from bedplate.migrate import schema_is_at_head
-from bedplate.routing import Router
 from bedplate.runtime import Runtime
 
 router = Router(include_in_schema=False)

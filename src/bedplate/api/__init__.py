@@ -1,0 +1,1 @@
+"""The FastAPI half: everything that imports FastAPI, and nothing else does."""
