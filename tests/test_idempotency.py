@@ -23,6 +23,7 @@ from bedplate.api.routing import Router
 from bedplate.core.clock import utc_now
 from bedplate.core.errors import ServiceUnavailable
 from bedplate.core.permissions import Caller
+from bedplate.idempotency import IdempotencyKey
 from bedplate.jobs import JobRun
 from bedplate.limits import hit
 from bedplate.main import Application
@@ -32,7 +33,6 @@ from bedplate.modules.auth.tasks import remove_expired
 from bedplate.modules.posts.models import Post
 from bedplate.modules.posts.permissions import WRITE_ANY
 from bedplate.modules.users.models import User
-from bedplate.outcomes import IdempotencyKey
 from bedplate.testing.application import make_application
 from bedplate.testing.assertions import assert_refused
 

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bedplate.api.health import install_docs
 from bedplate.api.health import router as operations_router
-from bedplate.api.idempotency import keep_refusal
+from bedplate.api.idempotency import store_error
 from bedplate.api.openapi import openapi_document
 from bedplate.api.routing import RouteTable, TableRouter
 from bedplate.config import Settings
@@ -170,7 +170,7 @@ def _make_runtime(settings: Settings | None, modules: Sequence[Module]) -> Runti
 def _add_routes(app: FastAPI, runtime: Runtime) -> None:
     # Made at the first request, when every route is there.
     app.state.route_table = cache(partial(RouteTable, app))
-    install_error_handlers(app, keep_refusal)
+    install_error_handlers(app, store_error)
     app.include_router(operations_router)
     for module in runtime.modules:
         if module.router is not None:

@@ -17,13 +17,19 @@ from bedplate.api.dependencies import SessionDep, runtime_of
 from bedplate.core.errors import APIError
 from bedplate.core.permissions import Caller
 from bedplate.database import Session
+from bedplate.idempotency import (
+    HEADER,
+    REPLAYED,
+    IdempotentRequest,
+    StoredResponse,
+    is_stored,
+)
 from bedplate.middleware.errors import render
-from bedplate.outcomes import HEADER, REPLAYED, Attempt, Outcome, is_kept
 
 Respond = Callable[[Request, Any, Response | None], Response]
 
 
-def once(endpoint: Callable[..., Any], respond: Respond) -> Callable[..., Any]:
+def idempotent(endpoint: Callable[..., Any], respond: Respond) -> Callable[..., Any]:
     """The endpoint, done once for each key of a caller, however it comes by one."""
     signature = inspect.signature(endpoint, eval_str=True)
     names = _names(signature)
@@ -82,33 +88,35 @@ def _with_parameters(signature: inspect.Signature, names: _Names) -> inspect.Sig
     return signature.replace(parameters=parameters)
 
 
-async def _attempt(request: Request) -> Attempt | None:
+async def _attempt(request: Request) -> IdempotentRequest | None:
     key = request.headers.get(HEADER)
     if key is None:
         return None
     caller: Caller | None = request.scope.get("caller")
     sent = request.url.query.encode() + b"\0" + await request.body()
-    return Attempt.of(caller, request.method, request.url.path, key, sent)
+    return IdempotentRequest.of(caller, request.method, request.url.path, key, sent)
 
 
-def _replay(kept: Outcome) -> Response:
+def _replay(kept: StoredResponse) -> Response:
     return Response(kept.body, kept.status, headers={**kept.headers, REPLAYED: "true"})
 
 
-async def _keep(attempt: Attempt, session: Session, response: Response) -> None:
+async def _keep(
+    attempt: IdempotentRequest, session: Session, response: Response
+) -> None:
     headers = {k: v for k, v in response.headers.items() if k != "content-length"}
     body = bytes(response.body)
     await attempt.keep(session, response.status_code, headers, body)
 
 
-async def keep_refusal(
+async def store_error(
     request: Request, error: Exception, refusal: Response
 ) -> Response:
     """A refusal is an outcome too: kept for the repeat, after its rollback."""
     route = request.scope.get("route")
     if "caller" not in request.scope or not getattr(route, "is_idempotent", False):
         return refusal
-    if not is_kept(error, refusal.status_code):
+    if not is_stored(error, refusal.status_code):
         return refusal
     try:
         return await _settle(request.scope["request"], refusal)

@@ -17,8 +17,8 @@ from bedplate.core.errors import (
     IdempotencyKeyReused,
 )
 from bedplate.core.preconditions import MAX_TAGS_LENGTH
+from bedplate.idempotency import REPLAYED
 from bedplate.middleware.errors import ErrorResponse
-from bedplate.outcomes import REPLAYED
 
 Responses = dict[int | str, dict[str, Any]]
 Operation = dict[str, Any]

@@ -72,7 +72,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bedplate.api.idempotency import once
+from bedplate.api.idempotency import idempotent
 from bedplate.core import bodies
 from bedplate.core.bodies import FORM, JSON, parse_json
 from bedplate.core.preconditions import etag_of, is_known
@@ -112,7 +112,7 @@ class Route(APIRoute):
         creates = options.get("status_code") == HTTPStatus.CREATED
         self.is_idempotent = creates and inspect.iscoroutinefunction(endpoint)
         if self.is_idempotent:
-            endpoint = once(endpoint, self.respond)
+            endpoint = idempotent(endpoint, self.respond)
         super().__init__(path, endpoint, **options)
         self._unwrapped_app = self.app
 

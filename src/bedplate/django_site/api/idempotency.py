@@ -9,11 +9,17 @@ from bedplate.core.permissions import Caller
 from bedplate.database import Session
 from bedplate.django_site.api.responses import refuse, repeat
 from bedplate.django_site.services import in_unit_of_work
-from bedplate.outcomes import HEADER, REPLAYED, Attempt, Outcome, is_kept
+from bedplate.idempotency import (
+    HEADER,
+    REPLAYED,
+    IdempotentRequest,
+    StoredResponse,
+    is_stored,
+)
 from bedplate.runtime import Runtime
 
 
-def attempt_of(request: Any, caller: Caller | None) -> Attempt | None:
+def attempt_of(request: Any, caller: Caller | None) -> IdempotentRequest | None:
     """The request as an attempt, if it came with a key and from somebody known.
 
     Raises:
@@ -21,24 +27,26 @@ def attempt_of(request: Any, caller: Caller | None) -> Attempt | None:
     """
     sent = request.META["QUERY_STRING"].encode() + b"\0" + request.body
     key = request.headers.get(HEADER)
-    return Attempt.of(caller, request.method, request.path, key, sent)
+    return IdempotentRequest.of(caller, request.method, request.path, key, sent)
 
 
-def replay(kept: Outcome) -> HttpResponse:
+def replay(kept: StoredResponse) -> HttpResponse:
     return repeat(kept.body, kept.status, {**kept.headers, REPLAYED: "true"})
 
 
-async def keep(attempt: Attempt, session: Session, response: HttpResponse) -> None:
+async def keep(
+    attempt: IdempotentRequest, session: Session, response: HttpResponse
+) -> None:
     """Write the outcome down, in the transaction of what it tells of."""
     headers = dict(response.items())
     await attempt.keep(session, response.status_code, headers, response.content)
 
 
-def keep_refusal(
+def store_error(
     request: Any, caller: Caller | None, error: Exception, refusal: HttpResponse
 ) -> HttpResponse:
     """A refusal is an outcome too: kept for the repeat, after its rollback."""
-    if caller is None or not is_kept(error, refusal.status_code):
+    if caller is None or not is_stored(error, refusal.status_code):
         return refusal
     try:
         attempt = attempt_of(request, caller)
@@ -47,7 +55,7 @@ def keep_refusal(
         return refuse(other)
 
 
-def _settle(attempt: Attempt, refusal: HttpResponse) -> HttpResponse:
+def _settle(attempt: IdempotentRequest, refusal: HttpResponse) -> HttpResponse:
     async def settle(session: Session, _runtime: Runtime) -> HttpResponse:
         if kept := await attempt.begin(session):
             return replay(kept)

@@ -49,7 +49,7 @@ from bedplate.core.preconditions import IfMatch, is_known
 from bedplate.database import ListQuery, Session
 from bedplate.django_site.api.conditions import Mapped, to_q
 from bedplate.django_site.api.exception_handler import handle_exception
-from bedplate.django_site.api.idempotency import attempt_of, keep, keep_refusal, replay
+from bedplate.django_site.api.idempotency import attempt_of, keep, replay, store_error
 from bedplate.django_site.api.inputs import Inputs, read_json
 from bedplate.django_site.api.openapi import ContractSchema
 from bedplate.django_site.api.orm_lists import OrmList, rows_of
@@ -241,7 +241,7 @@ class ServiceViewSet(GenericViewSet[Any]):
         refusal = handle_exception(exc, self.get_exception_handler_context())
         if self.action != "create":
             return refusal
-        return keep_refusal(self.request, self.caller_or_none, exc, refusal)
+        return store_error(self.request, self.caller_or_none, exc, refusal)
 
     @property
     def default_response_headers(self) -> dict[str, str]:

@@ -12,11 +12,11 @@ from bedplate.core.clock import utc_now
 from bedplate.core.permissions import SignedIn
 from bedplate.core.security import hash_token, new_token
 from bedplate.database import Base, Query, Repository, Session, UTCDateTime
+from bedplate.idempotency import IdempotencyKey
 from bedplate.limits import RateLimit
 from bedplate.modules.audit.models import AuditEvent
 from bedplate.modules.auth.models import OneTimeToken, RefreshToken, SigningKey
 from bedplate.modules.users.models import User, UserSession
-from bedplate.outcomes import IdempotencyKey
 
 # One statement a request: the session lives, its user is active, and who that is.
 FIND_CALLER = Query(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import once_program
+import idempotency_program
 
 from bedplate.testing.servers import Server, serving
 
@@ -108,8 +108,8 @@ async def a_repeat_after_a_kill_is_answered(
 def test_what_is_sent_to_two_servers_is_done_once(
     database_url: str, tmp_path: Path
 ) -> None:
-    shutil.copy(once_program.__file__, tmp_path)
-    settings = {"database_url": database_url, "app": "once_program:app"}
+    shutil.copy(idempotency_program.__file__, tmp_path)
+    settings = {"database_url": database_url, "app": "idempotency_program:app"}
     with (
         serving(tmp_path, **settings) as first,
         serving(tmp_path, **settings) as second,

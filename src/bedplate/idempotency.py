@@ -25,7 +25,7 @@ from bedplate.database import Base, Query, Session, UTCDateTime
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotent-Replayed"
-KEPT_FOR = timedelta(hours=24)
+RETENTION = timedelta(hours=24)
 _VALID_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 # What says nothing about the request itself, and may be otherwise the next time.
 _PASSING = {HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_REQUESTS}
@@ -48,7 +48,7 @@ class IdempotencyKey(Base):
     expires_at: Mapped[datetime] = mapped_column(index=True)
 
 
-class Outcome(msgspec.Struct, frozen=True):
+class StoredResponse(msgspec.Struct, frozen=True):
     """An answer that was given."""
 
     request_hash: str
@@ -67,11 +67,11 @@ _FIND = Query(
         IdempotencyKey.key_hash == bindparam("key_hash", type_=String()),
         IdempotencyKey.expires_at > bindparam("now", type_=UTCDateTime()),
     ),
-    Outcome,
+    StoredResponse,
 )
 
 
-class Attempt(NamedTuple):
+class IdempotentRequest(NamedTuple):
     """A request that came with a key. It holds digests only."""
 
     user_id: UUID
@@ -81,7 +81,7 @@ class Attempt(NamedTuple):
     @classmethod
     def of(
         cls, caller: Caller | None, method: str, path: str, key: str | None, sent: bytes
-    ) -> "Attempt | None":
+    ) -> "IdempotentRequest | None":
         """None without a key, and for a stranger, who would share it with everybody.
 
         `sent` is all that makes the request another one.
@@ -100,7 +100,7 @@ class Attempt(NamedTuple):
         key_hash = sha256(scope.encode()).hexdigest()
         return cls(caller.id, key_hash, sha256(sent).hexdigest())
 
-    async def begin(self, session: Session) -> Outcome | None:
+    async def begin(self, session: Session) -> StoredResponse | None:
         """Hold the key until the unit of work ends; return what came of it before.
 
         Requests of this process are told apart at once; between processes the key's
@@ -139,12 +139,12 @@ class Attempt(NamedTuple):
                 status=status,
                 headers=dict(headers),
                 body=body.decode(),
-                expires_at=utc_now() + KEPT_FOR,
+                expires_at=utc_now() + RETENTION,
             )
         )
 
 
-def is_kept(error: Exception, status: int) -> bool:
+def is_stored(error: Exception, status: int) -> bool:
     """Whether a refusal is an outcome too.
 
     Nothing is kept of what may pass (401, 429) or is ours to mend (500 and above).
