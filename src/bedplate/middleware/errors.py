@@ -21,9 +21,9 @@ from bedplate.core.errors import (
     InternalError,
     ValidationFailed,
 )
+from bedplate.core.http_errors import MOST_DETAILS, error_for
 from bedplate.core.origin import origin
 from bedplate.core.request_log import add_to_request_log
-from bedplate.middleware.details import MOST_DETAILS, error_for
 
 logger = structlog.get_logger()
 

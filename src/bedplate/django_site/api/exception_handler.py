@@ -18,8 +18,8 @@ from rest_framework import exceptions
 
 from bedplate.core import errors
 from bedplate.core.errors import APIError, Detail
+from bedplate.core.http_errors import error_for, leaves
 from bedplate.django_site.api.responses import refuse
-from bedplate.middleware.details import error_for, leaves
 
 logger = structlog.get_logger()
 
