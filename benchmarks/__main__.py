@@ -15,7 +15,7 @@ import typer
 
 from bedplate.testing.postgres import local_postgres
 from benchmarks.client import ask
-from benchmarks.load import Load, StoredResponse, run
+from benchmarks.load import Load, LoadResult, run
 from benchmarks.scenarios import NAMES, Scenario, make_scenarios
 from benchmarks.seed import seed
 from benchmarks.servers import Server, cpu_seconds, environment, limit, service
@@ -46,7 +46,7 @@ class Bench(NamedTuple):
 class Sample(NamedTuple):
     """One server under one scenario for one round."""
 
-    outcome: StoredResponse
+    outcome: LoadResult
     cpu_us: float
     database_us: float
 

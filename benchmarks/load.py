@@ -1,7 +1,7 @@
 """The load: keep-alive connections that send prebuilt requests.
 
 It runs in a process of its own (`python -m benchmarks.load`), so that its work is not
-counted as the server's: a `Load` on standard input, an `StoredResponse` on standard output.
+counted as the server's: a `Load` on standard input, a `LoadResult` on standard output.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ class Load(msgspec.Struct):
     max_requests: int = 1_000_000
 
 
-class StoredResponse(msgspec.Struct):
+class LoadResult(msgspec.Struct):
     requests: int
     seconds: float
     p50_ms: float
@@ -41,7 +41,7 @@ class UnexpectedAnswer(Exception):
     """An answer that is neither 200 nor 201."""
 
 
-def run(load: Load) -> StoredResponse:
+def run(load: Load) -> LoadResult:
     """Put a server under load, from another process.
 
     Raises:
@@ -54,7 +54,7 @@ def run(load: Load) -> StoredResponse:
         stdout=subprocess.PIPE,
         check=True,
     )
-    return msgspec.msgpack.decode(done.stdout, type=StoredResponse)
+    return msgspec.msgpack.decode(done.stdout, type=LoadResult)
 
 
 class _Run:
@@ -137,7 +137,7 @@ def _answer_length(received: bytes) -> int:
     return head + len(_HEAD_END) + (int(length[1]) if length else 0)
 
 
-async def _run_load(load: Load) -> StoredResponse:
+async def _run_load(load: Load) -> LoadResult:
     loop = asyncio.get_running_loop()
     started = time.perf_counter()
     run = _Run(load)
@@ -148,10 +148,10 @@ async def _run_load(load: Load) -> StoredResponse:
     return _outcome(run.latencies, time.perf_counter() - started)
 
 
-def _outcome(latencies: list[float], seconds: float) -> StoredResponse:
+def _outcome(latencies: list[float], seconds: float) -> LoadResult:
     ordered = sorted(latencies)
     p50, p99 = (1000 * ordered[int(len(ordered) * q)] for q in (0.5, 0.99))
-    return StoredResponse(len(ordered), seconds, p50, p99)
+    return LoadResult(len(ordered), seconds, p50, p99)
 
 
 def main() -> None:

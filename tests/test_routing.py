@@ -31,8 +31,9 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uuid_utils.compat import uuid7
 
+from bedplate.api.compiled import RouteTable
 from bedplate.api.dependencies import CurrentUser, SessionDep, get_runtime
-from bedplate.api.routing import Route, Router, RouteTable
+from bedplate.api.routing import Route, Router
 from bedplate.config import Settings
 from bedplate.main import Application
 from bedplate.modules.users.models import User

@@ -14,12 +14,12 @@ from uuid_utils.compat import uuid7
 
 from bedplate import Module
 from bedplate.api.dependencies import CurrentUser, SessionDep
-from bedplate.api.openapi import errors
 from bedplate.api.routing import Router
 from bedplate.core.clock import utc_now
 from bedplate.core.errors import Conflict, InvalidCursor, NotFound
 from bedplate.core.permissions import Caller
 from bedplate.database import Base, ListQuery, Page, Repository, Scope, Session
+from bedplate.openapi_parts import errors
 from bedplate.schemas import ListParams, ResponseSchema, Schema
 
 

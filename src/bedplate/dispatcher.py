@@ -21,7 +21,7 @@ from bedplate.core.errors import NotFound, ServiceUnavailable
 from bedplate.django_site.column_types import check_columns
 from bedplate.django_site.settings import is_djangos
 from bedplate.loader import load_app
-from bedplate.middleware.errors import render
+from bedplate.middleware.error_response import render
 from bedplate.middleware.request import RequestMiddleware
 from bedplate.migrate import SchemaError
 from bedplate.runtime import Runtime

@@ -13,15 +13,15 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from bedplate.api.health import install_docs
-from bedplate.api.health import router as operations_router
+from bedplate.api.compiled import CompiledRouter, RouteTable
+from bedplate.api.docs import install_docs
+from bedplate.api.error_handlers import install_error_handlers
+from bedplate.api.health import router as health_router
 from bedplate.api.idempotency import store_error
 from bedplate.api.openapi import openapi_document
-from bedplate.api.routing import RouteTable, TableRouter
 from bedplate.config import Settings
 from bedplate.database.query import compile_declared
 from bedplate.log import log_as_configured
-from bedplate.middleware.errors import install_error_handlers
 from bedplate.middleware.request import RequestMiddleware
 from bedplate.module import Module, check_modules
 from bedplate.modules import BUILT_IN
@@ -52,7 +52,7 @@ class Application(FastAPI):
         return _with_request_middleware(stack, state=self.state)
 
     def _table_stack(self) -> ASGIApp:
-        # A bug is not answered inside of a route: `TableRouter` does that, as FastAPI's
+        # A bug is not answered inside a route: `CompiledRouter` does that, as FastAPI's
         # own stack does it outside of everything.
         handlers: dict[Any, Any] = {
             key: handler
@@ -61,7 +61,7 @@ class Application(FastAPI):
         }
         fallback: ASGIApp = AsyncExitStackMiddleware(self.router)
         fallback = ExceptionMiddleware(fallback, handlers=handlers)
-        app: ASGIApp = TableRouter(self, self.state.route_table(), fallback)
+        app: ASGIApp = CompiledRouter(self, self.state.route_table(), fallback)
         for middleware, arguments, options in reversed(self.user_middleware):
             app = middleware(app, *arguments, **options)
         return app
@@ -171,7 +171,7 @@ def _add_routes(app: FastAPI, runtime: Runtime) -> None:
     # Made at the first request, when every route is there.
     app.state.route_table = cache(partial(RouteTable, app))
     install_error_handlers(app, store_error)
-    app.include_router(operations_router)
+    app.include_router(health_router)
     for module in runtime.modules:
         if module.router is not None:
             app.include_router(module.router, prefix=API_PREFIX)

@@ -244,3 +244,25 @@ class ListParams(Schema):
         if self.cursor is not None and "page" in self.model_fields_set:
             raise ValueError("send either page or cursor")
         return self
+
+
+class ErrorDetail(BaseModel):
+    """What is wrong with one field."""
+
+    field: str = Field(description="Where: `body.email`, `query.page`, `path.user_id`.")
+    message: str
+
+
+class ErrorBody(BaseModel):
+    """What went wrong, for a machine (`code`) and for a person (`message`)."""
+
+    code: str
+    message: str
+    details: list[ErrorDetail] | None
+    request_id: str | None
+
+
+class ErrorResponse(BaseModel):
+    """The body of every error."""
+
+    error: ErrorBody

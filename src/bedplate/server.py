@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from bedplate.config import Settings
+from bedplate.core.envelope import envelope
 from bedplate.core.errors import (
     APIError,
     BadRequest,
@@ -25,7 +26,7 @@ from bedplate.core.errors import (
 )
 from bedplate.core.origin import Origin, origin
 from bedplate.metrics import observe_request
-from bedplate.middleware.errors import envelope, render
+from bedplate.middleware.error_response import render
 from bedplate.middleware.headers import default_headers
 from bedplate.middleware.request import RequestMiddleware, request_id_of
 

@@ -11,7 +11,7 @@ from fastapi.responses import FileResponse, StreamingResponse
 from httpx import AsyncClient
 from starlette.types import Message, Scope
 
-from bedplate.api.health import ASSETS
+from bedplate.api.docs import ASSETS
 from bedplate.api.routing import Router
 from bedplate.config import Settings
 from bedplate.main import Application, install

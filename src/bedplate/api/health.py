@@ -1,18 +1,13 @@
-"""Health, metrics and the API's documentation: what operators and developers open."""
+"""Health checks and metrics, for operators."""
 
 import asyncio
-import hashlib
 import hmac
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
-import fastapi_offline
 import msgspec
-from fastapi import Depends, FastAPI, Request
-from fastapi.responses import HTMLResponse, Response
-from starlette.staticfiles import StaticFiles
-from starlette.types import Scope
+from fastapi import Request
+from fastapi.responses import Response
 
 from bedplate.api.dependencies import runtime_of
 from bedplate.api.routing import Router
@@ -32,7 +27,7 @@ Check = Callable[[Runtime], Awaitable[bool]]
 @router.get("/health/live")
 async def live() -> Response:
     """200 while the process runs."""
-    return _json({"status": "ok"})
+    return json_response({"status": "ok"})
 
 
 @router.get("/health/ready")
@@ -43,7 +38,7 @@ async def ready(request: Request) -> Response:
     checks = dict(zip(CHECKS, results, strict=True))
     ok = all(checks.values())
     told = {name: "ok" if passed else "failed" for name, passed in checks.items()}
-    return _json({"status": "ok" if ok else "unavailable", "checks": told}, ok)
+    return json_response({"status": "ok" if ok else "unavailable", "checks": told}, ok)
 
 
 @router.get(METRICS_PATH)
@@ -107,82 +102,10 @@ async def _passes(check: Check, runtime: Runtime) -> bool:
         return False
 
 
-def _json(body: Any, ok: bool = True) -> Response:
+def json_response(body: Any, ok: bool = True) -> Response:
     return Response(
         msgspec.json.encode(body),
         200 if ok else 503,
         headers={} if ok else {"Retry-After": "1"},
         media_type="application/json",
-    )
-
-
-ASSETS = Path(fastapi_offline.__file__).parent / "static"
-
-_START = """\
-SwaggerUIBundle({
-  url: "/openapi.json",
-  dom_id: "#swagger-ui",
-  deepLinking: true,
-  persistAuthorization: false,
-});
-"""
-_PAGE = """\
-<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<title>{title}</title>
-<link rel="stylesheet" href="/docs/assets/swagger-ui.css">
-<div id="swagger-ui"></div>
-<script src="/docs/assets/swagger-ui-bundle.js"></script>
-<script>{start}</script>
-</html>
-"""
-
-
-async def _require_docs(request: Request) -> None:
-    """Raises NotFound where the documentation is switched off."""
-    if not runtime_of(request).settings.docs:
-        raise NotFound
-
-
-class _Assets(StaticFiles):
-    async def get_response(self, path: str, scope: Scope) -> Response:
-        await _require_docs(Request(scope))
-        return await super().get_response(path, scope)
-
-
-def install_docs(app: FastAPI) -> None:
-    """`/docs`, with every script and style from the package: no CDN, works offline.
-
-    The setting is read on each request, so that `bind` can change it.
-    """
-    digest = hashlib.sha256(_START.encode()).digest()
-    policy = _docs_policy(digest)
-    page = _PAGE.format(title=app.title, start=_START)
-
-    options: Any = {
-        "include_in_schema": False,
-        "dependencies": [Depends(_require_docs)],
-    }
-
-    @app.get("/docs", **options)
-    async def docs() -> HTMLResponse:
-        return HTMLResponse(page, headers={"Content-Security-Policy": policy})
-
-    @app.get("/openapi.json", **options)
-    async def document() -> Response:
-        return _json(app.openapi())
-
-    app.mount("/docs/assets", _Assets(directory=ASSETS))
-
-
-def _docs_policy(script_digest: bytes) -> str:
-    import base64
-
-    script = base64.b64encode(script_digest).decode()
-    return (
-        "default-src 'none'; connect-src 'self'; img-src 'self' data:; "
-        "style-src 'self' 'unsafe-inline'; "
-        f"script-src 'self' 'sha256-{script}'; base-uri 'none'; form-action 'none'; "
-        "frame-ancestors 'none'"
     )

@@ -24,7 +24,7 @@ from bedplate.idempotency import (
     StoredResponse,
     is_stored,
 )
-from bedplate.middleware.errors import render
+from bedplate.middleware.error_response import render
 
 Respond = Callable[[Request, Any, Response | None], Response]
 

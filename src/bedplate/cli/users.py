@@ -146,7 +146,7 @@ def _validated(schema: type[S], **values: Any) -> S:
     """
     from pydantic import ValidationError
 
-    from bedplate.middleware.errors import describe_error
+    from bedplate.core.envelope import describe_error
 
     try:
         return schema(**values)

@@ -11,8 +11,9 @@ from bedplate.database.base import (
 from bedplate.database.driver_errors import BrokenReference
 from bedplate.database.lists import Choices, ListQuery, Scope
 from bedplate.database.query import Query
+from bedplate.database.repository import Repository
 from bedplate.database.search import create_search_index
-from bedplate.database.session import Database, Repository, Session
+from bedplate.database.session import Database, Session
 from bedplate.schemas import ListParams, Page
 
 __all__ = [

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import event, orm
@@ -13,17 +13,15 @@ from sqlalchemy.util import greenlet_spawn
 from bedplate.core.errors import ServiceUnavailable
 from bedplate.core.pagination import Cursors
 from bedplate.database.base import Base
-from bedplate.database.driver_errors import breaks_reference, translate
+from bedplate.database.driver_errors import translate
 from bedplate.database.engines import Timeouts, make_engine
 from bedplate.database.inserts import Insert, insert_of
 from bedplate.database.lists import ListQuery
 from bedplate.database.query import Query, R, Statement
 from bedplate.database.readers import PostgresReader, Rows, make_reader
-from bedplate.database.references import still_referenced
 from bedplate.schemas import ListParams, Page, ResponseSchema
 
 P = TypeVar("P", bound=ResponseSchema)
-M = TypeVar("M", bound=Base)
 
 
 class _OrmSession(orm.Session):
@@ -309,55 +307,3 @@ class Database:
 
 
 _PING = Statement(sa.select(sa.literal(1, sa.Integer())))
-
-
-class Repository(Generic[M]):
-    """The queries of one model. `add`, `save` and `delete` flush.
-
-    What is returned is what is stored: without the flush a PATCH would answer with the
-    old `updated_at`.
-    """
-
-    model: type[M]
-
-    def __init__(self, session: Session) -> None:
-        self.session = session
-
-    async def get(self, id_: Any, *, lock: bool = False) -> M | None:
-        """The entity, to be changed; with `lock` nobody else changes it meanwhile."""
-        return await self.session.get(
-            self.model, id_, with_for_update=lock or None, populate_existing=lock
-        )
-
-    async def add(self, entity: M) -> M:
-        self.session.add(entity)
-        return await self.save(entity)
-
-    async def insert(self, entity: M) -> M:
-        """Add what won't be changed in this session: see `Session.insert`."""
-        await self.session.insert(entity)
-        return entity
-
-    async def save(self, entity: M) -> M:
-        await self.session.flush()
-        return entity
-
-    async def delete(self, entity: M) -> None:
-        """Delete a row, and what the database deletes along with it.
-
-        Raises:
-            Conflict: other rows still refer to it; the transaction is rolled back.
-        """
-        state: Any = sa.inspect(entity)
-        table, identity = state.mapper.local_table, state.identity[0]
-        await self.session.delete(entity)
-        try:
-            await self.session.flush()
-        # `breaks_reference` looks at which constraint it is.
-        except sa.exc.IntegrityError as error:  # bedplate: ignore[any-integrity-error]
-            if not breaks_reference(error):
-                raise
-            await self.session.rollback()
-            raise await self.session.run_sync(
-                still_referenced, error, table, identity
-            ) from error

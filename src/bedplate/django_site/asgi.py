@@ -14,7 +14,7 @@ from bedplate.core.errors import NotFound, ServiceUnavailable
 from bedplate.django_site.services import Host, attach
 from bedplate.django_site.settings import STATIC_URL
 from bedplate.django_site.setup import is_at_head, set_up, upgrade
-from bedplate.middleware.errors import render
+from bedplate.middleware.error_response import render
 from bedplate.middleware.request import BodyTooLarge
 from bedplate.migrate import SchemaError
 from bedplate.runtime import Runtime

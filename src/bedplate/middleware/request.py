@@ -25,7 +25,7 @@ from bedplate.middleware.compression import (
     vary_by_encoding,
     weaken,
 )
-from bedplate.middleware.errors import CLIENT_LEFT, render
+from bedplate.middleware.error_response import CLIENT_LEFT, render
 from bedplate.middleware.headers import Headers as ResponseHeaders
 from bedplate.middleware.headers import complete_headers, default_headers
 

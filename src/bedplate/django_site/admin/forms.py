@@ -8,11 +8,11 @@ from django import forms
 from pydantic import BaseModel, ValidationError
 
 from bedplate.admin import Form
+from bedplate.core.envelope import details_of
 from bedplate.core.errors import APIError, Conflict, ValidationFailed
 from bedplate.database import Session
 from bedplate.django_site.bridge import secrets_of
 from bedplate.django_site.services import in_unit_of_work
-from bedplate.middleware.errors import details_of
 from bedplate.runtime import Runtime
 
 VERSION = "version"

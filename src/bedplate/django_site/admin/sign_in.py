@@ -7,6 +7,7 @@ from django.contrib.admin.forms import AdminAuthenticationForm
 from django.utils.translation import gettext_lazy
 from pydantic import ValidationError
 
+from bedplate.core.envelope import details_of
 from bedplate.core.errors import (
     APIError,
     InvalidCredentials,
@@ -17,7 +18,6 @@ from bedplate.core.permissions import ENTER_ADMIN, Caller
 from bedplate.django_site.admin.forms import add_errors
 from bedplate.django_site.authentication import sign_in
 from bedplate.django_site.services import call_service
-from bedplate.middleware.errors import details_of
 from bedplate.modules.auth.recovery import RecoveryService
 from bedplate.modules.auth.schemas import PasswordChange
 

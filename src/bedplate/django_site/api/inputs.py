@@ -8,9 +8,9 @@ from uuid import UUID
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from bedplate.core.bodies import JSON, check_media_type, parse_json
+from bedplate.core.envelope import details_of
 from bedplate.core.errors import ValidationFailed
 from bedplate.core.preconditions import MAX_TAGS_LENGTH, IfMatch
-from bedplate.middleware.errors import details_of
 
 Found = dict[str, Any]
 NO_BODY = object()

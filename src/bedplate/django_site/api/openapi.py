@@ -9,7 +9,8 @@ from drf_spectacular.plumbing import ResolvedComponent
 from drf_spectacular.utils import OpenApiParameter
 from pydantic import BaseModel
 
-from bedplate.api.openapi import (
+from bedplate.core.preconditions import MAX_TAGS_LENGTH
+from bedplate.openapi_parts import (
     add_header_parameter,
     declare_errors,
     declare_etag,
@@ -17,7 +18,6 @@ from bedplate.api.openapi import (
     error_schemas,
     errors,
 )
-from bedplate.core.preconditions import MAX_TAGS_LENGTH
 from bedplate.schemas import ResponseSchema, documented
 
 Json = dict[str, Any]

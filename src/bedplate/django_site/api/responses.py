@@ -5,9 +5,9 @@ from collections.abc import Mapping
 import msgspec
 from django.http import HttpResponse
 
+from bedplate.core.envelope import envelope
 from bedplate.core.errors import APIError
 from bedplate.core.preconditions import etag_of
-from bedplate.middleware.errors import envelope
 from bedplate.middleware.headers import SECURITY_HEADERS
 from bedplate.schemas import ResponseSchema
 

@@ -3,7 +3,6 @@ from typing import Annotated
 from fastapi import Depends, Query
 
 from bedplate.api.dependencies import AdminUser, SessionDep
-from bedplate.api.openapi import errors
 from bedplate.api.routing import Router
 from bedplate.core.errors import InvalidCursor, PermissionDenied
 from bedplate.database import Page
@@ -13,6 +12,7 @@ from bedplate.modules.audit.schemas import (
     AuditListResponse,
 )
 from bedplate.modules.audit.service import AuditService
+from bedplate.openapi_parts import errors
 
 router = Router(prefix="/audit", tags=["audit"])
 

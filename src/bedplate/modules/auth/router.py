@@ -4,7 +4,6 @@ from uuid import UUID
 from fastapi import Form, Query, Request, Response, status
 
 from bedplate.api.dependencies import CurrentUser, runtime_of
-from bedplate.api.openapi import errors
 from bedplate.api.routing import Router
 from bedplate.core.errors import (
     Detail,
@@ -39,6 +38,7 @@ from bedplate.modules.auth.schemas import (
 from bedplate.modules.auth.service import Authenticator, SignOutScope
 from bedplate.modules.users.errors import EmailTaken
 from bedplate.modules.users.schemas import SessionListResponse
+from bedplate.openapi_parts import errors
 
 router = Router(prefix="/auth", tags=["auth"])
 

@@ -4,13 +4,13 @@ from uuid import UUID
 from fastapi import Depends, Query, status
 
 from bedplate.api.dependencies import AdminUser, IfMatchDep, SessionDep
-from bedplate.api.openapi import errors
 from bedplate.api.routing import Router
 from bedplate.core.errors import InvalidCursor, PermissionDenied
 from bedplate.database import Page
 from bedplate.modules.jobs.errors import JobNotDead, JobNotFound, JobRunning
 from bedplate.modules.jobs.schemas import JobListParams, JobListResponse, JobResponse
 from bedplate.modules.jobs.service import JobService
+from bedplate.openapi_parts import errors
 
 router = Router(prefix="/jobs", tags=["jobs"])
 

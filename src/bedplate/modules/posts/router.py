@@ -10,7 +10,6 @@ from bedplate.api.dependencies import (
     RuntimeDep,
     SessionDep,
 )
-from bedplate.api.openapi import errors
 from bedplate.api.routing import Router
 from bedplate.core.errors import InvalidCursor, PermissionDenied
 from bedplate.database import BrokenReference, Page
@@ -23,6 +22,7 @@ from bedplate.modules.posts.schemas import (
     PostUpdate,
 )
 from bedplate.modules.posts.service import PostService
+from bedplate.openapi_parts import errors
 
 router = Router(prefix="/posts", tags=["posts"])
 

@@ -11,7 +11,6 @@ from bedplate.api.dependencies import (
     RuntimeDep,
     SessionDep,
 )
-from bedplate.api.openapi import errors
 from bedplate.api.routing import Router
 from bedplate.core.errors import InvalidCursor, PermissionDenied, RateLimited
 from bedplate.core.permissions import Caller
@@ -35,6 +34,7 @@ from bedplate.modules.users.schemas import (
     UserUpdate,
 )
 from bedplate.modules.users.service import UserService
+from bedplate.openapi_parts import errors
 
 router = Router(prefix="/users", tags=["users"])
 

@@ -1,86 +1,29 @@
-"""Every error, from every layer, in the one envelope."""
+"""FastAPI's error handlers: every error becomes the envelope of `core/envelope.py`."""
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from typing import Any
 
-import msgspec
 import structlog
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.utils import is_body_allowed_for_status_code
-from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from bedplate.core.bodies import field_name
+from bedplate.core.envelope import details_of
 from bedplate.core.errors import (
     APIError,
-    Detail,
     InternalError,
     ValidationFailed,
 )
-from bedplate.core.http_errors import MOST_DETAILS, error_for
-from bedplate.core.origin import origin
-from bedplate.core.request_log import add_to_request_log
+from bedplate.core.http_errors import error_for
+from bedplate.middleware.error_response import CLIENT_LEFT, render
 
 logger = structlog.get_logger()
 
-CLIENT_LEFT = 499
-"""The status in logs and metrics of a request whose client left before the answer."""
-
-
 Handler = Callable[[Request, Exception], Awaitable[Response]]
 Keep = Callable[[Request, Exception, Response], Awaitable[Response]]
-
-
-class ErrorDetail(BaseModel):
-    """What is wrong with one field."""
-
-    field: str = Field(description="Where: `body.email`, `query.page`, `path.user_id`.")
-    message: str
-
-
-class ErrorBody(BaseModel):
-    """What went wrong, for a machine (`code`) and for a person (`message`)."""
-
-    code: str
-    message: str
-    details: list[ErrorDetail] | None
-    request_id: str | None
-
-
-class ErrorResponse(BaseModel):
-    """The body of every error."""
-
-    error: ErrorBody
-
-
-def render(error: APIError) -> Response:
-    """The envelope of an error, as a response."""
-    return Response(
-        envelope(error),
-        error.status_code,
-        headers=dict(error.headers),
-        media_type="application/json",
-    )
-
-
-def envelope(error: APIError) -> bytes:
-    """Return the body of an error, and add its code to the request's log line."""
-    add_to_request_log(code=error.code)
-    body = {
-        "code": error.code,
-        "message": error.message,
-        "details": _details(error.details),
-        "request_id": origin.get().request_id,
-    }
-    return msgspec.json.encode({"error": body})
-
-
-def _details(details: Iterable[Detail] | None) -> list[dict[str, str]] | None:
-    return None if details is None else [detail._asdict() for detail in details]
 
 
 def install_error_handlers(app: FastAPI, keep: Keep) -> None:
@@ -117,23 +60,6 @@ async def _handle_invalid_request(_request: Request, error: Exception) -> Respon
     """422 with fields and messages only: `errors()` also holds the rejected input."""
     assert isinstance(error, RequestValidationError)
     return render(ValidationFailed(details=details_of(error.errors())))
-
-
-def details_of(errors: Sequence[Mapping[str, Any]], *prefix: str) -> list[Detail]:
-    """Pydantic's errors as ours, below a place such as `body`."""
-    found = errors[:MOST_DETAILS]
-    return [Detail(field_name((*prefix, *e["loc"])), _message(e)) for e in found]
-
-
-def _message(error: Mapping[str, Any]) -> str:
-    """Pydantic's words, less what of the input they quote."""
-    message = str(error["msg"]).removeprefix("Value error, ")
-    return message.partition(",")[0] if "pars" in error["type"] else message
-
-
-def describe_error(error: Mapping[str, Any]) -> str:
-    """One of Pydantic's errors in one line, without the input."""
-    return f"{field_name(error['loc'])}: {_message(error)}"
 
 
 async def _handle_http_error(request: Request, error: Exception) -> Response:

@@ -1,0 +1,131 @@
+"""The parts of the OpenAPI document that both frameworks declare in the same words."""
+
+from http import HTTPStatus
+from typing import Any
+
+from bedplate.core.errors import APIError, IdempotencyInProgress, IdempotencyKeyReused
+from bedplate.core.preconditions import MAX_TAGS_LENGTH
+from bedplate.idempotency import REPLAYED
+from bedplate.schemas import ErrorResponse
+
+Responses = dict[int | str, dict[str, Any]]
+Operation = dict[str, Any]
+
+_REFERENCE = "#/components/schemas/ErrorResponse"
+
+
+def errors(*kinds: type[APIError]) -> Responses:
+    """The `responses=` of a route for the errors that its service raises."""
+    responses: Responses = {}
+    for kind in kinds:
+        response = responses.setdefault(
+            kind.status_code, {"model": ErrorResponse, "description": ""}
+        )
+        line = f"`{kind.code}`: {kind.message}"
+        response["description"] = "\n\n".join(
+            filter(None, [response["description"], line])
+        )
+    return responses
+
+
+def declare_etag(operation: Operation, *, method: str) -> None:
+    """What a resource's representations carry, and what asks for them."""
+    told = _header("Changes when anything in the body does (RFC 9110, 8.8.3).")
+    for status, response in operation["responses"].items():
+        if status.startswith("2"):
+            response.setdefault("headers", {})["ETag"] = told
+    if method == "GET":
+        sent = "Answer 304 if the resource still has this `ETag`."
+        longest = {"maxLength": MAX_TAGS_LENGTH}
+        add_header_parameter(operation, "If-None-Match", sent, **longest)
+        operation["responses"]["304"] = {
+            "description": "It has not changed.",
+            "headers": {"ETag": told},
+        }
+
+
+def declare_idempotency(operation: Operation) -> None:
+    sent = "A repeat with the same key within 24 hours gets the first answer again."
+    bounds = {"minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"}
+    add_header_parameter(operation, "Idempotency-Key", sent, **bounds)
+    told = _header("`true` for an earlier request's answer.", required=False)
+    operation["responses"]["201"].setdefault("headers", {})[REPLAYED] = told
+    for status, declared in errors(IdempotencyInProgress, IdempotencyKeyReused).items():
+        known = operation["responses"].setdefault(str(status), {})
+        lines = filter(None, [known.get("description"), declared["description"]])
+        known["description"] = "\n\n".join(lines)
+
+
+def _header(description: str, *, required: bool = True) -> dict[str, Any]:
+    return {
+        "schema": {"type": "string"},
+        "description": description,
+        "required": required,
+    }
+
+
+def add_header_parameter(
+    operation: Operation, name: str, description: str, **bounds: Any
+) -> None:
+    operation.setdefault("parameters", []).append(
+        {
+            "name": name,
+            "in": "header",
+            "required": False,
+            "description": description,
+            "schema": {"type": "string", **bounds},
+        }
+    )
+
+
+def error_schemas() -> dict[str, Any]:
+    """The components that errors are declared by."""
+    schema = ErrorResponse.model_json_schema(
+        ref_template="#/components/schemas/{model}"
+    )
+    parts: dict[str, Any] = schema.pop("$defs")
+    return {**parts, "ErrorResponse": schema}
+
+
+def declare_errors(operation: Operation) -> None:
+    """Each error that the operation can answer, and the headers of every answer."""
+    for status in _possible_statuses(operation):
+        declared = operation["responses"].setdefault(str(status), {})
+        declared["description"] = (
+            declared.get("description") or HTTPStatus(status).phrase
+        )
+        declared["content"] = {"application/json": {"schema": {"$ref": _REFERENCE}}}
+    operation["responses"] = dict(sorted(operation["responses"].items()))
+    _declare_headers(operation)
+
+
+def _possible_statuses(operation: Operation) -> set[int]:
+    declared = {int(status) for status in operation["responses"] if status.isdigit()}
+    possible = {status for status in declared if status >= HTTPStatus.BAD_REQUEST}
+    possible |= {413, 500, 503}  # a body is refused where none is asked for, too
+    if operation.get("security"):
+        possible.add(401)
+    if operation.get("parameters") or "requestBody" in operation:
+        possible.add(422)
+    if "requestBody" in operation:
+        possible.add(415)
+    if any(p["name"] == "if-match" for p in operation.get("parameters", ())):
+        possible.add(412)
+    return possible
+
+
+# RFC 9110 asks for `WWW-Authenticate` on 401, and the contract for `Retry-After`.
+_HEADERS = {
+    "401": ["WWW-Authenticate"],
+    "429": ["Retry-After"],
+    "503": ["Retry-After"],
+}
+
+
+def _declare_headers(operation: Operation) -> None:
+    for status, response in operation["responses"].items():
+        names = ["X-Request-ID", *_HEADERS.get(status, [])]
+        declared = {
+            name: {"schema": {"type": "string"}, "required": True} for name in names
+        }
+        response["headers"] = {**response.get("headers", {}), **declared}
