@@ -25,9 +25,9 @@ import typer
 import bedplate.modules
 from bedplate.cli import main as bedplate_main
 from bedplate.config import Settings
+from bedplate.example import MODULES as EXAMPLE
 from bedplate.jobs import JobRun, enqueue, job
 from bedplate.module import Module
-from bedplate.modules import BUILT_IN
 from bedplate.modules.emails.tasks import send_email
 from bedplate.runtime import Runtime
 from bedplate.testing.databases import TEST_KEY, migrate_url
@@ -55,7 +55,7 @@ def _note(line: str) -> None:
         diary.write(line)
 
 
-MODULES = (*BUILT_IN, Module(name="probe", jobs=[probe]))
+MODULES = (*EXAMPLE, Module(name="probe", jobs=[probe]))
 PROGRAM = (sys.executable, "-m", "benchmarks.jobs")
 
 
@@ -265,7 +265,7 @@ def measure(
 
 if __name__ == "__main__":
     if "worker" in sys.argv[1:2]:
-        bedplate.modules.BUILT_IN = MODULES  # type: ignore[assignment]  # for the worker
+        bedplate.example.MODULES = MODULES  # type: ignore[assignment]  # for the worker
         bedplate_main()
     else:
         typer.run(measure)

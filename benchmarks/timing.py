@@ -19,9 +19,9 @@ import typer
 from bedplate import migrate
 from bedplate.config import Settings
 from bedplate.core.security import hash_password
+from bedplate.example import MODULES as EXAMPLE
 from bedplate.main import Application
 from bedplate.module import migrations_of
-from bedplate.modules import BUILT_IN
 from bedplate.modules.users.models import User
 from bedplate.runtime import make_database
 from bedplate.testing.databases import TEST_KEY
@@ -62,7 +62,7 @@ async def _measure(url: str, folder: str, rounds: int) -> None:
 
 async def _migrate(settings: Settings) -> None:
     database = make_database(settings)
-    await migrate.upgrade(database, migrations_of(BUILT_IN))
+    await migrate.upgrade(database, migrations_of(EXAMPLE))
     await database.close()
 
 

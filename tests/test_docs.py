@@ -20,7 +20,7 @@ from bedplate.cli import app as commands
 from bedplate.cli import register_commands
 from bedplate.config import PREFIX, Settings
 from bedplate.django_site.setup import set_up
-from bedplate.modules import BUILT_IN
+from bedplate.example import MODULES as EXAMPLE
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
@@ -94,7 +94,7 @@ def import_ours(name: str) -> Any:
     """A module of ours; those on Django's side want Django to be set up."""
     if name.startswith("bedplate.django_site"):
         settings = Settings.load(_env_file=None, secret_key=KEY)
-        set_up(settings, BUILT_IN)
+        set_up(settings, EXAMPLE)
     return import_module(name)
 
 

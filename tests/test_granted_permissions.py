@@ -9,9 +9,9 @@ from bedplate.api.dependencies import CurrentUser, require_permission, require_r
 from bedplate.api.routing import Router
 from bedplate.config import Settings, SettingsError
 from bedplate.core.permissions import Caller, Permission
+from bedplate.example import MODULES as EXAMPLE
 from bedplate.main import create_app
 from bedplate.module import Module
-from bedplate.modules import BUILT_IN
 from bedplate.testing.application import make_application
 from bedplate.testing.assertions import assert_refused
 from bedplate.testing.plugin import MakeUser, SignIn
@@ -46,7 +46,7 @@ cakes = Module(name="cakes", router=planted, permissions=[BAKE, EAT])
 
 @pytest.fixture(scope="session")
 def application() -> Any:
-    return make_application((*BUILT_IN, cakes))
+    return make_application((*EXAMPLE, cakes))
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ def test_a_grant_that_means_nothing_stops_the_start_in_one_line(
         key = "a key for tests, at least 32 bytes long"
         roles = {"roles": "user,admin,guest", "role_permissions": grants}
         settings = Settings.load(_env_file=None, secret_key=key, **roles)
-        create_app(settings, (*BUILT_IN, cakes))
+        create_app(settings, (*EXAMPLE, cakes))
 
     with pytest.raises(SettingsError, match=told) as raised:
         start()

@@ -23,15 +23,15 @@ from bedplate.api.routing import Router
 from bedplate.core.clock import utc_now
 from bedplate.core.errors import ServiceUnavailable
 from bedplate.core.permissions import Caller
+from bedplate.example import MODULES as EXAMPLE
+from bedplate.example.posts.models import Post
+from bedplate.example.posts.permissions import WRITE_ANY
 from bedplate.idempotency import IdempotencyKey
 from bedplate.jobs import JobRun
 from bedplate.limits import hit
 from bedplate.main import Application
 from bedplate.module import Module
-from bedplate.modules import BUILT_IN
 from bedplate.modules.auth.tasks import remove_expired
-from bedplate.modules.posts.models import Post
-from bedplate.modules.posts.permissions import WRITE_ANY
 from bedplate.modules.users.models import User
 from bedplate.testing.application import make_application
 from bedplate.testing.assertions import assert_refused
@@ -157,7 +157,7 @@ async def write(session: SessionDep, caller: Caller) -> None:
 
 @pytest.fixture(scope="session")
 def application() -> Any:
-    return make_application((*BUILT_IN, Module(name="planted", router=planted)))
+    return make_application((*EXAMPLE, Module(name="planted", router=planted)))
 
 
 @pytest.fixture(autouse=True)

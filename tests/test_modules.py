@@ -8,17 +8,19 @@ import pytest
 import sqlalchemy as sa
 
 from bedplate.config import Settings
+from bedplate.example import MODULES as EXAMPLE
+from bedplate.example import posts
 from bedplate.jobs import JobRun, job
 from bedplate.main import create_app
 from bedplate.module import Module, ModuleError, check_modules
-from bedplate.modules import BUILT_IN, audit, auth, emails, jobs, posts, users
+from bedplate.modules import audit, auth, emails, jobs, users
 from bedplate.modules.emails.tasks import send_email
 from bedplate.runtime import Runtime
 from bedplate.testing.mailbox import Mailbox
 from bedplate.testing.plugin import client_for, running
 
 KEY = "a key for tests, at least 32 bytes long"
-WITHOUT_POSTS = tuple(module for module in BUILT_IN if module is not posts)
+WITHOUT_POSTS = tuple(module for module in EXAMPLE if module is not posts)
 
 
 @job
@@ -27,14 +29,14 @@ async def purge_jobs(run: JobRun) -> None:
 
 
 WRONG: list[tuple[Sequence[Module], str]] = [
-    ((*BUILT_IN, posts), "the module 'posts' is listed twice"),
-    ((*BUILT_IN, Module(name="users")), "the module 'users' is listed twice"),
+    ((*EXAMPLE, posts), "the module 'posts' is listed twice"),
+    ((*EXAMPLE, Module(name="users")), "the module 'users' is listed twice"),
     ((audit, emails, jobs, users, posts), "'posts' needs 'auth' before it"),
     ((posts, *WITHOUT_POSTS), "'posts' needs 'users' before it"),
     ((Module(name="x", requires=["y"]),), "'x' needs 'y' before it"),
     ((Module(name="x", requires=["x"]),), "'x' needs 'x' before it"),
     (
-        (*BUILT_IN, Module(name="x", jobs=[purge_jobs])),
+        (*EXAMPLE, Module(name="x", jobs=[purge_jobs])),
         "two jobs are called 'purge_jobs'",
     ),
 ]
@@ -50,9 +52,9 @@ def test_modules_that_don_t_fit_stop_the_start_with_one_line(
 
 
 def test_the_built_in_ones_fit() -> None:
-    check_modules(BUILT_IN)
+    check_modules(EXAMPLE)
     check_modules(WITHOUT_POSTS)
-    assert [m.name for m in BUILT_IN if m is auth or m is users] == ["users", "auth"]
+    assert [m.name for m in EXAMPLE if m is auth or m is users] == ["users", "auth"]
 
 
 async def test_an_application_without_posts_knows_nothing_of_them(
@@ -80,7 +82,7 @@ async def test_an_application_without_posts_knows_nothing_of_them(
         ready = await c.get("http://test/health/ready")
         assert ready.status_code == 200, ready.text
     # Taken in later, they come with the next start.
-    async with running(settings, modules=BUILT_IN) as app, client_for(app) as c:
+    async with running(settings, modules=EXAMPLE) as app, client_for(app) as c:
         assert (await c.get("/posts")).json()["total"] == 0
 
 
@@ -93,7 +95,7 @@ async def test_a_module_brings_mail_templates_before_ours(
         (own / f"{name}.txt").write_text(f"Own {name}\n\nText for {{{{ name }}}}\n")
         (own / f"{name}.html").write_text("<p>{{ name }}</p>")
     shop = Module(name="shop", mail_templates=own.parent)
-    async with running(settings, modules=(*BUILT_IN, shop)) as app:
+    async with running(settings, modules=(*EXAMPLE, shop)) as app:
         runtime = app.state.runtime
         for template in ("invoice", "welcome"):
             context: dict[str, Any] = {"name": "<Ann>"}

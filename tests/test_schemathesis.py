@@ -24,8 +24,8 @@ from schemathesis.core.result import Ok
 from schemathesis.schemas import APIOperation
 
 from bedplate.core.clock import utc_now
+from bedplate.example.posts.models import Post
 from bedplate.main import Application
-from bedplate.modules.posts.models import Post
 from bedplate.testing.plugin import PASSWORD, MakeUser
 
 load_all_checks()

@@ -8,7 +8,7 @@ from fastapi import FastAPI
 
 from bedplate import install
 from bedplate.api.dependencies import CurrentUser
-from bedplate.modules import BUILT_IN, posts
+from bedplate.modules import BUILT_IN
 
 
 @asynccontextmanager
@@ -26,4 +26,4 @@ async def say_hello(caller: CurrentUser) -> dict[str, str]:
     return {"message": f"{app.state.greeting}, {caller.name}"}
 
 
-install(app, modules=[*(m for m in BUILT_IN if m is not posts), bookmarks])
+install(app, modules=[*BUILT_IN, bookmarks])

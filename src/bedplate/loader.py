@@ -5,7 +5,7 @@ In a folder whose pyproject.toml says so it is the project's:
 [tool.bedplate]
 app = "shop.main:app"
 
-BEDPLATE_APP names another. Without either it is the built-in modules alone.
+BEDPLATE_APP names another. Without either it is the example, `bedplate.example`.
 """
 
 import sys
@@ -33,7 +33,18 @@ def load_app() -> FastAPI:
         SettingsError, ModuleError: as `create_app` does.
     """
     name = app_name(Path())
-    return create_app() if name is None else import_app(name)
+    return example_app() if name is None else import_app(name)
+
+
+def example_app() -> FastAPI:
+    """Make the application of a folder that names none.
+
+    Raises:
+        SettingsError: a setting is wrong.
+    """
+    from bedplate.example import MODULES
+
+    return create_app(modules=MODULES)
 
 
 def app_name(folder: Path) -> str | None:

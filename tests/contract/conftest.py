@@ -13,8 +13,8 @@ from support_stacks import PREFIXES, Stack
 from zeal import zeal_context
 from zeal.patch import patch
 
+from bedplate.example.posts.models import Post
 from bedplate.main import Application
-from bedplate.modules.posts.models import Post
 from bedplate.modules.users.models import User
 from bedplate.testing.plugin import SignIn, _issue_token
 

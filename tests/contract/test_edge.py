@@ -14,7 +14,7 @@ from support_stacks import Stack
 from uuid_utils.compat import uuid7
 
 from bedplate.django_site.api.exception_handler import to_api_error
-from bedplate.modules.posts.models import Post
+from bedplate.example.posts.models import Post
 from bedplate.modules.users.models import User
 from bedplate.testing.assertions import assert_refused
 

@@ -6,9 +6,9 @@ from typing import Any
 from httpx import AsyncClient, Response
 from sqlalchemy import func, select
 
+from bedplate.example.posts.models import Post
 from bedplate.idempotency import IdempotencyKey
 from bedplate.main import Application
-from bedplate.modules.posts.models import Post
 from bedplate.testing.assertions import assert_refused
 
 BODY = {"title": "T", "content": "C"}

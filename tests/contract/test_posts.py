@@ -4,7 +4,7 @@ from httpx import AsyncClient
 from support_stacks import Stack
 from uuid_utils.compat import uuid7
 
-from bedplate.modules.posts.models import Post
+from bedplate.example.posts.models import Post
 from bedplate.testing.assertions import assert_refused
 
 NEW = {"title": " A title ", "content": "Words"}

@@ -26,8 +26,8 @@ from starlette.types import ASGIApp
 from support_stacks import PREFIXES
 
 from bedplate.core.clock import utc_now
+from bedplate.example.posts.models import Post
 from bedplate.main import Application
-from bedplate.modules.posts.models import Post
 from bedplate.modules.users.models import User
 from bedplate.testing.plugin import PASSWORD, _issue_token
 

@@ -14,12 +14,12 @@ from bedplate.core.errors import Conflict, ServiceUnavailable
 from bedplate.database import Base, Database, Session
 from bedplate.database.driver_errors import BrokenReference
 from bedplate.database.inserts import insert_of
+from bedplate.example.posts.models import Post
+from bedplate.example.posts.repository import FIND_POST
 from bedplate.jobs import enqueue
 from bedplate.main import Application
 from bedplate.modules.audit.models import AuditEvent
 from bedplate.modules.jobs.tasks import purge_jobs
-from bedplate.modules.posts.models import Post
-from bedplate.modules.posts.repository import FIND_POST
 from bedplate.modules.users.errors import EmailTaken
 from bedplate.modules.users.models import User
 from bedplate.testing.guards import recorded_statements

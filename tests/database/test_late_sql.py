@@ -29,8 +29,8 @@ from bedplate.database import (
     Session,
 )
 from bedplate.database.query import Statement, compile_declared
+from bedplate.example.posts.models import Post
 from bedplate.main import Application, create_app
-from bedplate.modules.posts.models import Post
 from bedplate.modules.users.models import User
 from bedplate.schemas import ResponseSchema
 from bedplate.testing.plugin import MakeUser

@@ -8,9 +8,9 @@ import asyncpg
 import pytest
 
 from bedplate.database import ListQuery
+from bedplate.example.posts.repository import LIST_POSTS
+from bedplate.example.posts.schemas import PostListParams
 from bedplate.main import Application
-from bedplate.modules.posts.repository import LIST_POSTS
-from bedplate.modules.posts.schemas import PostListParams
 from bedplate.modules.users.repository import LIST_USERS
 from bedplate.modules.users.schemas import UserListParams
 from bedplate.schemas import ListParams

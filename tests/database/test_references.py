@@ -11,8 +11,8 @@ from starlette.types import ASGIApp
 from support import read_table
 
 from bedplate.core.errors import Conflict
+from bedplate.example.posts.models import Post
 from bedplate.main import Application
-from bedplate.modules.posts.models import Post
 from bedplate.modules.users.models import User
 from bedplate.testing.browser import Browser
 

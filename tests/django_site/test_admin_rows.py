@@ -11,12 +11,12 @@ from httpx import AsyncClient
 from starlette.types import ASGIApp
 from support import execute, read_table
 
+from bedplate.example.posts.models import Post
 from bedplate.jobs import enqueue
 from bedplate.jobs.tables import rows_for
 from bedplate.main import Application
 from bedplate.modules.audit.models import AuditEvent
 from bedplate.modules.emails.tasks import send_email
-from bedplate.modules.posts.models import Post
 from bedplate.modules.users.models import User, UserSession
 from bedplate.testing.browser import Browser
 from bedplate.testing.plugin import PASSWORD, MakeUser

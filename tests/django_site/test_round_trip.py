@@ -19,11 +19,12 @@ from bedplate.config import Settings
 from bedplate.database import Base, ExactDecimal
 from bedplate.database.engines import SQLITE_PRAGMAS
 from bedplate.django_site.column_types import check_columns
+from bedplate.example import MODULES
 from bedplate.module import Module, ModuleError
 from bedplate.testing.django_side import forget, point_at
 
 
-class Colour(enum.Enum):
+class Color(enum.Enum):
     RED = "r"
     GREEN = "g"
 
@@ -64,7 +65,7 @@ class Everything(OwnBase):
     price: Mapped[Decimal] = mapped_column(ExactDecimal(10, 2))
     day: Mapped[date | None]
     instant: Mapped[datetime]
-    color: Mapped[Colour]
+    color: Mapped[Color]
     shade: Mapped[Shade | None] = mapped_column(
         sa.Enum(
             Shade, native_enum=False, values_callable=lambda e: [m.value for m in e]
@@ -103,7 +104,7 @@ VALUES = {
     "price": st.decimals("-99999999.99", "99999999.99", places=2),
     "day": st.none() | st.dates(),
     "instant": instants,
-    "color": st.sampled_from(Colour),
+    "color": st.sampled_from(Color),
     "shade": st.none() | st.sampled_from(Shade),
     "size": st.sampled_from(["s", "l"]),
     "status": st.sampled_from(["draft", "sent"]),
@@ -115,7 +116,7 @@ rows = st.fixed_dictionaries(VALUES)
 @pytest.fixture
 def engine(settings: Settings) -> Iterator[sa.Engine]:
     """SQLAlchemy's side, sync for once, with the tables of this file."""
-    point_at(settings)
+    point_at(settings, MODULES)
     url = settings.resolved_database_url
     is_sqlite = url.drivername == "sqlite"
     driver = "sqlite" if is_sqlite else "postgresql+psycopg"
@@ -206,7 +207,7 @@ def test_a_model_says_what_the_table_says(model: Any) -> None:
     assert field("flag").default is True
     assert (field("price").max_digits, field("price").decimal_places) == (10, 2)
     assert field("status").choices == [("draft", "Draft"), ("sent", "Sent")]
-    assert field("color").choices == [(Colour.RED, "Red"), (Colour.GREEN, "Green")]
+    assert field("color").choices == [(Color.RED, "Red"), (Color.GREEN, "Green")]
     assert field("size").choices == [("s", "S"), ("l", "L")]
     assert field("parent").remote_field.on_delete is models.SET_NULL
     assert field("parent").attname == "parent_id"
@@ -218,7 +219,7 @@ def test_a_default_of_the_database_holds_for_django_too(
 ) -> None:
     values = {"short": "a", "small": 1, "number": 1, "big": 1, "real": 1.0}
     more = {"price": Decimal(1), "instant": datetime.now(UTC), "size": "s"}
-    made = model.objects.create(**values, **more, color=Colour.RED)
+    made = model.objects.create(**values, **more, color=Color.RED)
 
     made.refresh_from_db()
     assert (made.status, made.flag, made.data) == ("draft", True, None)
@@ -248,8 +249,8 @@ def test_a_type_without_a_counterpart_is_named_at_start(kind: Any, told: str) ->
 
 def test_an_enum_goes_through_a_form_and_an_address(model: Any) -> None:
     field = model._meta.get_field("color")
-    shown = field.value_from_object(model(color=Colour.GREEN))
+    shown = field.value_from_object(model(color=Color.GREEN))
 
-    assert field.formfield().clean(shown) is Colour.GREEN
+    assert field.formfield().clean(shown) is Color.GREEN
     assert field.get_prep_value(shown) == "GREEN"
-    assert field.get_prep_value(Colour.GREEN) == "GREEN"
+    assert field.get_prep_value(Color.GREEN) == "GREEN"

@@ -17,9 +17,9 @@ from bedplate.api.routing import Router
 from bedplate.config import Settings
 from bedplate.core import security
 from bedplate.core.security import hash_password
+from bedplate.example import MODULES as EXAMPLE
 from bedplate.main import Application
 from bedplate.module import Module
-from bedplate.modules import BUILT_IN
 from bedplate.modules.users.models import User
 from bedplate.testing.guards import blocking_calls_raise, example_request, operations
 from bedplate.testing.plugin import PASSWORD, client_for, running
@@ -90,7 +90,7 @@ async def test_what_operators_ask_leaves_the_loop_alone(
 async def test_a_planted_blocking_call_is_seen(
     settings: Settings, path: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    modules = (*BUILT_IN, Module(name="planted", router=planted))
+    modules = (*EXAMPLE, Module(name="planted", router=planted))
     async with running(settings, modules=modules) as app, client_for(app) as client:
         before = await client.post(f"/planted/{path}")
         with blocking_calls_raise():

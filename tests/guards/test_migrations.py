@@ -16,8 +16,8 @@ from bedplate import migrate
 from bedplate.config import Settings
 from bedplate.database import Base, Database
 from bedplate.database.search import SEARCH_INDEX
+from bedplate.example import MODULES as EXAMPLE
 from bedplate.module import migrations_of
-from bedplate.modules import BUILT_IN
 from bedplate.runtime import make_database
 from bedplate.testing.databases import (
     TEST_KEY,
@@ -26,7 +26,7 @@ from bedplate.testing.databases import (
 )
 
 Names = set[tuple[str, str, str | None]]
-OF_MODULES = migrations_of(BUILT_IN)
+OF_MODULES = migrations_of(EXAMPLE)
 
 
 @pytest_asyncio.fixture

@@ -12,12 +12,12 @@ from alembic import command
 from bedplate import migrate
 from bedplate.config import Settings
 from bedplate.database import Database
+from bedplate.example import MODULES as EXAMPLE
 from bedplate.migrate import SchemaError
 from bedplate.module import migrations_of
-from bedplate.modules import BUILT_IN
 from bedplate.runtime import make_database
 
-OF_MODULES = migrations_of(BUILT_IN)
+OF_MODULES = migrations_of(EXAMPLE)
 REVISION = '''"""{message}."""
 
 import sqlalchemy as sa

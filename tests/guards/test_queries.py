@@ -12,13 +12,13 @@ from bedplate.api.dependencies import SessionDep
 from bedplate.api.routing import Router
 from bedplate.config import Settings
 from bedplate.database import Page
+from bedplate.example import MODULES as EXAMPLE
+from bedplate.example.posts.models import Post
 from bedplate.jobs import enqueue
 from bedplate.main import Application
 from bedplate.module import Module
-from bedplate.modules import BUILT_IN
 from bedplate.modules.audit.models import AuditEvent
 from bedplate.modules.jobs.tasks import purge_jobs
-from bedplate.modules.posts.models import Post
 from bedplate.modules.users.models import User
 from bedplate.modules.users.repository import UserRepository
 from bedplate.modules.users.schemas import (
@@ -122,7 +122,7 @@ async def list_with_an_entity_for_each(
 async def test_a_planted_query_for_each_row_is_seen(
     settings: Settings, make_user: MakeUser, path: str
 ) -> None:
-    modules = (*BUILT_IN, Module(name="planted", router=planted))
+    modules = (*EXAMPLE, Module(name="planted", router=planted))
     url = f"/api/v1/planted/{path}"
     async with running(settings, modules=modules) as spoilt, client_for(spoilt) as c:
         await make_user()

@@ -11,9 +11,9 @@ from support import execute
 
 from bedplate.config import Settings
 from bedplate.core.clock import utc_now
+from bedplate.example import MODULES as EXAMPLE
 from bedplate.jobs import WorkerHeartbeat
 from bedplate.main import Application, create_app
-from bedplate.modules import BUILT_IN
 from bedplate.modules.jobs.tasks import purge_jobs
 from bedplate.runtime import Runtime
 from bedplate.testing.databases import TEST_KEY
@@ -85,7 +85,7 @@ async def test_a_database_that_is_away_decides_nothing() -> None:
         database_url="postgresql://me@127.0.0.1:1/none",
         secret_key=TEST_KEY,
     )
-    runtime = Runtime.make(nowhere, BUILT_IN)
+    runtime = Runtime.make(nowhere, EXAMPLE)
     worker = Worker(runtime)
     with pytest.raises(asyncio.CancelledError):
         await worker._tick(utc_now(), purge_jobs.name)

@@ -14,8 +14,8 @@ import pytest
 from support import MANY_SIGN_UPS
 
 from bedplate.config import Settings
+from bedplate.example import MODULES as EXAMPLE
 from bedplate.jobs import enqueue
-from bedplate.modules import BUILT_IN
 from bedplate.modules.emails.tasks import send_email
 from bedplate.runtime import Runtime
 from bedplate.testing.postgres import LocalPostgres, local_server
@@ -213,7 +213,7 @@ def test_a_rollback_takes_its_mail_along(
     undone = {f"undone{number}@example.com" for number in range(sign_ups)}
 
     async def promise() -> None:
-        runtime = Runtime.make(settings, BUILT_IN)
+        runtime = Runtime.make(settings, EXAMPLE)
         for address in sorted(kept | undone):
             with suppress(ZeroDivisionError):
                 async with runtime.database.unit_of_work() as session:

@@ -9,22 +9,22 @@ from sqlalchemy.sql.functions import now
 
 from bedplate.database import Base, ExactDecimal, UTCDateTime
 from bedplate.database.search import SEARCH_INDEX
-from bedplate.modules import BUILT_IN
 
+_EXAMPLE_MIGRATIONS = "bedplate:example/posts/migrations"
 LOCK = 0xBED_1A7E  # any constant: one migration at a time
 
 
 def tables_left_out() -> set[str]:
-    """Those of our modules that the application has not: it didn't run their revisions.
+    """Return the example's tables, if the application doesn't run its revisions.
 
-    Importing the modules has put all of them into the metadata.
+    Importing the example has put them into the metadata.
     """
-    folders = context.config.get_version_locations_list() or []
+    if _EXAMPLE_MIGRATIONS in (context.config.get_version_locations_list() or []):
+        return set()
     return {
-        model.__tablename__
-        for module in BUILT_IN
-        for model in module.models
-        if module.migrations is not None and module.migrations not in folders
+        str(mapper.local_table)
+        for mapper in Base.registry.mappers
+        if mapper.class_.__module__.startswith("bedplate.example.")
     }
 
 

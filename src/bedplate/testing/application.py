@@ -11,7 +11,7 @@ import pytest
 from fastapi import FastAPI
 
 from bedplate.config import PREFIX, Settings
-from bedplate.loader import import_app, read_table
+from bedplate.loader import example_app, import_app, read_table
 from bedplate.main import bind, create_app
 from bedplate.module import Module
 from bedplate.modules import BUILT_IN
@@ -21,14 +21,14 @@ from bedplate.testing.databases import TEST_KEY
 def load_project_app(folder: Path) -> FastAPI:
     """Import `app` of `[tool.bedplate]` in a folder's `pyproject.toml`.
 
-    A folder that names none gets the built-in modules, as `bedplate serve` does.
+    A folder that names none gets the example, as `bedplate serve` does.
 
     Raises:
         ProjectError: pyproject.toml or what it names is wrong.
     """
     name = read_table(folder).get("app")
     with _without_the_developers_settings():
-        return create_app() if name is None else import_app(name, folder)
+        return example_app() if name is None else import_app(name, folder)
 
 
 def make_application(modules: Sequence[Module] = BUILT_IN, **options: Any) -> FastAPI:

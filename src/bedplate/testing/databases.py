@@ -14,7 +14,6 @@ from bedplate.config import Settings
 from bedplate.database.sqlite import create_private_file
 from bedplate.dispatcher import django_is_installed
 from bedplate.module import Module, migrations_of
-from bedplate.modules import BUILT_IN
 from bedplate.runtime import make_database
 from bedplate.testing.postgres import local_postgres
 
@@ -50,7 +49,7 @@ def _known(url: str) -> Iterator[str]:
         _made.discard(url)
 
 
-def migrate_url(url: str, data_dir: Path, modules: Sequence[Module] = BUILT_IN) -> None:
+def migrate_url(url: str, data_dir: Path, modules: Sequence[Module]) -> None:
     """Bring a test database to head, Django's own tables included if it is there."""
     settings = Settings.load(
         _env_file=None,
@@ -77,7 +76,7 @@ def migrate_url(url: str, data_dir: Path, modules: Sequence[Module] = BUILT_IN) 
 class SqliteDatabases:
     """Copies of one migrated file."""
 
-    def __init__(self, directory: Path, modules: Sequence[Module] = BUILT_IN) -> None:
+    def __init__(self, directory: Path, modules: Sequence[Module]) -> None:
         self._directory = directory
         self._template = directory / "template.db"
         migrate_url(f"sqlite:///{self._template}", directory, modules)
@@ -106,7 +105,7 @@ class PostgresDatabases:
     """Clones of one migrated database on a server of our own."""
 
     def __init__(
-        self, server_url: str, directory: Path, modules: Sequence[Module] = BUILT_IN
+        self, server_url: str, directory: Path, modules: Sequence[Module]
     ) -> None:
         self._server_url = server_url
         self._base = server_url.rpartition("/")[0]

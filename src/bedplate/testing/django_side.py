@@ -22,10 +22,9 @@ from bedplate.django_site.setup import disconnect, set_up, upgrade
 from bedplate.jobs.tables import ENGINE_SCHEMA, ENGINE_TABLES
 from bedplate.main import Application
 from bedplate.module import Module
-from bedplate.modules import BUILT_IN
 
 
-def point_at(settings: Settings, modules: Sequence[Module] = BUILT_IN) -> None:
+def point_at(settings: Settings, modules: Sequence[Module]) -> None:
     """Let Django's ORM work on these settings' database from now on.
 
     Django is set up once in a process, so the first test's modules are everybody's.
@@ -53,7 +52,7 @@ def _move_engine_tables(dialect: str) -> None:
                 field.__dict__.pop("cached_col", None)
 
 
-def migrate_django(settings: Settings, modules: Sequence[Module] = BUILT_IN) -> None:
+def migrate_django(settings: Settings, modules: Sequence[Module]) -> None:
     """Bring Django's own tables to head."""
     point_at(settings, modules)
     upgrade()

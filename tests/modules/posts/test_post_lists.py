@@ -11,8 +11,8 @@ from httpx import AsyncClient
 from support import Clients
 
 from bedplate.core.clock import utc_now
+from bedplate.example.posts.models import Post
 from bedplate.main import Application
-from bedplate.modules.posts.models import Post
 from bedplate.modules.users.models import User
 from bedplate.testing.assertions import assert_refused
 

@@ -9,8 +9,8 @@ from httpx import AsyncClient
 from support import Clients, read_table
 from uuid_utils.compat import uuid7
 
+from bedplate.example.posts.models import Post
 from bedplate.main import Application
-from bedplate.modules.posts.models import Post
 from bedplate.modules.users.models import User
 from bedplate.testing.assertions import assert_refused
 

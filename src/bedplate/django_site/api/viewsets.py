@@ -20,7 +20,7 @@ class PostViewSet(ServiceViewSet):
 router = Router()
 router.register("posts", PostViewSet)
 
-and names that file: `Module(rest="bedplate.modules.posts.viewsets")`.
+and names that file: `Module(rest="bedplate.example.posts.viewsets")`.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence

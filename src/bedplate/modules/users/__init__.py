@@ -7,7 +7,7 @@ from bedplate.modules.users.router import router
 module = Module(
     name="users",
     router=router,
-    rest="bedplate.modules.users.viewsets",
+    rest="bedplate.viewsets.users",
     models=[User, UserSession],
     requires=["audit", "emails"],
 )

@@ -5,11 +5,11 @@ from bedplate.core.errors import PermissionDenied
 from bedplate.core.permissions import Caller
 from bedplate.core.preconditions import IfMatch
 from bedplate.database import Page, Scope, Session
-from bedplate.modules.posts.errors import PostNotFound
-from bedplate.modules.posts.models import Post
-from bedplate.modules.posts.permissions import READ_ANY, WRITE_ANY
-from bedplate.modules.posts.repository import SCOPES, PostRepository, Readable
-from bedplate.modules.posts.schemas import (
+from bedplate.example.posts.errors import PostNotFound
+from bedplate.example.posts.models import Post
+from bedplate.example.posts.permissions import READ_ANY, WRITE_ANY
+from bedplate.example.posts.repository import SCOPES, PostRepository, Readable
+from bedplate.example.posts.schemas import (
     AuthorResponse,
     PostCreate,
     PostListParams,

@@ -1,8 +1,8 @@
 from bedplate.admin import Action, Admin, Form, Stat
-from bedplate.modules.posts.models import Post
-from bedplate.modules.posts.permissions import WRITE_ANY
-from bedplate.modules.posts.schemas import PostCreate, PostUpdate
-from bedplate.modules.posts.service import PostService, visible_to
+from bedplate.example.posts.models import Post
+from bedplate.example.posts.permissions import WRITE_ANY
+from bedplate.example.posts.schemas import PostCreate, PostUpdate
+from bedplate.example.posts.service import PostService, visible_to
 
 post = Admin(
     Post,

@@ -8,11 +8,11 @@ from bedplate.django_site.api.viewsets import (
     ServiceViewSet,
     action,
 )
-from bedplate.modules.posts.errors import PostNotFound
-from bedplate.modules.posts.models import Post
-from bedplate.modules.posts.repository import LIST_POSTS
-from bedplate.modules.posts.schemas import PostCreate, PostResponse, PostUpdate
-from bedplate.modules.posts.service import PostService, reading
+from bedplate.example.posts.errors import PostNotFound
+from bedplate.example.posts.models import Post
+from bedplate.example.posts.repository import LIST_POSTS
+from bedplate.example.posts.schemas import PostCreate, PostResponse, PostUpdate
+from bedplate.example.posts.service import PostService, reading
 
 CHANGE = (PermissionDenied, PostNotFound)
 

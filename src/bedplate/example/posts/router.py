@@ -13,15 +13,15 @@ from bedplate.api.dependencies import (
 from bedplate.api.routing import Router
 from bedplate.core.errors import InvalidCursor, PermissionDenied
 from bedplate.database import BrokenReference, Page
-from bedplate.modules.posts.errors import PostNotFound
-from bedplate.modules.posts.schemas import (
+from bedplate.example.posts.errors import PostNotFound
+from bedplate.example.posts.schemas import (
     PostCreate,
     PostListParams,
     PostListResponse,
     PostResponse,
     PostUpdate,
 )
-from bedplate.modules.posts.service import PostService
+from bedplate.example.posts.service import PostService
 from bedplate.openapi_parts import errors
 
 router = Router(prefix="/posts", tags=["posts"])

@@ -5,8 +5,8 @@ import sqlalchemy as sa
 from sqlalchemy import bindparam, select
 
 from bedplate.database import Choices, ListQuery, Page, Query, Repository, Scope
-from bedplate.modules.posts.models import Post
-from bedplate.modules.posts.schemas import (
+from bedplate.example.posts.models import Post
+from bedplate.example.posts.schemas import (
     PostListParams,
     PostListResponse,
     PostResponse,

@@ -1,0 +1,12 @@
+"""The example: the built-in modules and posts, served where there is no project.
+
+Posts are the pattern for a resource of your own. They stand above both frameworks, as a
+project's modules do.
+"""
+
+from bedplate.example.posts import module as posts
+from bedplate.modules import BUILT_IN
+
+MODULES = (*BUILT_IN, posts)
+
+__all__ = ["MODULES", "posts"]
