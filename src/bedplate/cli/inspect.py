@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from bedplate.cli import describe, print_table, run
+from bedplate.cli.runner import describe, print_table, run
 
 if TYPE_CHECKING:
     from bedplate.config import Settings

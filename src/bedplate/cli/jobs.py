@@ -6,7 +6,7 @@ from uuid import UUID
 
 import typer
 
-from bedplate.cli import fail, print_table, run
+from bedplate.cli.runner import fail, print_table, run
 
 if TYPE_CHECKING:
     from bedplate.modules.jobs.schemas import JobResponse

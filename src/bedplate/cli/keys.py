@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from bedplate.cli import fail, print_table, run
+from bedplate.cli.runner import fail, print_table, run
 
 if TYPE_CHECKING:
     from bedplate.modules.auth.keys import KeyService

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bedplate.cli import fail, run
+from bedplate.cli.runner import fail, run
 
 if TYPE_CHECKING:
     from bedplate.migrate import Step

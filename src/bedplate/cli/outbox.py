@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bedplate.cli import fail
+from bedplate.cli.runner import fail
 
 if TYPE_CHECKING:
     from email.message import EmailMessage

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bedplate.cli import fail, run
+from bedplate.cli.runner import fail, run
 
 if TYPE_CHECKING:
     from uvicorn import Config

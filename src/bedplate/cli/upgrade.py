@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bedplate.cli import describe, run
+from bedplate.cli.runner import describe, run
 
 if TYPE_CHECKING:
     from bedplate.runtime import Runtime

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from bedplate.cli import fail, print_table, run
+from bedplate.cli.runner import fail, print_table, run
 
 if TYPE_CHECKING:
     from pydantic import BaseModel

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bedplate.cli import fail, run
+from bedplate.cli.runner import fail, run
 
 if TYPE_CHECKING:
     from bedplate.runtime import Runtime

@@ -1,0 +1,85 @@
+"""What commands share: running with a runtime, one-line errors, tables."""
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, NoReturn, TypeVar
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from bedplate.runtime import Runtime
+
+T = TypeVar("T")
+
+
+def fail(line: str) -> NoReturn:
+    """One line on standard error, and exit code 1."""
+    print(f"bedplate: {line}", file=sys.stderr)
+    sys.exit(1)
+
+
+def print_table(table: "Table") -> None:
+    """As wide as the terminal; whole where another program reads it."""
+    from rich.console import Console
+
+    Console(width=None if sys.stdout.isatty() else 1000).print(table)
+
+
+def describe(error: Exception) -> str | None:
+    """One line for an error that a user can do something about; None for a bug."""
+    from bedplate.config import SettingsError
+    from bedplate.core.errors import APIError
+    from bedplate.loader import ProjectError
+    from bedplate.migrate import SchemaError
+    from bedplate.module import ModuleError
+    from bedplate.scaffold.plan import ScaffoldError
+
+    ours = (SettingsError, SchemaError, ModuleError, ProjectError, ScaffoldError)
+    if isinstance(error, ours):
+        return str(error)
+    if isinstance(error, APIError):
+        wrong = [
+            f"{d.field.removeprefix('body.')}: {d.message}" for d in error.details or ()
+        ]
+        return "; ".join(wrong) or f"{error.message}{_cause(error)}"
+    return None
+
+
+def _cause(error: Exception) -> str:
+    """What a database that can't be had says of itself, without its URL."""
+    from bedplate.core.errors import ServiceUnavailable
+
+    cause = error.__cause__
+    if not isinstance(error, ServiceUnavailable) or cause is None:
+        return ""
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    return f" (the database: {str(cause).splitlines()[0] if str(cause) else 'gone'})"
+
+
+def run(act: Callable[["Runtime"], Awaitable[T]], *, is_service: bool = False) -> T:
+    """Run one command's work with a runtime of its own.
+
+    A service (`serve`, `worker`) logs as the settings say, also after this returns. Any
+    other command shows warnings alone, for a person.
+    """
+    from bedplate.loader import load_app
+    from bedplate.log import configure_logging, log_as_configured
+    from bedplate.runtime import Runtime
+
+    # Not the application's own, which the server may yet start with another event loop.
+    its: Runtime = load_app().state.runtime
+    runtime = Runtime.make(its.settings, its.modules)
+    if is_service:
+        log_as_configured(its.settings)
+    else:
+        configure_logging(level="warning", as_json=False)
+
+    async def work() -> T:
+        try:
+            return await act(runtime)
+        finally:
+            await runtime.close()
+
+    return asyncio.run(work())
