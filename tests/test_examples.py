@@ -84,7 +84,7 @@ django.setup()
 from django.contrib.auth import get_user_model
 from django.test import Client
 from bedplate.django_site.services import call_service
-from bedplate.modules.auth.service import AuthService
+from bedplate.modules.auth.sign_in import SignInService
 
 ada = get_user_model().objects.get()
 assert ada.is_superuser and ada.check_password("Passw0rd-of-tests")
@@ -96,7 +96,7 @@ client.logout()
 assert client.get("/admin/bedplate/user/").status_code == 302
 
 signed_in = call_service(
-    AuthService, lambda auth: auth.sign_in("ada@example.com", "Passw0rd-of-tests")
+    SignInService, lambda s: s.sign_in("ada@example.com", "Passw0rd-of-tests")
 )
 assert Client().get("/whoami/").status_code == 401
 bearer = Client(headers={"Authorization": f"Bearer {signed_in.tokens.access_token}"})

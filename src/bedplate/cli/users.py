@@ -106,14 +106,14 @@ def deactivate(email: Email) -> None:
 def unlock(email: Email) -> None:
     """Let an account sign in at once after too many wrong passwords."""
     from bedplate.migrate import ensure_schema
-    from bedplate.modules.auth.service import AuthService
+    from bedplate.modules.auth.sign_in import SignInService
 
     address = _normalized(email)
 
     async def work(runtime: "Runtime") -> None:
         await ensure_schema(runtime.database, runtime.migrations)
         async with runtime.database.unit_of_work() as session:
-            await AuthService(session, runtime).unlock_by_email(address)
+            await SignInService(session, runtime).unlock_by_email(address)
 
     run(work)
     print(f"{address} can sign in again.")

@@ -17,7 +17,8 @@ from bedplate.core.errors import APIError, NotAuthenticated
 from bedplate.core.permissions import Caller, Permission
 from bedplate.django_site.bridge import model_of
 from bedplate.django_site.services import call_service, host
-from bedplate.modules.auth.service import Authenticator, AuthService
+from bedplate.modules.auth.authentication import Authenticator
+from bedplate.modules.auth.sign_in import SignInService
 from bedplate.modules.users.models import User
 
 SESSION = "bedplate_session"
@@ -62,8 +63,10 @@ def sign_in(
     """
     device = device_of(request)
     caller = call_service(
-        AuthService,
-        lambda auth: auth.sign_in_with_cookie(email, password, permission, device),
+        SignInService,
+        lambda sign_ins: sign_ins.sign_in_with_cookie(
+            email, password, permission, device
+        ),
     )
     return user_of(caller)
 
@@ -90,7 +93,7 @@ def open_session(user_id: UUID) -> Caller:
     Raises:
         AccountInactive
     """
-    caller: Caller = call_service(AuthService, lambda auth: auth.start_session(user_id))
+    caller: Caller = call_service(SignInService, lambda s: s.start_session(user_id))
     return caller
 
 

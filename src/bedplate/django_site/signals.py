@@ -8,7 +8,7 @@ from django.db.backends.signals import connection_created
 from bedplate.database.engines import unicode_lower
 from bedplate.django_site.authentication import keep_session, open_session
 from bedplate.django_site.services import call_service
-from bedplate.modules.auth.service import AuthService
+from bedplate.modules.auth.sessions import SessionService
 
 
 def connect() -> None:
@@ -26,7 +26,7 @@ def _on_login(request: Any, user: Any, **_: Any) -> None:
 def _on_logout(user: Any, **_: Any) -> None:
     caller = getattr(user, "caller", None)
     if caller is not None:
-        call_service(AuthService, lambda auth: auth.sign_out(caller, "local"))
+        call_service(SessionService, lambda s: s.sign_out(caller, "local"))
 
 
 def _on_connection(connection: Any, **_: Any) -> None:

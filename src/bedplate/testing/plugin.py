@@ -27,7 +27,7 @@ from bedplate.core.permissions import ADMIN, USER
 from bedplate.core.security import hash_password
 from bedplate.main import Application, create_app
 from bedplate.module import Module
-from bedplate.modules.auth.service import AuthService
+from bedplate.modules.auth.sessions import SessionService
 from bedplate.modules.users.models import User, UserSession
 from bedplate.testing.application import bound, load_project_app, settings_for
 from bedplate.testing.browser import Browser
@@ -220,10 +220,10 @@ async def sign_in(app: Application) -> AsyncIterator[SignIn]:
 async def _issue_token(app: Application, user_id: UUID) -> str:
     runtime = app.state.runtime
     async with runtime.database.unit_of_work() as session:
-        service = AuthService(session, runtime)
+        service = SessionService(session, runtime)
         user = await service.users.get(user_id)
         assert user is not None
-        opened: UserSession = await service._create_session(user)  # noqa: SLF001, no hash
+        opened: UserSession = await service.create(user)
     return str(runtime.tokens.issue(user_id, opened.id))
 
 

@@ -13,7 +13,7 @@ from support_auth import NEW_PASSWORD, sign_in, try_sign_in
 from bedplate.core.device_cookies import GROUPS, DeviceCookies
 from bedplate.main import Application
 from bedplate.modules.audit.models import AuditEvent
-from bedplate.modules.auth.service import AuthService
+from bedplate.modules.auth.sign_in import SignInService
 from bedplate.modules.users.models import User
 from bedplate.testing.assertions import assert_refused
 from bedplate.testing.browser import Browser
@@ -249,7 +249,7 @@ async def test_an_admin_unlocks_an_account(
         await admin_browser.submit(f"{page}/act/unlock-sign-in/")
     else:
         async with app.state.runtime.database.unit_of_work() as session:
-            await AuthService(session, app.state.runtime).unlock_by_email(user.email)
+            await SignInService(session, app.state.runtime).unlock_by_email(user.email)
 
     assert (await try_sign_in(client, user.email, PASSWORD)).status_code == 200
     async with client_for(app) as stranger:

@@ -10,7 +10,7 @@ from bedplate.admin import Action, Admin, Form, Stat
 from bedplate.core.clock import utc_now
 from bedplate.core.permissions import Caller
 from bedplate.modules.auth.recovery import RecoveryService
-from bedplate.modules.auth.service import AuthService
+from bedplate.modules.auth.sign_in import SignInService
 from bedplate.modules.users.models import User, UserSession
 from bedplate.modules.users.schemas import NewPassword, UserCreate, UserUpdate
 from bedplate.modules.users.service import UserService
@@ -80,7 +80,7 @@ user = Admin(
             is_dangerous=True,
         ),
         Action("Send password reset", send_reset, service=RecoveryService),
-        Action("Unlock sign-in", AuthService.unlock, service=AuthService),
+        Action("Unlock sign-in", SignInService.unlock, service=SignInService),
         Action("Revoke sessions", UserService.revoke_sessions, is_dangerous=True),
     ],
     stats=[Stat("Users"), Stat("Active users", {"is_active": True})],

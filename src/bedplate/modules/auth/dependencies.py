@@ -6,11 +6,27 @@ from fastapi import Depends, Request, Response
 from bedplate.api.dependencies import RuntimeDep, SessionDep, runtime_of
 from bedplate.core.device_cookies import DeviceCookies
 from bedplate.modules.auth.recovery import RecoveryService
-from bedplate.modules.auth.service import AuthService
+from bedplate.modules.auth.refresh import RefreshService
+from bedplate.modules.auth.sessions import SessionService
+from bedplate.modules.auth.sign_in import SignInService
 
 
-async def get_auth_service(session: SessionDep, runtime: RuntimeDep) -> AuthService:
-    return AuthService(session, runtime)
+async def get_sign_in_service(
+    session: SessionDep, runtime: RuntimeDep
+) -> SignInService:
+    return SignInService(session, runtime)
+
+
+async def get_refresh_service(
+    session: SessionDep, runtime: RuntimeDep
+) -> RefreshService:
+    return RefreshService(session, runtime)
+
+
+async def get_session_service(
+    session: SessionDep, runtime: RuntimeDep
+) -> SessionService:
+    return SessionService(session, runtime)
 
 
 async def get_recovery_service(
@@ -36,6 +52,8 @@ async def get_device(request: Request) -> RequestDevice:
     return RequestDevice(request)
 
 
-AuthServiceDep = Annotated[AuthService, Depends(get_auth_service)]
+SignInServiceDep = Annotated[SignInService, Depends(get_sign_in_service)]
+RefreshServiceDep = Annotated[RefreshService, Depends(get_refresh_service)]
+SessionServiceDep = Annotated[SessionService, Depends(get_session_service)]
 RecoveryServiceDep = Annotated[RecoveryService, Depends(get_recovery_service)]
 DeviceDep = Annotated[RequestDevice, Depends(get_device)]

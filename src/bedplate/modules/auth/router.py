@@ -15,10 +15,13 @@ from bedplate.core.errors import (
     ValidationFailed,
 )
 from bedplate.core.permissions import Caller
+from bedplate.modules.auth.authentication import Authenticator
 from bedplate.modules.auth.dependencies import (
-    AuthServiceDep,
     DeviceDep,
     RecoveryServiceDep,
+    RefreshServiceDep,
+    SessionServiceDep,
+    SignInServiceDep,
 )
 from bedplate.modules.auth.errors import (
     AccountInactive,
@@ -35,7 +38,7 @@ from bedplate.modules.auth.schemas import (
     TokenOnly,
     TokenResponse,
 )
-from bedplate.modules.auth.service import Authenticator, SignOutScope
+from bedplate.modules.auth.sessions import SignOutScope
 from bedplate.modules.users.errors import EmailTaken
 from bedplate.modules.users.schemas import SessionListResponse
 from bedplate.openapi_parts import errors
@@ -55,7 +58,8 @@ router = Router(prefix="/auth", tags=["auth"])
     ),
 )
 async def create_token(
-    auth: AuthServiceDep,
+    sign_ins: SignInServiceDep,
+    refreshes: RefreshServiceDep,
     form: Annotated[TokenForm, Form()],
     device: DeviceDep,
     response: Response,
@@ -66,8 +70,8 @@ async def create_token(
         details = [Detail(f"body.{name}", "Field required") for name in missing]
         raise ValidationFailed(details=details)
     if form.grant_type == "refresh_token":
-        return await auth.refresh(form.refresh_token or "")
-    user_id, tokens = await auth.sign_in(
+        return await refreshes.refresh(form.refresh_token or "")
+    user_id, tokens = await sign_ins.sign_in(
         form.username or "", form.password or "", device.known
     )
     device.remember(user_id, response)
@@ -76,20 +80,20 @@ async def create_token(
 
 @router.post("/logout", status_code=status.HTTP_204_NO_CONTENT)
 async def sign_out(
-    auth: AuthServiceDep,
+    sessions: SessionServiceDep,
     caller: CurrentUser,
     scope: Annotated[SignOutScope, Query()] = "local",
 ) -> None:
     """End this session, the others, or all."""
-    await auth.sign_out(caller, scope)
+    await sessions.sign_out(caller, scope)
 
 
 @router.get("/sessions", response_model=SessionListResponse)
 async def list_sessions(  # bedplate: ignore[unpaged-list] one has few
-    auth: AuthServiceDep, caller: CurrentUser
+    sessions: SessionServiceDep, caller: CurrentUser
 ) -> SessionListResponse:
     """Where one is signed in."""
-    return await auth.list_sessions(caller)
+    return await sessions.list_sessions(caller)
 
 
 @router.delete(
@@ -98,10 +102,10 @@ async def list_sessions(  # bedplate: ignore[unpaged-list] one has few
     responses=errors(NotFound),
 )
 async def revoke_session(
-    auth: AuthServiceDep, caller: CurrentUser, session_id: UUID
+    sessions: SessionServiceDep, caller: CurrentUser, session_id: UUID
 ) -> None:
     """End one of one's own sessions."""
-    await auth.revoke_session(caller, session_id)
+    await sessions.revoke_session(caller, session_id)
 
 
 @router.post(
