@@ -6,7 +6,7 @@ that nobody opens the admin of pays nothing for having it.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from importlib import import_module
 from importlib.util import find_spec
@@ -24,6 +24,7 @@ from bedplate.loader import load_app
 from bedplate.middleware.error_response import render
 from bedplate.middleware.request import RequestMiddleware
 from bedplate.migrate import SchemaError
+from bedplate.module import Module
 from bedplate.runtime import Runtime
 from bedplate.worker import running
 
@@ -51,7 +52,7 @@ def with_django(app: FastAPI) -> ASGIApp:
     """
     if not django_is_installed():
         return app
-    check_columns(app.state.runtime.modules)
+    check_columns(app.state.modules)
     return Dispatcher(app)
 
 
@@ -59,7 +60,7 @@ class Dispatcher:
     """An application and Django, each with its own paths."""
 
     def __init__(self, app: FastAPI) -> None:
-        self.django = LazyDjango(app.state.runtime)
+        self.django = LazyDjango(app.state.runtime, app.state.modules)
         self.state = app.state
         self._app = app
 
@@ -73,9 +74,10 @@ class Dispatcher:
 class LazyDjango:
     """Django inside our edge, loaded by the first request that comes for it."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, modules: Sequence[Module]) -> None:
         settings = runtime.settings
         self._runtime = runtime
+        self._modules = modules
         # What browsers speak is a setting: the last hop to us may be in plain.
         self._scheme = {"scheme": "https"} if settings.is_https else {}
         self._site: ASGIApp | None = None
@@ -114,7 +116,7 @@ class LazyDjango:
                 # In a thread: importing Django takes a second.
                 name = "bedplate.django_site.asgi"
                 module = await asyncio.to_thread(import_module, name)
-                self._site = await module.load(self._runtime)
+                self._site = await module.load(self._runtime, self._modules)
         return self._site
 
 
@@ -137,7 +139,7 @@ class _DjangoOnly:
 
     def __init__(self, app: FastAPI) -> None:
         runtime: Runtime = app.state.runtime
-        django = self._django = LazyDjango(runtime)
+        django = self._django = LazyDjango(runtime, app.state.modules)
         self.state = app.state
         self._operations = app
         self._nothing = RequestMiddleware(_answer_not_found, settings=runtime.settings)

@@ -1,4 +1,4 @@
-"""`create_app`: engine, middleware, error handlers and routers. No rules live here."""
+"""`create_app` and `install`: put settings and modules together. No rules live here."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -35,10 +35,10 @@ _EXPOSED = ["ETag", "Idempotent-Replayed", "Location", "Retry-After", "X-Request
 
 
 class Application(FastAPI):
-    """FastAPI, with our edge around it and routes found in a table.
+    """FastAPI, inside `RequestMiddleware` and with compiled routes.
 
-    With `compiled_routes` off it is FastAPI's own stack, telemetry included, inside the
-    same edge.
+    With the setting `compiled_routes` off, FastAPI's own stack runs the routes,
+    telemetry included, inside the same middleware.
     """
 
     def __init__(self, runtime: Runtime, **options: Any) -> None:
@@ -85,9 +85,10 @@ def create_app(
     *,
     title: str = "Bedplate",
 ) -> Application:
-    """The application: these modules' routes on these settings' database.
+    """Create an application from modules, on the database of its settings.
 
-    `title` is what its documentation calls it.
+    `title` is shown in its documentation. Without `settings` they come from the
+    environment.
 
     Raises:
         SettingsError: a setting is wrong.
@@ -103,7 +104,7 @@ def create_app(
         docs_url=None,
         redoc_url=None,
     )
-    _add_routes(app, runtime)
+    _add_modules(app, modules)
     install_docs(app)
     app.add_middleware(_with_cors, state=app.state)
     return app
@@ -114,19 +115,19 @@ def install(
     settings: Settings | None = None,
     modules: Sequence[Module] = BUILT_IN,
 ) -> None:
-    """Put all of this into a FastAPI application of one's own, before it starts.
+    """Install Bedplate into your own FastAPI application, before it starts.
 
-    Its routes can then ask for `CurrentUser` and `SessionDep`, its errors come in our
-    envelope and its document is ours. It keeps its own stack: our routes are run by
-    FastAPI's handler, and CORS is for it to add.
+    Your routes can then use `CurrentUser` and `SessionDep`, errors come in the
+    envelope, and the OpenAPI document has every error. Your application keeps its own
+    stack: FastAPI's handler runs all routes, and CORS is yours to add.
 
     Raises:
         SettingsError: a setting is wrong.
         ModuleError: the modules don't fit together.
         TypeError: a query has no SQL for the database.
     """
-    runtime = app.state.runtime = _make_runtime(settings, modules)
-    _add_routes(app, runtime)
+    app.state.runtime = _make_runtime(settings, modules)
+    _add_modules(app, modules)
     app.add_middleware(_with_request_middleware, state=app.state)
     app.openapi = partial(_cached_document, app)  # type: ignore[method-assign]
     own = app.router.lifespan_context
@@ -140,14 +141,14 @@ def install(
 
 
 def bind(app: FastAPI, settings: Settings) -> None:
-    """Give an application that isn't running other settings, and with them a database.
+    """Replace the settings, and so the database, of an application that isn't running.
 
-    Its modules, its own routes and middleware and its title stay.
+    Its modules, routes, middleware and title stay.
 
     Raises:
         SettingsError: a setting is wrong.
     """
-    app.state.runtime = _make_runtime(settings, app.state.runtime.modules)
+    app.state.runtime = _make_runtime(settings, app.state.modules)
     app.state.route_table = cache(partial(RouteTable, app))
     app.middleware_stack = app.openapi_schema = None
 
@@ -167,19 +168,21 @@ def _make_runtime(settings: Settings | None, modules: Sequence[Module]) -> Runti
     return runtime
 
 
-def _add_routes(app: FastAPI, runtime: Runtime) -> None:
-    # Made at the first request, when every route is there.
+def _add_modules(app: FastAPI, modules: Sequence[Module]) -> None:
+    app.state.modules = tuple(modules)
+    # Built at the first request, when every route is there.
     app.state.route_table = cache(partial(RouteTable, app))
     install_error_handlers(app, store_error)
     app.include_router(health_router)
-    for module in runtime.modules:
+    for module in modules:
         if module.router is not None:
             app.include_router(module.router, prefix=API_PREFIX)
         if module.pages is not None:
             app.include_router(module.pages)
 
 
-# Made with the stack, not with the application, so that `bind` can change the settings.
+# These are built with the stack, not with the application, so that `bind` can change
+# the settings.
 
 
 def _with_request_middleware(app: ASGIApp, *, state: State) -> ASGIApp:

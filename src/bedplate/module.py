@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # a service reaches this file, and must not reach a framework
     from bedplate.runtime import Runtime
 
 Authenticate = Callable[["Request"], Awaitable[Caller]]
+StartHook = Callable[["Runtime"], Awaitable[None]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +46,7 @@ class Module:
     jobs: Sequence[Job] = ()
     on_sign_up: Sequence[Job] = ()
     """Jobs to start for each new account, with its `email`."""
-    on_start: Callable[[Runtime], Awaitable[None]] | None = None
+    on_start: StartHook | None = None
     """Called when an application or a command begins its work."""
     permissions: Sequence[Permission] = ()
     """What its rules ask for, besides being signed in."""

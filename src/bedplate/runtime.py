@@ -1,4 +1,4 @@
-"""What one running application consists of, besides its routes."""
+"""`Runtime`: the parts of one running application, besides its routes."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ from bedplate.core.permissions import ENTER_ADMIN, Permissions, UnknownPermissio
 from bedplate.core.security import AccessTokens, TokenKey
 from bedplate.database import Database
 from bedplate.database.engines import Timeouts
-from bedplate.jobs import JobOutbox
+from bedplate.jobs import Job, JobOutbox
 from bedplate.limits import Limits, make_limits
 from bedplate.mail import Mailer, make_mailer, outbox_folder
-from bedplate.module import Authenticate, Module, migrations_of
+from bedplate.module import Authenticate, Module, StartHook, migrations_of
 from bedplate.passwords import PasswordRules, load_policy
 
 AUDIT_DAYS: Final = "audit_days"
@@ -25,7 +25,6 @@ class Runtime:
     """Made once by `create_app`, the command line or a worker; holds no request."""
 
     settings: Settings
-    modules: Sequence[Module]
     database: Database
     tokens: AccessTokens
     device_cookies: DeviceCookies
@@ -34,6 +33,14 @@ class Runtime:
     passwords: PasswordRules
     mailer: Mailer
     jobs: JobOutbox
+    migrations: Sequence[str]
+    """The folders of the modules' own revisions, lowest first."""
+    mail_folders: Sequence[Path]
+    """Folders of mail templates, that of the module listed last first."""
+    sign_up_jobs: Sequence[Job]
+    """Jobs to start for each new account."""
+    start_hooks: Sequence[StartHook]
+    authenticate: Authenticate | None
 
     @classmethod
     def make(cls, settings: Settings, modules: Sequence[Module]) -> "Runtime":
@@ -46,7 +53,6 @@ class Runtime:
         database = make_database(settings)
         return cls(
             settings=settings,
-            modules=modules,
             database=database,
             tokens=make_tokens(settings),
             device_cookies=make_device_cookies(settings),
@@ -55,13 +61,21 @@ class Runtime:
             passwords=make_password_rules(settings),
             mailer=make_mailer(settings),
             jobs=JobOutbox(database, [job for m in modules for job in m.jobs]),
+            migrations=migrations_of(modules),
+            mail_folders=[
+                m.mail_templates for m in reversed(modules) if m.mail_templates
+            ],
+            sign_up_jobs=[job for m in modules for job in m.on_sign_up],
+            start_hooks=[m.on_start for m in modules if m.on_start is not None],
+            authenticate=next(
+                (m.authenticate for m in modules if m.authenticate), None
+            ),
         )
 
     async def start(self) -> None:
-        """What the modules do before the first request; the schema is at head."""
-        for module in self.modules:
-            if module.on_start is not None:
-                await module.on_start(self)
+        """Run the modules' `on_start` hooks; the schema is at head."""
+        for hook in self.start_hooks:
+            await hook(self)
 
     async def close(self) -> None:
         """Let go of all connections."""
@@ -70,19 +84,6 @@ class Runtime:
         await self.passwords.close()
         await self.limits.close()
         await self.database.close()
-
-    @property
-    def mail_folders(self) -> list[Path]:
-        """Where modules keep mail templates, the last listed module's first."""
-        return [m.mail_templates for m in reversed(self.modules) if m.mail_templates]
-
-    @property
-    def migrations(self) -> Sequence[str]:
-        return migrations_of(self.modules)
-
-    @property
-    def authenticate(self) -> Authenticate | None:
-        return next((m.authenticate for m in self.modules if m.authenticate), None)
 
 
 def make_database(settings: Settings) -> Database:

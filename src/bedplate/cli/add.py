@@ -21,7 +21,7 @@ def migration(
     from bedplate.scaffold.migration import add_migration
 
     project = ExistingProject.find(Path())
-    path = add_migration(project, load_app().state.runtime.modules, message)
+    path = add_migration(project, load_app().state.modules, message)
     print(f"Wrote {path}: read it, then `bedplate migrate`.")
 
 
@@ -47,7 +47,7 @@ def module(
     from bedplate.scaffold.new_module import ModuleSpec, plan_module
 
     project = ExistingProject.find(Path())
-    modules = load_app().state.runtime.modules
+    modules = load_app().state.modules
     spec = ModuleSpec(name=name, fields=fields, singular=singular, jobs=jobs)
     plan = plan_module(project, modules, spec)
     show_plan(plan)

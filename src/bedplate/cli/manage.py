@@ -15,12 +15,12 @@ def django(context: typer.Context) -> None:
     from bedplate.log import configure_logging
 
     require_django()
-    runtime = load_app().state.runtime
+    state = load_app().state
     configure_logging(level="warning", as_json=False)
 
     from django.core.management import execute_from_command_line
 
     from bedplate.django_site.setup import set_up
 
-    set_up(runtime.settings, runtime.modules)
+    set_up(state.runtime.settings, state.modules)
     execute_from_command_line(["bedplate django", *context.args])

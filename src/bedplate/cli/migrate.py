@@ -114,6 +114,8 @@ async def _django(runtime: "Runtime") -> Any:
     if not django_is_installed():
         return None
     from bedplate.django_site import setup
+    from bedplate.loader import load_app
 
-    await asyncio.to_thread(setup.set_up, runtime.settings, runtime.modules)
+    modules = load_app().state.modules
+    await asyncio.to_thread(setup.set_up, runtime.settings, modules)
     return setup

@@ -69,10 +69,11 @@ def run(act: Callable[["Runtime"], Awaitable[T]], *, is_service: bool = False) -
     from bedplate.runtime import Runtime
 
     # Not the application's own, which the server may yet start with another event loop.
-    its: Runtime = load_app().state.runtime
-    runtime = Runtime.make(its.settings, its.modules)
+    state = load_app().state
+    settings = state.runtime.settings
+    runtime = Runtime.make(settings, state.modules)
     if is_service:
-        log_as_configured(its.settings)
+        log_as_configured(settings)
     else:
         configure_logging(level="warning", as_json=False)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+from collections.abc import Sequence
 from typing import Any
 
 from django.core.asgi import get_asgi_application
@@ -17,6 +18,7 @@ from bedplate.django_site.setup import is_at_head, set_up, upgrade
 from bedplate.middleware.error_response import render
 from bedplate.middleware.request import BodyTooLarge
 from bedplate.migrate import SchemaError
+from bedplate.module import Module
 from bedplate.runtime import Runtime
 
 # Where the apps that have any keep what browsers load.
@@ -27,7 +29,7 @@ _STATIC = (
 )
 
 
-async def load(runtime: Runtime) -> ASGIApp:
+async def load(runtime: Runtime, modules: Sequence[Module]) -> ASGIApp:
     """Django on this runtime, whose loop is the running one; takes a second.
 
     Raises:
@@ -36,14 +38,14 @@ async def load(runtime: Runtime) -> ASGIApp:
     """
     attach(Host(runtime, asyncio.get_running_loop()))
     try:
-        await asyncio.to_thread(_prepare, runtime)
+        await asyncio.to_thread(_prepare, runtime, modules)
     except OperationalError as error:
         raise ServiceUnavailable from error
     return Site()
 
 
-def _prepare(runtime: Runtime) -> None:
-    set_up(runtime.settings, runtime.modules)
+def _prepare(runtime: Runtime, modules: Sequence[Module]) -> None:
+    set_up(runtime.settings, modules)
     if not is_at_head():
         _bring_to_head(runtime)
     gc.freeze()  # as `bedplate.asgi` does with what was there before

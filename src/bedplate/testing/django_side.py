@@ -87,7 +87,7 @@ async def beside(app: Application) -> AsyncIterator[ASGIApp]:
     runtime = app.state.runtime
     attach(Host(runtime, asyncio.get_running_loop()))
     # In threads: Django's ORM is for sync code.
-    await asyncio.to_thread(point_at, runtime.settings, runtime.modules)
+    await asyncio.to_thread(point_at, runtime.settings, app.state.modules)
     dispatcher = Dispatcher(app)
     dispatcher.django.use(Site())
     connection_created.connect(_forbid_writes)

@@ -61,7 +61,7 @@ def application(pytestconfig: pytest.Config) -> FastAPI:
 @pytest.fixture(scope="session")
 def modules(application: FastAPI) -> Sequence[Module]:
     """What the application under test consists of."""
-    found: Sequence[Module] = application.state.runtime.modules
+    found: Sequence[Module] = application.state.modules
     return found
 
 

@@ -51,7 +51,7 @@ class UserService:
         self.settings = runtime.settings
         self.limits = runtime.limits
         self.passwords = runtime.passwords
-        self.on_sign_up = [job for m in runtime.modules for job in m.on_sign_up]
+        self.sign_up_jobs = runtime.sign_up_jobs
 
     async def register(self, data: UserCreate, caller: Caller | None) -> User:
         """Make an account, and welcome it by mail.
@@ -78,7 +78,7 @@ class UserService:
             to=user.email,
             context={},
         )
-        for job in self.on_sign_up:
+        for job in self.sign_up_jobs:
             await enqueue(self.users.session, job, email=user.email)
 
     async def _check_signup(self, role: str) -> None:
