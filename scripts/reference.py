@@ -145,7 +145,7 @@ def http_page() -> Iterator[str]:
         secret_key=secrets.token_hex(32),
         database_url="sqlite:///reference.db",
     )
-    app = create_app(settings)
+    app = create_app(settings, EXAMPLE)
     dependants = {
         (method, context.path_format): getattr(
             context.original_route, "dependant", None

@@ -6,9 +6,7 @@ from contextlib import asynccontextmanager
 from bookmarks import module as bookmarks
 from fastapi import FastAPI
 
-from bedplate import install
-from bedplate.api.dependencies import CurrentUser
-from bedplate.modules import BUILT_IN
+from bedplate import BUILT_IN, CurrentUser, install
 
 
 @asynccontextmanager

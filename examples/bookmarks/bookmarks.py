@@ -12,15 +12,27 @@ from sqlalchemy import ForeignKey, Index, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 from uuid_utils.compat import uuid7
 
-from bedplate import Module
-from bedplate.api.dependencies import CurrentUser, SessionDep
-from bedplate.api.routing import Router
-from bedplate.core.clock import utc_now
-from bedplate.core.errors import Conflict, InvalidCursor, NotFound
-from bedplate.core.permissions import Caller
-from bedplate.database import Base, ListQuery, Page, Repository, Scope, Session
-from bedplate.openapi_parts import errors
-from bedplate.schemas import ListParams, ResponseSchema, Schema
+from bedplate import (
+    Base,
+    Caller,
+    Conflict,
+    CurrentUser,
+    InvalidCursor,
+    ListParams,
+    ListQuery,
+    Module,
+    NotFound,
+    Page,
+    Repository,
+    ResponseSchema,
+    Router,
+    Schema,
+    Scope,
+    Session,
+    SessionDep,
+    errors,
+    utc_now,
+)
 
 
 class AlreadyKept(Conflict, constraint="uq_bookmarks_owner_id_url"):

@@ -6,7 +6,7 @@ Revision ID: bookmarks_0001
 import sqlalchemy as sa
 from alembic import op
 
-from bedplate.database import UTCDateTime
+from bedplate import UTCDateTime
 
 revision = "bookmarks_0001"
 down_revision = None

@@ -1,7 +1,7 @@
 """A Django project as it was, and what Bedplate asks of it: the lines marked so."""
 
 from bedplate import Settings
-from bedplate.django_site.settings import database
+from bedplate.django_site import database
 
 BEDPLATE = Settings.load()  # Bedplate: BEDPLATE_… in the environment
 SECRET_KEY, *SECRET_KEY_FALLBACKS = (k.hex() for k in BEDPLATE.keys_for("django"))

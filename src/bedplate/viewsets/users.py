@@ -5,8 +5,8 @@ from bedplate.database import BrokenReference
 from bedplate.django_site.api.viewsets import (
     AllowAny,
     IsAdmin,
-    Router,
     ServiceViewSet,
+    ViewSetRouter,
     action,
 )
 from bedplate.modules.users.errors import (
@@ -104,5 +104,5 @@ class UserViewSet(ServiceViewSet):
         return self.respond(DeactivatedResponse("deactivated"))
 
 
-router = Router()
+router = ViewSetRouter()
 router.register("users", UserViewSet)

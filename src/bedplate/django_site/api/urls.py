@@ -6,7 +6,7 @@ from typing import Any
 from django.urls import path
 from drf_spectacular.views import SpectacularJSONAPIView
 
-from bedplate.django_site.api.viewsets import AllowAny, Router
+from bedplate.django_site.api.viewsets import AllowAny, ViewSetRouter
 from bedplate.django_site.conf import bedplate_settings, installed_modules
 
 _DOCUMENT: dict[str, Any] = {
@@ -18,7 +18,7 @@ _DOCUMENT: dict[str, Any] = {
     "POSTPROCESSING_HOOKS": [],
 }
 
-router = Router()
+router = ViewSetRouter()
 for _module in installed_modules():
     if _module.rest is not None:
         router.registry.extend(import_module(_module.rest).router.registry)

@@ -17,7 +17,7 @@ class PostViewSet(ServiceViewSet):
         return self.change(PostService.publish)
 
 
-router = Router()
+router = ViewSetRouter()
 router.register("posts", PostViewSet)
 
 and names that file: `Module(rest="bedplate.example.posts.viewsets")`.
@@ -69,8 +69,8 @@ __all__ = [
     "AllowAny",
     "IsAdmin",
     "IsSignedIn",
-    "Router",
     "ServiceViewSet",
+    "ViewSetRouter",
     "action",
     "requires",
 ]
@@ -278,7 +278,7 @@ class ServiceViewSet(GenericViewSet[Any]):
         return empty(HTTPStatus.NO_CONTENT)
 
 
-class Router(SimpleRouter):
+class ViewSetRouter(SimpleRouter):
     """Routes without a slash at the end, as the contract has them."""
 
     def __init__(self) -> None:

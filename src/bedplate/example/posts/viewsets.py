@@ -4,8 +4,8 @@ from bedplate.core.errors import InvalidCursor, PermissionDenied
 from bedplate.database import BrokenReference
 from bedplate.django_site.api.viewsets import (
     AllowAny,
-    Router,
     ServiceViewSet,
+    ViewSetRouter,
     action,
 )
 from bedplate.example.posts.errors import PostNotFound
@@ -50,5 +50,5 @@ class PostViewSet(ServiceViewSet):
         return self.change(PostService.unpublish)
 
 
-router = Router()
+router = ViewSetRouter()
 router.register("posts", PostViewSet)
