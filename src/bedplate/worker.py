@@ -330,7 +330,7 @@ class Worker:
             await store.forget_workers(self.id)
 
 
-async def work(
+async def run_worker(
     runtime: Runtime, *, queues: Sequence[str] = (), concurrency: int | None = None
 ) -> None:
     """Run jobs until SIGTERM or SIGINT: what `bedplate worker` does.

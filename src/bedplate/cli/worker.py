@@ -23,12 +23,12 @@ def worker(
     ] = None,
 ) -> None:
     """Run jobs until told to stop; start as many as you like, on any machine."""
-    from bedplate.worker import work
+    from bedplate.worker import run_worker
 
     async def act(runtime: "Runtime") -> None:
         known = {job.queue.name for job in runtime.jobs.jobs.values()}
         if unknown := set(queue or []) - known:
             fail(f"no job is on the queue {min(unknown)!r}")
-        await work(runtime, queues=queue or [], concurrency=concurrency)
+        await run_worker(runtime, queues=queue or [], concurrency=concurrency)
 
     run(act, is_service=True)
