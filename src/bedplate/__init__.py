@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         require_role,
     )
     from bedplate.api.routing import Router
+    from bedplate.caller import Caller
     from bedplate.config import PasswordPolicyName, Settings
     from bedplate.core.clock import utc_now
     from bedplate.core.errors import (
@@ -35,12 +36,11 @@ if TYPE_CHECKING:
         PermissionDenied,
         ValidationFailed,
     )
-    from bedplate.core.permissions import Caller, Permission
+    from bedplate.core.permissions import Permission
     from bedplate.core.preconditions import IfMatch
     from bedplate.database import (
         Base,
         BrokenReference,
-        Choices,
         ExactDecimal,
         Json,
         ListQuery,
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
         Session,
         TimestampMixin,
         UTCDateTime,
+        columns_of,
         create_search_index,
     )
     from bedplate.dispatcher import with_django
@@ -90,7 +91,6 @@ __all__ = [
     "Base",
     "BrokenReference",
     "Caller",
-    "Choices",
     "Conflict",
     "CurrentUser",
     "Detail",
@@ -135,6 +135,7 @@ __all__ = [
     "User",
     "UserService",
     "ValidationFailed",
+    "columns_of",
     "create_app",
     "create_search_index",
     "enqueue",
@@ -180,7 +181,7 @@ _HOMES = {
     "ValidationFailed": "core.errors",
     "Base": "database",
     "BrokenReference": "database",
-    "Choices": "database",
+    "columns_of": "database",
     "ExactDecimal": "database",
     "Json": "database",
     "ListQuery": "database",
@@ -203,8 +204,8 @@ _HOMES = {
     "PatchSchema": "schemas",
     "ResponseSchema": "schemas",
     "Schema": "schemas",
-    "Caller": "core.permissions",
     "Permission": "core.permissions",
+    "Caller": "caller",
     "IfMatch": "core.preconditions",
     "utc_now": "core.clock",
     "JobRun": "jobs",

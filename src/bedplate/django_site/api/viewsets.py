@@ -37,6 +37,7 @@ from rest_framework.permissions import AllowAny, BasePermission
 from rest_framework.routers import SimpleRouter
 from rest_framework.viewsets import GenericViewSet
 
+from bedplate.caller import Caller
 from bedplate.core.errors import (
     APIError,
     MethodNotAllowed,
@@ -44,7 +45,6 @@ from bedplate.core.errors import (
     NotFound,
     PermissionDenied,
 )
-from bedplate.core.permissions import Caller
 from bedplate.core.preconditions import IfMatch, is_known
 from bedplate.database import ListQuery, Session
 from bedplate.django_site.api.conditions import Mapped, to_q

@@ -1,8 +1,8 @@
 from uuid import UUID
 
+from bedplate.caller import Caller
 from bedplate.core.clock import utc_now
 from bedplate.core.errors import PermissionDenied
-from bedplate.core.permissions import Caller
 from bedplate.core.preconditions import IfMatch
 from bedplate.database import Page, Scope, Session
 from bedplate.example.posts.errors import PostNotFound

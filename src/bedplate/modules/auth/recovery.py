@@ -2,10 +2,10 @@
 
 from uuid import UUID
 
+from bedplate.caller import Caller
 from bedplate.core.clock import utc_now
 from bedplate.core.errors import Detail, InvalidToken, ValidationFailed
 from bedplate.core.origin import client_block
-from bedplate.core.permissions import Caller
 from bedplate.core.security import hash_password
 from bedplate.database import Session
 from bedplate.jobs import Job, enqueue

@@ -5,6 +5,7 @@ from fastapi import Form, Query, Request, Response, status
 
 from bedplate.api.dependencies import CurrentUser, runtime_of
 from bedplate.api.routing import Router
+from bedplate.caller import Caller
 from bedplate.core.errors import (
     Detail,
     InvalidCredentials,
@@ -14,7 +15,6 @@ from bedplate.core.errors import (
     RateLimited,
     ValidationFailed,
 )
-from bedplate.core.permissions import Caller
 from bedplate.modules.auth.authentication import Authenticator
 from bedplate.modules.auth.dependencies import (
     DeviceDep,

@@ -3,11 +3,12 @@
 from typing import NamedTuple, NoReturn
 from uuid import UUID
 
+from bedplate.caller import Caller
 from bedplate.core.clock import utc_now
 from bedplate.core.device_cookies import Device
 from bedplate.core.errors import APIError, InvalidCredentials
 from bedplate.core.origin import origin
-from bedplate.core.permissions import Caller, Permission
+from bedplate.core.permissions import Permission
 from bedplate.core.security import PasswordCheck
 from bedplate.database import Session
 from bedplate.jobs import enqueue

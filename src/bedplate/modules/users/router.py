@@ -12,8 +12,8 @@ from bedplate.api.dependencies import (
     SessionDep,
 )
 from bedplate.api.routing import Router
+from bedplate.caller import Caller
 from bedplate.core.errors import InvalidCursor, PermissionDenied, RateLimited
-from bedplate.core.permissions import Caller
 from bedplate.database import Page
 from bedplate.modules.users.errors import (
     EmailTaken,

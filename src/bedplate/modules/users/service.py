@@ -2,9 +2,10 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
+from bedplate.caller import Caller
 from bedplate.core.errors import Detail, NotFound, PermissionDenied, ValidationFailed
 from bedplate.core.origin import client_block
-from bedplate.core.permissions import ADMIN, USER, Caller
+from bedplate.core.permissions import ADMIN, USER
 from bedplate.core.preconditions import IfMatch
 from bedplate.core.security import hash_password
 from bedplate.database import Page, Session
