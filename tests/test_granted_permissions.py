@@ -7,8 +7,9 @@ from httpx import AsyncClient
 
 from bedplate.api.dependencies import CurrentUser, require_permission, require_role
 from bedplate.api.routing import Router
+from bedplate.caller import Caller
 from bedplate.config import Settings, SettingsError
-from bedplate.core.permissions import Caller, Permission
+from bedplate.core.permissions import Permission
 from bedplate.example import MODULES as EXAMPLE
 from bedplate.main import create_app
 from bedplate.module import Module

@@ -20,9 +20,9 @@ from bedplate.api.dependencies import (
     require_permission,
 )
 from bedplate.api.routing import Router
+from bedplate.caller import Caller
 from bedplate.core.clock import utc_now
 from bedplate.core.errors import ServiceUnavailable
-from bedplate.core.permissions import Caller
 from bedplate.example import MODULES as EXAMPLE
 from bedplate.example.posts.models import Post
 from bedplate.example.posts.permissions import WRITE_ANY

@@ -30,6 +30,7 @@ from bedplate import (
     Scope,
     Session,
     SessionDep,
+    columns_of,
     errors,
     utc_now,
 )
@@ -81,10 +82,9 @@ class BookmarkListParams(ListParams):
 
 
 LIST_BOOKMARKS = ListQuery(
-    sa.select(Bookmark.id, Bookmark.url, Bookmark.title, Bookmark.created_at),
+    sa.select(*columns_of(BookmarkResponse, Bookmark)),
     BookmarkListResponse,
     BookmarkListParams,
-    sort=[Bookmark.created_at],
     scopes={
         "own": Scope(Bookmark.owner_id == sa.bindparam("owner_id", type_=sa.Uuid()))
     },

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         require_role,
     )
     from bedplate.api.routing import Router
+    from bedplate.caller import Caller
     from bedplate.config import PasswordPolicyName, Settings
     from bedplate.core.clock import utc_now
     from bedplate.core.errors import (
@@ -34,13 +35,13 @@ if TYPE_CHECKING:
         PermanentError,
         PermissionDenied,
         ValidationFailed,
+        raises,
     )
-    from bedplate.core.permissions import Caller, Permission
+    from bedplate.core.permissions import Permission
     from bedplate.core.preconditions import IfMatch
     from bedplate.database import (
         Base,
         BrokenReference,
-        Choices,
         ExactDecimal,
         Json,
         ListQuery,
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
         Session,
         TimestampMixin,
         UTCDateTime,
+        columns_of,
         create_search_index,
     )
     from bedplate.dispatcher import with_django
@@ -90,7 +92,6 @@ __all__ = [
     "Base",
     "BrokenReference",
     "Caller",
-    "Choices",
     "Conflict",
     "CurrentUser",
     "Detail",
@@ -135,12 +136,14 @@ __all__ = [
     "User",
     "UserService",
     "ValidationFailed",
+    "columns_of",
     "create_app",
     "create_search_index",
     "enqueue",
     "errors",
     "install",
     "job",
+    "raises",
     "require_permission",
     "require_role",
     "run_worker",
@@ -170,6 +173,7 @@ _HOMES = {
     "require_permission": "api.dependencies",
     "require_role": "api.dependencies",
     "errors": "openapi_parts",
+    "raises": "core.errors",
     "APIError": "core.errors",
     "Conflict": "core.errors",
     "Detail": "core.errors",
@@ -180,7 +184,7 @@ _HOMES = {
     "ValidationFailed": "core.errors",
     "Base": "database",
     "BrokenReference": "database",
-    "Choices": "database",
+    "columns_of": "database",
     "ExactDecimal": "database",
     "Json": "database",
     "ListQuery": "database",
@@ -203,8 +207,8 @@ _HOMES = {
     "PatchSchema": "schemas",
     "ResponseSchema": "schemas",
     "Schema": "schemas",
-    "Caller": "core.permissions",
     "Permission": "core.permissions",
+    "Caller": "caller",
     "IfMatch": "core.preconditions",
     "utc_now": "core.clock",
     "JobRun": "jobs",

@@ -23,8 +23,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
+from bedplate.caller import Caller
 from bedplate.config import Settings
-from bedplate.core.permissions import Caller, Permission
+from bedplate.core.permissions import Permission
 from bedplate.database import Scope
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy import ForeignKey, String, Text, bindparam, select
 from sqlalchemy.orm import Mapped, mapped_column
 
+from bedplate.caller import Caller
 from bedplate.core.clock import utc_now
 from bedplate.core.errors import (
     Detail,
@@ -20,7 +21,6 @@ from bedplate.core.errors import (
     IdempotencyKeyReused,
     ValidationFailed,
 )
-from bedplate.core.permissions import Caller
 from bedplate.database import Base, Query, Session, UTCDateTime
 
 HEADER = "Idempotency-Key"

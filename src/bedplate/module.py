@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bedplate.admin import Admin
-from bedplate.core.permissions import Caller, Permission
+from bedplate.caller import Caller
+from bedplate.core.permissions import Permission
 from bedplate.database import Base
 from bedplate.jobs import Job, Queue
 from bedplate.jobs.tables import ENGINE_TABLES

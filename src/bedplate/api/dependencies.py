@@ -6,9 +6,10 @@ from typing import Annotated, Any
 from fastapi import Depends, Header, Request
 from fastapi.security import OAuth2PasswordBearer
 
+from bedplate.caller import Caller
 from bedplate.config import Settings
 from bedplate.core.errors import NotAuthenticated, PermissionDenied
-from bedplate.core.permissions import ADMIN, Caller, Permission
+from bedplate.core.permissions import ADMIN, Permission
 from bedplate.core.preconditions import MAX_TAGS_LENGTH, IfMatch
 from bedplate.database import Session
 from bedplate.runtime import Runtime

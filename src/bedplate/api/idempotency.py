@@ -14,8 +14,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from bedplate.api.dependencies import SessionDep, runtime_of
+from bedplate.caller import Caller
 from bedplate.core.errors import APIError
-from bedplate.core.permissions import Caller
 from bedplate.database import Session
 from bedplate.idempotency import (
     HEADER,

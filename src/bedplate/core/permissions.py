@@ -1,11 +1,7 @@
-"""Who is calling, and what a role may do."""
+"""Permissions, and the roles that have them."""
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
 from typing import NamedTuple
-from uuid import UUID
-
-import msgspec
 
 ADMIN = "admin"
 USER = "user"
@@ -24,33 +20,6 @@ class Permission(NamedTuple):
 
 
 ENTER_ADMIN = Permission("admin:enter", "Use the admin site.")
-
-
-class SignedIn(msgspec.Struct, frozen=True):
-    """A session and its user, as the database had them a moment ago."""
-
-    id: UUID
-    email: str
-    name: str
-    role: str
-    is_active: bool
-    email_verified: bool
-    created_at: datetime
-    updated_at: datetime
-    session_id: UUID
-
-
-class Caller(SignedIn, frozen=True):
-    """The signed-in user of one request, and what their role may do."""
-
-    granted: frozenset[str]
-
-    @property
-    def is_admin(self) -> bool:
-        return self.role == ADMIN
-
-    def may(self, permission: Permission) -> bool:
-        return self.role == ADMIN or permission.name in self.granted
 
 
 class UnknownPermission(ValueError):

@@ -8,9 +8,10 @@ from bedplate.database.base import (
     TimestampMixin,
     UTCDateTime,
 )
+from bedplate.database.columns import columns_of
 from bedplate.database.driver_errors import BrokenReference
-from bedplate.database.lists import Choices, ListQuery, Scope
-from bedplate.database.query import Query
+from bedplate.database.lists import ListQuery, Scope
+from bedplate.database.query import Query, ValueQuery
 from bedplate.database.repository import Repository
 from bedplate.database.search import create_search_index
 from bedplate.database.session import Database, Session
@@ -20,7 +21,6 @@ __all__ = [
     "SECRET",
     "Base",
     "BrokenReference",
-    "Choices",
     "Database",
     "ExactDecimal",
     "Json",
@@ -33,5 +33,7 @@ __all__ = [
     "Session",
     "TimestampMixin",
     "UTCDateTime",
+    "ValueQuery",
+    "columns_of",
     "create_search_index",
 ]

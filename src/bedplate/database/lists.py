@@ -27,11 +27,8 @@ class Scope(NamedTuple):
     """Nullable columns that are not null in it."""
 
 
-class Choices(NamedTuple):
-    """A filter whose every value is a condition of its own."""
-
-    key: str
-    conditions: Mapping[str, sa.ColumnElement[bool]]
+Conditions = Mapping[str, sa.ColumnElement[bool]]
+"""A condition for each value of a filter."""
 
 
 class _Shape(NamedTuple):
@@ -48,18 +45,19 @@ class ListQuery(Generic[R]):
     """A resource's list.
 
     LIST_USERS = ListQuery(
-        sa.select(*USER_COLUMNS),
+        select(*columns_of(UserResponse, User)),
         UserListResponse,
         UserListParams,
-        sort=(User.created_at, User.email, User.name),
-        filters=(User.role, User.is_active),
         search=(User.email, User.name),
     )
 
-    The id breaks ties, so an unchanged table shows each row once; rows without a value
-    to sort by count as the largest. `scopes` are what callers may see at all, one of
-    which `prepare` is told. Each combination of scope, filters, order and mode is
-    compiled once.
+    Orders and filters follow from the parameters: each value of `sort` and each
+    parameter of the list's own names a column of the model whose `id` is selected.
+    `filters` is for the others: another column, or a condition for each value.
+
+    The id breaks ties, so an unchanged table shows each row once. Rows without a value
+    to sort by count as the largest. `scopes` are the rows that callers may see at all.
+    Each combination of scope, filters, order and mode is compiled once.
 
     Raises:
         TypeError: the parameters, the columns and the row don't fit together.
@@ -71,8 +69,7 @@ class ListQuery(Generic[R]):
         page: type[Page[R]],
         params: type[ListParams],
         *,
-        sort: Sequence[Column],
-        filters: Sequence[Column | Choices] = (),
+        filters: Mapping[str, Column | Conditions] | None = None,
         search: Sequence[Column] = (),
         scopes: Mapping[str, Scope] | None = None,
     ) -> None:
@@ -80,11 +77,12 @@ class ListQuery(Generic[R]):
         self.page = page
         self.params = params
         self.item = _item_type(page)
-        self.sort: Mapping[str, Column] = {column.key: column for column in sort}
-        self.filters: Mapping[str, Column | Choices] = {f.key: f for f in filters}
         self.search = search
         self.scopes = scopes or {}
-        self.id = sort[0].class_.id
+        model = _listed_model(select)
+        self.id: Column = model.id
+        self.sort: Mapping[str, Column] = _sort_columns(params, model)
+        self.filters = _filters(params, model, filters or {})
         self._columns = [column.key for column in select.selected_columns]
         self.build = row_builder(self.item, list(select.selected_columns))
         self._statements: dict[_Shape, Statement] = {}
@@ -92,21 +90,18 @@ class ListQuery(Generic[R]):
         self._everything = self._with_every_condition()
 
     def _check(self, params: type[ListParams]) -> None:
-        own = params.model_fields.keys() - ListParams.model_fields.keys()
-        expected = {"sort", *self.filters, *(["q"] if self.search else [])}
-        if own != expected:
-            raise TypeError(f"{params.__name__} declares {own}, not {expected}")
-        orders = {f"{sign}{name}" for name in self.sort for sign in ("", "-")}
-        if set(get_args(params.model_fields["sort"].annotation)) != orders:
-            raise TypeError(f"{params.__name__}.sort must be a Literal of {orders}")
+        if ("q" in params.model_fields) != bool(self.search):
+            raise TypeError(
+                f"{params.__name__} declares `q` if and only if the list has `search`"
+            )
         if missing := {*self.sort, "id"} - set(self._columns):
             raise TypeError(f"the list must select {missing} to sort by it")
 
     def _with_every_condition(self) -> Statement:
         """Return what is compiled before the first request: no part has no SQL."""
         conditions = [scope.condition for scope in self.scopes.values()]
-        for name, chosen in self.filters.items():
-            choices = chosen.conditions if isinstance(chosen, Choices) else [None]
+        for name, target in self.filters.items():
+            choices = target if isinstance(target, Mapping) else [None]
             conditions += [self._filter(name, choice) for choice in choices]
         select = self.select.where(*conditions)
         return Statement(select, f"ListQuery of {self.item.__name__}")
@@ -138,7 +133,7 @@ class ListQuery(Generic[R]):
         return self._statement(shape), values
 
     def _choice(self, name: str, value: Any) -> str | None:
-        return value if isinstance(self.filters[name], Choices) else None
+        return value if isinstance(self.filters[name], Mapping) else None
 
     def position(self, params: ListParams, cursors: Cursors) -> Position | None:
         """After which row the page begins, if a cursor says so.
@@ -185,10 +180,10 @@ class ListQuery(Generic[R]):
         return conditions
 
     def _filter(self, name: str, choice: str | None) -> sa.ColumnElement[bool]:
-        chosen = self.filters[name]
-        if isinstance(chosen, Choices):
-            return chosen.conditions[choice or ""]
-        return chosen == sa.bindparam(name, type_=chosen.type)
+        target = self.filters[name]
+        if isinstance(target, Mapping):
+            return target[choice or ""]
+        return target == sa.bindparam(name, type_=target.type)
 
     def _after(self, shape: _Shape) -> sa.ColumnElement[bool]:
         """A row comparison, which an index on (column, id) answers at any depth."""
@@ -294,6 +289,47 @@ class ListQuery(Generic[R]):
 
 
 _INT = sa.BigInteger()
+
+
+def _listed_model(select: sa.Select[*tuple[Any, ...]]) -> Any:
+    """Return the mapped class whose `id` the list selects."""
+    for description in select.column_descriptions:
+        if description["name"] == "id" and description["entity"] is not None:
+            return description["entity"]
+    raise TypeError("a list selects the `id` of its model")
+
+
+def _sort_columns(params: type[ListParams], model: Any) -> Mapping[str, Column]:
+    """Return a column for each value of `sort`, which comes with and without `-`."""
+    orders = set(get_args(params.model_fields["sort"].annotation))
+    names = {str(order).removeprefix("-") for order in orders}
+    expected = {f"{sign}{name}" for name in names for sign in ("", "-")}
+    if not orders or orders != expected:
+        raise TypeError(f"{params.__name__}.sort must be a Literal of {expected}")
+    return {name: _column(params, model, name) for name in sorted(names)}
+
+
+def _filters(
+    params: type[ListParams], model: Any, given: Mapping[str, Column | Conditions]
+) -> Mapping[str, Column | Conditions]:
+    names = [
+        name
+        for name in params.model_fields
+        if name not in ListParams.model_fields and name not in ("sort", "q")
+    ]
+    if unknown := given.keys() - set(names):
+        raise TypeError(f"{params.__name__} has no parameter for the filters {unknown}")
+    return {n: given[n] if n in given else _column(params, model, n) for n in names}
+
+
+def _column(params: type[ListParams], model: Any, name: str) -> Column:
+    column = getattr(model, name, None)
+    if column is None:
+        raise TypeError(
+            f"{params.__name__}: {model.__name__} has no column {name!r}. Pass another "
+            f"column or a condition for each value, filters={{{name!r}: …}}"
+        )
+    return cast("Column", column)
 
 
 def _with_unique_names(

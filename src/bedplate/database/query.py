@@ -7,7 +7,7 @@ response declares. Repositories don't see which driver that is.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Generic, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 from weakref import WeakSet
 
 import sqlalchemy as sa
@@ -17,7 +17,16 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from bedplate.database.compilers import Processor, check_parameters, compile_for
 from bedplate.database.structs import R, row_builder
 
-__all__ = ["CompiledQuery", "Query", "R", "Statement", "compile_declared"]
+__all__ = [
+    "CompiledQuery",
+    "Query",
+    "R",
+    "Statement",
+    "ValueQuery",
+    "compile_declared",
+]
+
+V = TypeVar("V")
 
 Parameters = tuple[tuple[str, Any, Processor | None], ...]
 """Name, default and bind processor of each, in the order of the SQL."""
@@ -115,6 +124,19 @@ class Query(Statement, Generic[R]):
         super().__init__(statement, f"Query of {row.__name__}")
         self.row = row
         self.build = row_builder(row, list(statement.selected_columns))
+
+
+class ValueQuery(Statement, Generic[V]):
+    """A SELECT of one column, for `session.fetch_value`.
+
+    FIND_ROLE = ValueQuery(select(User.role).where(User.id == bindparam("user_id")))
+
+    Raises:
+        TypeError: a parameter can't be compiled without its value.
+    """
+
+    def __init__(self, statement: sa.Select[V]) -> None:
+        super().__init__(statement, f"ValueQuery of {statement.selected_columns[0]}")
 
 
 def compile_declared(dialect: sa.Dialect) -> None:

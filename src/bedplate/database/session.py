@@ -17,7 +17,7 @@ from bedplate.database.driver_errors import translate
 from bedplate.database.engines import Timeouts, make_engine
 from bedplate.database.inserts import Insert, insert_of
 from bedplate.database.lists import ListQuery
-from bedplate.database.query import Query, R, Statement
+from bedplate.database.query import Query, R, Statement, V, ValueQuery
 from bedplate.database.readers import PostgresReader, Rows, make_reader
 from bedplate.schemas import ListParams, Page, ResponseSchema
 
@@ -117,6 +117,11 @@ class Session(AsyncSession):
         """The first row, or None."""
         rows = await self.fetch_all(query, **values)
         return rows[0] if rows else None
+
+    async def fetch_value(self, query: ValueQuery[V], **values: Any) -> V | None:
+        """Return the value of the first row, or None without a row."""
+        rows = await self._fetch(query, values)
+        return rows[0][0] if rows else None
 
     async def fetch_all(self, query: Query[R], **values: Any) -> list[R]:
         return [query.build(row) for row in await self._fetch(query, values)]

@@ -137,6 +137,11 @@ def _is_struct(kind: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
 
 
+def nested_struct(annotation: Any) -> Any:
+    """Return the struct that a field's type is, optional or not; None if it is none."""
+    return next((k for k in _alternatives(annotation) if _is_struct(k)), None)
+
+
 def _alternatives(annotation: Any) -> Iterator[Any]:
     """Yield the members of a union, without `Annotated`, `NewType` and aliases."""
     origin = get_origin(annotation)

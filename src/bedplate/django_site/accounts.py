@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager
 
-from bedplate.core.permissions import ADMIN, ENTER_ADMIN, USER, Caller
+from bedplate.caller import Caller
+from bedplate.core.permissions import ADMIN, ENTER_ADMIN, USER
 from bedplate.core.security import (
     check_password,
     check_password_blocking,

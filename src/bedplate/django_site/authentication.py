@@ -12,9 +12,10 @@ from django.contrib.auth.models import AnonymousUser
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 
+from bedplate.caller import Caller
 from bedplate.core.device_cookies import Device
 from bedplate.core.errors import APIError, NotAuthenticated
-from bedplate.core.permissions import Caller, Permission
+from bedplate.core.permissions import Permission
 from bedplate.django_site.bridge import model_of
 from bedplate.django_site.services import call_service, host
 from bedplate.modules.auth.authentication import Authenticator

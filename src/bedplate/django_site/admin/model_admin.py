@@ -18,8 +18,8 @@ from django.utils.text import slugify
 from django.views.decorators.http import require_POST
 
 from bedplate.admin import Act, Action, Admin
+from bedplate.caller import Caller
 from bedplate.core.errors import APIError
-from bedplate.core.permissions import Caller
 from bedplate.django_site.admin.forms import choice_field, form_class
 from bedplate.django_site.api.conditions import EVERYTHING, to_q
 from bedplate.django_site.bridge import (

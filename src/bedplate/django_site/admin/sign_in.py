@@ -7,6 +7,7 @@ from django.contrib.admin.forms import AdminAuthenticationForm
 from django.utils.translation import gettext_lazy
 from pydantic import ValidationError
 
+from bedplate.caller import Caller
 from bedplate.core.envelope import details_of
 from bedplate.core.errors import (
     APIError,
@@ -14,7 +15,7 @@ from bedplate.core.errors import (
     ServiceUnavailable,
     ValidationFailed,
 )
-from bedplate.core.permissions import ENTER_ADMIN, Caller
+from bedplate.core.permissions import ENTER_ADMIN
 from bedplate.django_site.admin.forms import add_errors
 from bedplate.django_site.authentication import sign_in
 from bedplate.django_site.services import call_service

@@ -4,8 +4,8 @@ from typing import Any
 
 from django.http import HttpResponse
 
+from bedplate.caller import Caller
 from bedplate.core.errors import APIError
-from bedplate.core.permissions import Caller
 from bedplate.database import Session
 from bedplate.django_site.api.responses import refuse, repeat
 from bedplate.django_site.services import in_unit_of_work

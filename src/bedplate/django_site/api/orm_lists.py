@@ -1,6 +1,6 @@
 """A module's lists by Django's ORM: the same pages, and cursors for both stacks."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import reduce
 from operator import or_
 from typing import Any, Generic, TypeVar
@@ -9,12 +9,12 @@ import msgspec
 from django.db.models import BooleanField, F, Func, Q, QuerySet, TextField, Value
 
 from bedplate.core.pagination import Cursors, Position
-from bedplate.database import Choices, ListQuery, Page
+from bedplate.database import ListQuery
 from bedplate.database.lists import is_nullable
 from bedplate.database.search import contains
 from bedplate.django_site.api.conditions import Mapped, path_of, references, to_q
 from bedplate.django_site.bridge import model_of, secrets_of
-from bedplate.schemas import ListParams, ResponseSchema
+from bedplate.schemas import ListParams, Page, ResponseSchema
 
 R = TypeVar("R", bound=ResponseSchema)
 Rows = QuerySet[Any]
@@ -90,14 +90,14 @@ class OrmList(Generic[R]):
 
     def _conditions(self, params: ListParams) -> Iterator[Q]:
         asked = vars(params)
-        for name, chosen in self._query.filters.items():
+        for name, target in self._query.filters.items():
             value = asked[name]
             if value is None:
                 continue
-            if isinstance(chosen, Choices):
-                yield to_q(self._mapped, chosen.conditions[value], {})
+            if isinstance(target, Mapping):
+                yield to_q(self._mapped, target[value], {})
             else:
-                yield Q((self._path(chosen), value))
+                yield Q((self._path(target), value))
         if text := asked.get("q"):
             found = [Q(Contains(self._path(c), text)) for c in self._query.search]
             yield reduce(or_, found)

@@ -4,7 +4,8 @@ from typing import Any
 
 from rest_framework.permissions import AllowAny, BasePermission
 
-from bedplate.core.permissions import Caller, Permission
+from bedplate.caller import Caller
+from bedplate.core.permissions import Permission
 
 __all__ = ["AllowAny", "IsAdmin", "IsSignedIn", "caller_of", "requires"]
 

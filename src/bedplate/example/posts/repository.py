@@ -4,7 +4,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy import bindparam, select
 
-from bedplate.database import Choices, ListQuery, Page, Query, Repository, Scope
+from bedplate.database import ListQuery, Page, Query, Repository, Scope, columns_of
 from bedplate.example.posts.models import Post
 from bedplate.example.posts.schemas import (
     PostListParams,
@@ -24,14 +24,7 @@ SCOPES: dict[str, Scope] = {
 }
 # Every post has an author, but a count needs none: an outer join can be left out.
 POSTS = select(
-    Post.id,
-    Post.title,
-    Post.content,
-    User.id.label("author_id"),
-    User.name.label("author_name"),
-    Post.published_at,
-    Post.created_at,
-    Post.updated_at,
+    *columns_of(PostResponse, Post, author=User),
 ).outerjoin(User, User.id == Post.author_id)
 FIND_POST = {
     readable: Query(
@@ -44,13 +37,7 @@ LIST_POSTS = ListQuery(
     POSTS,
     PostListResponse,
     PostListParams,
-    sort=(Post.created_at, Post.published_at, Post.title),
-    filters=(
-        Post.author_id,
-        Choices(
-            "status", {"published": PUBLISHED, "draft": Post.published_at.is_(None)}
-        ),
-    ),
+    filters={"status": {"published": PUBLISHED, "draft": Post.published_at.is_(None)}},
     search=(Post.title, Post.content),
     scopes=SCOPES,
 )

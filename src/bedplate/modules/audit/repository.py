@@ -2,7 +2,7 @@ from uuid import UUID
 
 from sqlalchemy import select
 
-from bedplate.database import ListQuery, Page, Repository
+from bedplate.database import ListQuery, Page, Repository, columns_of
 from bedplate.modules.audit.models import AuditEvent
 from bedplate.modules.audit.schemas import (
     AuditEventResponse,
@@ -11,21 +11,9 @@ from bedplate.modules.audit.schemas import (
 )
 
 LIST_EVENTS = ListQuery(
-    select(
-        AuditEvent.id,
-        AuditEvent.created_at,
-        AuditEvent.action,
-        AuditEvent.actor_id,
-        AuditEvent.subject_id,
-        AuditEvent.ip,
-        AuditEvent.user_agent,
-        AuditEvent.request_id,
-        AuditEvent.details,
-    ),
+    select(*columns_of(AuditEventResponse, AuditEvent)),
     AuditListResponse,
     AuditListParams,
-    sort=(AuditEvent.created_at,),
-    filters=(AuditEvent.action, AuditEvent.actor_id, AuditEvent.subject_id),
 )
 
 

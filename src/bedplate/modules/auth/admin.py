@@ -7,8 +7,8 @@ from uuid import UUID
 from pydantic import Field
 
 from bedplate.admin import Action, Admin, Form, Stat
+from bedplate.caller import Caller
 from bedplate.core.clock import utc_now
-from bedplate.core.permissions import Caller
 from bedplate.modules.auth.recovery import RecoveryService
 from bedplate.modules.auth.sign_in import SignInService
 from bedplate.modules.users.models import User, UserSession

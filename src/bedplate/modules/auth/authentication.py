@@ -6,10 +6,10 @@ from uuid import UUID
 
 from msgspec.structs import astuple
 
+from bedplate.caller import Caller
 from bedplate.config import Settings
 from bedplate.core.clock import utc_now
 from bedplate.core.errors import NotAuthenticated
-from bedplate.core.permissions import Caller
 from bedplate.core.request_log import add_to_request_log
 from bedplate.database import Database, Session
 from bedplate.modules.auth.keys import refresh_keys, reload_for

@@ -7,11 +7,19 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy import bindparam, select
 
+from bedplate.caller import SignedIn
 from bedplate.config import Settings
 from bedplate.core.clock import utc_now
-from bedplate.core.permissions import SignedIn
 from bedplate.core.security import hash_token, new_token
-from bedplate.database import Base, Query, Repository, Session, UTCDateTime
+from bedplate.database import (
+    Base,
+    Query,
+    Repository,
+    Session,
+    UTCDateTime,
+    ValueQuery,
+    columns_of,
+)
 from bedplate.idempotency import IdempotencyKey
 from bedplate.limits import RateLimit
 from bedplate.modules.audit.models import AuditEvent
@@ -20,17 +28,7 @@ from bedplate.modules.users.models import User, UserSession
 
 # One statement a request: the session lives, its user is active, and who that is.
 FIND_CALLER = Query(
-    select(
-        User.id,
-        User.email,
-        User.name,
-        User.role,
-        User.is_active,
-        User.email_verified,
-        User.created_at,
-        User.updated_at,
-        UserSession.id.label("session_id"),
-    )
+    select(*columns_of(SignedIn, User, session_id=UserSession.id))
     .join(User, User.id == UserSession.user_id)
     .where(
         UserSession.id == bindparam("session_id", type_=sa.Uuid()),
@@ -50,7 +48,7 @@ class LastUse(msgspec.Struct, frozen=True):
 
 
 FIND_LAST_USE = Query(
-    select(UserSession.created_at, UserSession.last_used_at).where(
+    select(*columns_of(LastUse, UserSession)).where(
         UserSession.id == bindparam("session_id", type_=sa.Uuid())
     ),
     LastUse,
@@ -66,24 +64,15 @@ class Account(msgspec.Struct, frozen=True):
 
 
 FIND_ACCOUNT = Query(
-    select(User.id, User.hashed_password, User.security_version).where(
-        User.email == bindparam("email")
-    ),
+    select(*columns_of(Account, User)).where(User.email == bindparam("email")),
     Account,
 )
 
 
-class IssuedTo(msgspec.Struct, frozen=True):
-    """Whose refresh token it is."""
-
-    session_id: UUID
-
-
-FIND_REFRESH_TOKEN = Query(
+FIND_SESSION_OF_TOKEN = ValueQuery(
     select(RefreshToken.session_id).where(
         RefreshToken.token_hash == bindparam("token_hash")
-    ),
-    IssuedTo,
+    )
 )
 
 
@@ -91,10 +80,9 @@ class RefreshTokenRepository(Repository[RefreshToken]):
     model = RefreshToken
 
     async def find_session_id(self, token: str) -> UUID | None:
-        found = await self.session.fetch_one(
-            FIND_REFRESH_TOKEN, token_hash=hash_token(token)
+        return await self.session.fetch_value(
+            FIND_SESSION_OF_TOKEN, token_hash=hash_token(token)
         )
-        return found.session_id if found else None
 
     async def get_by_token(self, token: str) -> RefreshToken | None:
         return await self.get(hash_token(token))
@@ -131,7 +119,7 @@ class TokenOwner(msgspec.Struct, frozen=True):
 
 
 FIND_TOKEN_OWNER = Query(
-    select(User.id.label("user_id"), User.email, User.name)
+    select(*columns_of(TokenOwner, User, user_id=User.id))
     .join(OneTimeToken, OneTimeToken.user_id == User.id)
     .where(
         User.security_version == OneTimeToken.security_version,

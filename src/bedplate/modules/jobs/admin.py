@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from bedplate.admin import Action, Admin, Stat
-from bedplate.core.permissions import Caller
+from bedplate.caller import Caller
 from bedplate.database import Session
 from bedplate.jobs.tables import TICK, rows_for
 from bedplate.modules.jobs.service import JobService

@@ -118,6 +118,4 @@ def _list(dialect: str) -> ListQuery[JobResponse]:
         _select(dialect, *_columns(dialect)).where(job.job != TICK),
         JobListResponse,
         JobListParams,
-        sort=(job.created_at,),
-        filters=(job.status, job.job, job.queue),
     )

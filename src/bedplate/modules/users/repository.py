@@ -1,13 +1,20 @@
 from datetime import datetime
 from uuid import UUID
 
-import msgspec
 import sqlalchemy as sa
 from sqlalchemy import bindparam, select
 
 from bedplate.core.clock import utc_now
 from bedplate.core.permissions import ADMIN
-from bedplate.database import ListQuery, Page, Query, Repository, UTCDateTime
+from bedplate.database import (
+    ListQuery,
+    Page,
+    Query,
+    Repository,
+    UTCDateTime,
+    ValueQuery,
+    columns_of,
+)
 from bedplate.modules.users.models import User, UserSession
 from bedplate.modules.users.schemas import (
     SessionResponse,
@@ -17,50 +24,20 @@ from bedplate.modules.users.schemas import (
 )
 
 MOST_SESSIONS = 200  # listed, the ones used last
-USER_COLUMNS = (
-    User.id,
-    User.email,
-    User.name,
-    User.role,
-    User.is_active,
-    User.email_verified,
-    User.created_at,
-    User.updated_at,
-)
+USERS = select(*columns_of(UserResponse, User))
 FIND_USER = Query(
-    select(*USER_COLUMNS).where(User.id == bindparam("user_id", type_=sa.Uuid())),
-    UserResponse,
+    USERS.where(User.id == bindparam("user_id", type_=sa.Uuid())), UserResponse
 )
-
-
-class AccountVersion(msgspec.Struct, frozen=True):
-    """The version that links are bound to."""
-
-    security_version: int
-
-
-FIND_SECURITY_VERSION = Query(
-    select(User.security_version).where(User.email == bindparam("email")),
-    AccountVersion,
+# The version that links in emails are bound to.
+FIND_SECURITY_VERSION = ValueQuery(
+    select(User.security_version).where(User.email == bindparam("email"))
 )
 LIST_USERS = ListQuery(
-    select(*USER_COLUMNS),
-    UserListResponse,
-    UserListParams,
-    sort=(User.created_at, User.email, User.name),
-    filters=(User.role, User.is_active),
-    search=(User.email, User.name),
+    USERS, UserListResponse, UserListParams, search=(User.email, User.name)
 )
+IS_CURRENT = UserSession.id == bindparam("current_id", type_=sa.Uuid())
 LIST_SESSIONS = Query(
-    select(
-        UserSession.id,
-        UserSession.created_at,
-        UserSession.last_used_at,
-        UserSession.expires_at,
-        UserSession.ip,
-        UserSession.user_agent,
-        (UserSession.id == bindparam("current_id", type_=sa.Uuid())).label("current"),
-    )
+    select(*columns_of(SessionResponse, UserSession, current=IS_CURRENT))
     .where(
         UserSession.user_id == bindparam("user_id", type_=sa.Uuid()),
         UserSession.expires_at > bindparam("now", type_=UTCDateTime()),
@@ -87,8 +64,7 @@ class UserRepository(Repository[User]):
 
     async def find_security_version(self, email: str) -> int | None:
         """Return the version of the account with an address; None for no account."""
-        found = await self.session.fetch_one(FIND_SECURITY_VERSION, email=email)
-        return None if found is None else found.security_version
+        return await self.session.fetch_value(FIND_SECURITY_VERSION, email=email)
 
     async def void_links(self, user_id: UUID) -> None:
         """Void every link in a mail, and every request for one, from before now.

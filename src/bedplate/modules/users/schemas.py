@@ -10,6 +10,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from bedplate.caller import Account
 from bedplate.core.names import check_name
 from bedplate.core.permissions import USER
 from bedplate.core.security import MAX_PASSWORD_LENGTH
@@ -95,21 +96,8 @@ class PasswordSet(Schema):
     password: NewPassword
 
 
-# Documented as an address, and not checked again: it was, on its way in.
-StoredEmail = Annotated[str, WithJsonSchema({"type": "string", "format": "email"})]
-
-
-class UserResponse(ResponseSchema, frozen=True):
+class UserResponse(Account, frozen=True):
     """An account. No password or hash ever leaves the system."""
-
-    id: UUID
-    email: StoredEmail
-    name: str
-    role: str
-    is_active: bool
-    email_verified: bool
-    created_at: datetime
-    updated_at: datetime
 
 
 class UserListResponse(Page[UserResponse], frozen=True):

@@ -1,0 +1,50 @@
+"""`Caller`: the signed-in user of a request, and the fields that accounts show.
+
+A column that every account shows is added to the model, to `Account` and by a
+migration. Responses, lists, the caller and Django's user follow from `Account`.
+"""
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import WithJsonSchema
+
+from bedplate.core.permissions import ADMIN, Permission
+from bedplate.schemas import ResponseSchema
+
+# Documented as an address, and not validated again: it was, on its way in.
+StoredEmail = Annotated[str, WithJsonSchema({"type": "string", "format": "email"})]
+
+
+class Account(ResponseSchema, frozen=True):
+    """The fields of an account that its owner and admins may see."""
+
+    id: UUID
+    email: StoredEmail
+    name: str
+    role: str
+    is_active: bool
+    email_verified: bool
+    created_at: datetime
+    updated_at: datetime
+
+
+class SignedIn(Account, frozen=True):
+    """A session and its user, as the database had them a moment ago."""
+
+    session_id: UUID
+
+
+class Caller(SignedIn, frozen=True):
+    """The signed-in user of one request, with the permissions of their role."""
+
+    granted: frozenset[str]
+
+    @property
+    def is_admin(self) -> bool:
+        return self.role == ADMIN
+
+    def may(self, permission: Permission) -> bool:
+        """Return whether the caller's role has a permission."""
+        return self.role == ADMIN or permission.name in self.granted
