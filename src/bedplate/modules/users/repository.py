@@ -126,7 +126,10 @@ class SessionRepository(Repository[UserSession]):
         only: UUID | None = None,
         but: UUID | None = None,
     ) -> int:
-        """End all sessions of an account, `only` one or all `but` one. Return a count."""
+        """End all sessions of an account, `only` one, or all `but` one.
+
+        Return how many ended.
+        """
         statement = sa.delete(UserSession).where(UserSession.user_id == user_id)
         if only is not None:
             statement = statement.where(UserSession.id == only)

@@ -24,6 +24,7 @@ from bedplate.schemas import (
     ResponseSchema,
     Schema,
     SearchText,
+    example,
 )
 
 MAX_EMAIL_LENGTH = 255
@@ -55,6 +56,7 @@ Email = Annotated[
     WithJsonSchema(
         {"type": "string", "format": "email", "maxLength": MAX_EMAIL_LENGTH}
     ),
+    Field(description="An email address."),
 ]
 Name = Annotated[
     str,
@@ -62,17 +64,31 @@ Name = Annotated[
         strip_whitespace=True, min_length=1, max_length=100, pattern=NO_CONTROLS
     ),
     AfterValidator(check_name),
+    Field(description="The name that others see."),
 ]
 # The setting `password_policy` decides about the rest, so the service checks it.
 NewPassword = Annotated[
     str,
     StringConstraints(min_length=8, max_length=MAX_PASSWORD_LENGTH, pattern=NO_NUL),
+    Field(description="A new password, by the rules of the password policy."),
 ]
 # Roles are a setting, so the service checks them.
-Role = Annotated[str, StringConstraints(min_length=1, max_length=50, pattern=NO_NUL)]
+Role = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=50, pattern=NO_NUL),
+    Field(description="One of the configured roles."),
+]
 
 
 class UserCreate(Schema):
+    """A new account."""
+
+    model_config = example(
+        email="ada@example.com",
+        name="Ada Lovelace",
+        password="Correct-h0rse",  # noqa: S106
+    )
+
     email: Email
     name: Name
     password: Annotated[NewPassword, Field(examples=["Correct-h0rse"])]
@@ -84,12 +100,20 @@ class UserCreate(Schema):
 
 
 class UserUpdate(PatchSchema):
+    """The fields of an account that an admin changes."""
+
+    model_config = example(name="Ada King")
+
     email: Email = NOT_SENT
     name: Name = NOT_SENT
     role: Role = NOT_SENT  # bedplate: ignore[privileged-field] as above
 
 
 class MeUpdate(PatchSchema):
+    """The fields of your account that you change."""
+
+    model_config = example(name="Ada King")
+
     name: Name = NOT_SENT
 
 
@@ -118,11 +142,13 @@ class UserListParams(ListParams):
 
 
 class ActivatedResponse(ResponseSchema, frozen=True):
-    status: Literal["activated"]
+    status: Annotated[Literal["activated"], Field(description="Always `activated`.")]
 
 
 class DeactivatedResponse(ResponseSchema, frozen=True):
-    status: Literal["deactivated"]
+    status: Annotated[
+        Literal["deactivated"], Field(description="Always `deactivated`.")
+    ]
 
 
 class SessionResponse(ResponseSchema, frozen=True):
@@ -130,12 +156,22 @@ class SessionResponse(ResponseSchema, frozen=True):
 
     id: UUID
     created_at: datetime
-    last_used_at: datetime
-    expires_at: datetime
-    ip: str | None
-    user_agent: str | None
-    current: bool
+    last_used_at: Annotated[
+        datetime, Field(description="Time of the last refresh, in UTC.")
+    ]
+    expires_at: Annotated[
+        datetime,
+        Field(description="Time when the session ends if it is not refreshed."),
+    ]
+    ip: Annotated[str | None, Field(description="The IP address that signed in.")]
+    user_agent: Annotated[str | None, Field(description="The client that signed in.")]
+    current: Annotated[
+        bool, Field(description="Whether this is the session of the request.")
+    ]
 
 
 class SessionListResponse(ResponseSchema, frozen=True):
-    items: list[SessionResponse]
+    items: Annotated[
+        list[SessionResponse],
+        Field(description="The sessions, most recently used first."),
+    ]
