@@ -42,13 +42,13 @@ WRONG: list[tuple[Sequence[Module], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("modules", "told"), WRONG)
+@pytest.mark.parametrize(("modules", "message"), WRONG)
 def test_modules_that_don_t_fit_stop_the_start_with_one_line(
-    modules: Sequence[Module], told: str
+    modules: Sequence[Module], message: str
 ) -> None:
     with pytest.raises(ModuleError) as raised:
         create_app(Settings.load(_env_file=None, secret_key=KEY), modules)
-    assert str(raised.value) == told
+    assert str(raised.value) == message
 
 
 def test_the_built_in_ones_fit() -> None:
@@ -89,12 +89,14 @@ async def test_an_application_without_posts_knows_nothing_of_them(
 async def test_a_module_brings_mail_templates_before_ours(
     settings: Settings, tmp_path: Path
 ) -> None:
-    own = tmp_path / "templates" / "en"
-    own.mkdir(parents=True)
+    templates = tmp_path / "templates" / "en"
+    templates.mkdir(parents=True)
     for name in ("invoice", "welcome"):
-        (own / f"{name}.txt").write_text(f"Own {name}\n\nText for {{{{ name }}}}\n")
-        (own / f"{name}.html").write_text("<p>{{ name }}</p>")
-    shop = Module(name="shop", mail_templates=own.parent)
+        (templates / f"{name}.txt").write_text(
+            f"Own {name}\n\nText for {{{{ name }}}}\n"
+        )
+        (templates / f"{name}.html").write_text("<p>{{ name }}</p>")
+    shop = Module(name="shop", mail_templates=templates.parent)
     async with running(settings, modules=(*EXAMPLE, shop)) as app:
         runtime = app.state.runtime
         for template in ("invoice", "welcome"):
