@@ -72,7 +72,7 @@ def _novelty(key: str) -> float:
 
 
 def _disorder(key: str) -> float:
-    """Return the share of a key that is not sequential; 1 unless most of it is."""
+    """Return 1, or for a mostly sequential key the share that is not sequential."""
     pairs = list(pairwise(key))
     ordered = sum(a == b or (a, b) in _NEIGHBORS for a, b in pairs)
     share = ordered / max(len(pairs), 1)
