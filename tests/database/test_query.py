@@ -74,7 +74,7 @@ def test_a_struct_in_a_struct_takes_as_many_columns_as_it_has_fields(
 def test_columns_that_do_not_fit_the_struct_are_refused_at_start(
     columns: tuple[Any, ...],
 ) -> None:
-    with pytest.raises(TypeError, match="Flat wants columns"):
+    with pytest.raises(TypeError, match="Flat needs columns"):
         Query(select(*columns), Flat)
 
 

@@ -164,7 +164,7 @@ def test_a_choice_of_structs_is_refused() -> None:
     ],
 )
 def test_columns_in_another_order_or_number_are_refused(names: list[str]) -> None:
-    with pytest.raises(TypeError, match="Article wants columns"):
+    with pytest.raises(TypeError, match="Article needs columns"):
         Query(integers(*names), Article)
 
 
