@@ -171,7 +171,7 @@ NOT_SENT: Any = Field(default_factory=lambda: None)
 
 
 class PatchSchema(Schema):
-    """A body whose fields may be left out. Null is refused unless the field allows it."""
+    """A body whose fields may be left out. Null is refused unless a field allows it."""
 
     def changes(self) -> dict[str, Any]:
         """Return the fields that the client sent, with their values."""
