@@ -21,5 +21,5 @@ def test_a_permission_is_nobody_s_but_the_roles_that_it_or_a_grant_names() -> No
 
 
 def test_a_grant_of_what_is_not_declared_is_refused_by_name() -> None:
-    with pytest.raises(UnknownPermission, match="'things:fly', for 'editor'"):
+    with pytest.raises(UnknownPermission, match="'things:fly' of the role 'editor'"):
         Permissions([READ], {"editor": ["things:read", "things:fly"]})
