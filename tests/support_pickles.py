@@ -32,9 +32,8 @@ async def plant(
     payload = bomb(mark)
     await _write(store, "workflow_input", job_id, inputs=payload)
     await _write(store, "workflow_output", job_id, output=payload, error=payload)
-    # Older versions of the engine store these in the status table.
-    old_columns = {"inputs": payload, "output": payload, "error": payload}
-    values = {**old_columns, "serialization": serialization, **status}
+    columns = {"inputs": payload, "output": payload, "error": payload}
+    values = {**columns, "serialization": serialization, **status}
     await _write(store, "workflow_status", job_id, **values)
 
 

@@ -13,7 +13,7 @@ from bedplate.core.fair_queue import FairQueue
 
 @pytest.fixture
 def gate() -> Iterator[threading.Event]:
-    """An event that blocks the first call until it is set."""
+    """Yield an event that blocks the first call until it is set."""
     event = threading.Event()
     yield event
     event.set()
