@@ -46,7 +46,7 @@ hashing: Final = FairQueue(
     timeout=15,
     name="argon2",
 )
-# Verified when there is no account, so that an unknown address takes the same time.
+# Verified if an account does not exist, so that an unknown address takes the same time.
 _NO_ACCOUNT: Final = _passwords.hash(os.urandom(16).hex())
 
 

@@ -30,8 +30,8 @@ class Reader(Protocol):
 class PostgresReader:
     """Runs each statement on a connection from SQLAlchemy's pool.
 
-    An idle connection is taken from the pool without an await, which makes it cheap. If
-    there is no idle one, the reader waits for a connection as usual.
+    An idle connection is taken from the pool without an await, which makes it cheap.
+    Without an idle one, the reader waits for a connection as usual.
     """
 
     def __init__(self, engine: AsyncEngine) -> None:

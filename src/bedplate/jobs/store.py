@@ -166,7 +166,7 @@ class JobStore:
         return is_idle
 
     async def lock(self, id_: UUID, *conditions: Any) -> bool:
-        """Lock a job's row until the transaction ends; False if there is no row."""
+        """Lock a job's row until the transaction ends; False if it does not exist."""
         job = self.job
         query = sa.select(job.id).where(job.id == id_, *conditions).with_for_update()
         return (await self.session.execute(query)).first() is not None
