@@ -40,6 +40,7 @@ logger = structlog.get_logger()
 
 BEAT: Final = timedelta(seconds=2)
 DEAD_AFTER: Final = timedelta(seconds=8)
+_RETURN_SECONDS: Final = 1.0
 POLL_SECONDS: Final = 0.7  # a poll takes 3 ms per queue
 # DBOS runs only jobs of its own version. Ours never changes, so that a deployment
 # doesn't strand queued jobs.
@@ -211,7 +212,7 @@ class Worker:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         if self._connections is not None:
-            self._connections.dispose()  # the engine disposes only of its own
+            await _dispose(self._connections)  # the engine disposes only of its own
 
     async def _wait_for_jobs(self) -> None:
         """Stop claiming jobs, and wait for those that are running.
@@ -415,6 +416,19 @@ def _sqlite_engine(url: sa.URL) -> sa.Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine
+
+
+async def _dispose(connections: sa.Engine) -> None:
+    """Close all connections, once the engine's threads have returned theirs.
+
+    The engine shuts its threads down without waiting for them. A connection that is
+    returned to a disposed pool would stay open until it is garbage-collected.
+    """
+    pool: Any = connections.pool
+    deadline = time.monotonic() + _RETURN_SECONDS
+    while pool.checkedout() and time.monotonic() < deadline:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    connections.dispose()
 
 
 def _redirect_engine_logs() -> None:

@@ -83,6 +83,8 @@ class Statement:
         self.statement = statement
         self.name = name or type(self).__name__
         self._compiled: dict[str, CompiledQuery] = {}
+        self.checked: set[str] = set()
+        """Names of the dialects for which `compile_declared` checked it."""
         _declared.add(self)
 
     def compiled_for(self, dialect: sa.Dialect) -> CompiledQuery:
@@ -152,7 +154,9 @@ def compile_declared(dialect: sa.Dialect) -> None:
     for statement in list(_declared):
         # The result is dropped: the SQL may depend on the server's version, which is
         # unknown until there is a connection. A search's collation does.
-        _compile(statement, dialect)
+        if dialect.name not in statement.checked:
+            _compile(statement, dialect)
+            statement.checked.add(dialect.name)
 
 
 def _compile(declared: Statement, dialect: sa.Dialect) -> CompiledQuery:
