@@ -62,10 +62,10 @@ async def test_the_engine_has_the_declared_schedules(app: Application) -> None:
 
 
 async def test_it_deletes_its_heartbeat_when_it_stops(settings: Settings) -> None:
-    app = create_app(settings)
+    app = create_app(settings, EXAMPLE)
     async with app.router.lifespan_context(app):
         assert await _heartbeats(app) == 1
-    app = create_app(settings)
+    app = create_app(settings, EXAMPLE)
     async with app.router.lifespan_context(app):
         assert await _heartbeats(app) == 1
         async with client_for(app) as client:
