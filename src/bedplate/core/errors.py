@@ -199,7 +199,7 @@ _Method = TypeVar("_Method", bound=Callable[..., Any])
 
 
 def raises(*errors: type[APIError]) -> Callable[[_Method], _Method]:
-    """Declare the errors of a service method, beside those of every request.
+    """Declare the errors of a service method, besides those of every request.
 
     @raises(PostNotFound, PermissionDenied)
     async def publish(self, post_id: UUID, caller: Caller) -> PostResponse: ...
