@@ -41,7 +41,7 @@ class SerializationRefused(ValueError):
 
 
 def _refuse(_serializer: Any, _stored: str) -> Any:
-    raise SerializationRefused("the row is a pickle, and only JSON is decoded")
+    raise SerializationRefused("a pickle is never decoded, only JSON is")
 
 
 # Private, but the only place where DBOS loads pickles: all inputs, outputs, errors,
