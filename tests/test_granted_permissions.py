@@ -97,7 +97,10 @@ async def test_a_role_that_changes_changes_what_one_may_on_the_next_request(
 @pytest.mark.parametrize(
     ("grants", "told"),
     [
-        ({"guest": ["cakes:fly"]}, r"ROLE_PERMISSIONS: .*'cakes:fly', for 'guest'"),
+        (
+            {"guest": ["cakes:fly"]},
+            r"ROLE_PERMISSIONS: .*'cakes:fly' of the role 'guest'",
+        ),
         ({"chef": ["cakes:eat"]}, "names a role that is not in BEDPLATE_ROLES"),
     ],
 )
