@@ -86,7 +86,7 @@ def install_newer_core(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(Path(migrate.__file__).parent / "migrations" / "versions", ours)
     head = min(migrate._heads(()))
     write_revision(ours, "9999", head, ADD_COLUMN.format(table="users"))
-    monkeypatch.setattr(migrate, "OURS", str(ours))
+    monkeypatch.setattr(migrate, "BUILT_IN", str(ours))
     migrate._heads.cache_clear()
 
 

@@ -34,5 +34,5 @@ async def list_audit_events(
     admin: AdminUser,
     params: Annotated[AuditListParams, Query()],
 ) -> Page[AuditEventResponse]:
-    """Security-relevant acts, newest first."""
+    """List security-relevant events, newest first."""
     return await audit.list_page(params)

@@ -8,7 +8,7 @@ from bedplate.schemas import NO_NUL, ListParams, Page, ResponseSchema
 
 
 class AuditEventResponse(ResponseSchema, frozen=True):
-    """One security-relevant act. `actor_id` is null for a stranger or the system."""
+    """One security-relevant event. `actor_id` is null if nobody was signed in."""
 
     id: UUID
     created_at: datetime

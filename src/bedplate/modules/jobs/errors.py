@@ -7,7 +7,7 @@ class JobNotFound(NotFound):
 
 class JobNotDead(Conflict):
     code = "JOB_NOT_DEAD"
-    message = "Only a job that used up its attempts can be tried again"
+    message = "Only a job that used up its attempts can be retried"
 
 
 class JobRunning(Conflict):

@@ -30,7 +30,7 @@ JobServiceDep = Annotated[JobService, Depends(get_job_service)]
 async def list_jobs(
     jobs: JobServiceDep, admin: AdminUser, params: Annotated[JobListParams, Query()]
 ) -> Page[JobResponse]:
-    """All jobs, a page at a time; `status=dead` are the dead letters."""
+    """List jobs. `status=dead` lists those that used up their attempts."""
     return await jobs.list_page(params)
 
 
@@ -40,7 +40,7 @@ async def list_jobs(
     responses=errors(PermissionDenied, JobNotFound),
 )
 async def get_job(jobs: JobServiceDep, admin: AdminUser, job_id: UUID) -> JobResponse:
-    """A job and, if it failed, its last error."""
+    """Get a job and, if it failed, its last error."""
     return await jobs.get(job_id)
 
 
@@ -52,7 +52,7 @@ async def get_job(jobs: JobServiceDep, admin: AdminUser, job_id: UUID) -> JobRes
 async def retry_job(
     jobs: JobServiceDep, admin: AdminUser, job_id: UUID, if_match: IfMatchDep
 ) -> JobResponse:
-    """Give a dead letter all its attempts again."""
+    """Retry a dead job, with all its attempts."""
     return await jobs.retry(job_id, if_match)
 
 
@@ -64,5 +64,5 @@ async def retry_job(
 async def discard_job(
     jobs: JobServiceDep, admin: AdminUser, job_id: UUID, if_match: IfMatchDep
 ) -> None:
-    """Drop a job; it won't run any more."""
+    """Discard a job, so that it doesn't run again."""
     await jobs.discard(job_id, if_match)

@@ -12,7 +12,7 @@ Name = Annotated[str, StringConstraints(max_length=200, pattern=NO_NUL)]
 
 
 class JobResponse(ResponseSchema, frozen=True):
-    """A job. `dead` is one that used up its attempts: its error says why."""
+    """A job. A `dead` one used up its attempts; `error` is its last error."""
 
     id: UUID
     job: str
@@ -33,12 +33,12 @@ class JobListResponse(Page[JobResponse], frozen=True):
 class JobListParams(ListParams):
     sort: Literal["created_at", "-created_at"] = "-created_at"
     status: Status | None = None
-    job: Annotated[Name | None, Field(description="The name of its function.")] = None
+    job: Annotated[Name | None, Field(description="Name of the job's function.")] = None
     queue: Name | None = None
 
 
 class JobDetail(ResponseSchema, frozen=True):
-    """A job with its arguments, as they are stored, and its last traceback."""
+    """A job with its arguments as they are stored, and its last traceback."""
 
     job: JobResponse
     arguments: str

@@ -10,22 +10,22 @@ from bedplate.modules.jobs.schemas import JobDetail, JobListParams, JobResponse
 
 
 class JobService:
-    """What an admin may do with jobs."""
+    """Rules for jobs. Admins list, retry and discard them."""
 
     def __init__(self, session: Session) -> None:
         self.jobs = JobRepository(session)
         self.store = JobStore(session)
 
     async def list_page(self, params: JobListParams) -> Page[JobResponse]:
-        """A page of jobs.
+        """Return a page of jobs.
 
         Raises:
-            InvalidCursor: the cursor is of another list or order.
+            InvalidCursor: the cursor is from another list or order.
         """
         return await self.jobs.list_page(params)
 
     async def get(self, job_id: UUID) -> JobResponse:
-        """A job.
+        """Return a job.
 
         Raises:
             JobNotFound
@@ -36,7 +36,7 @@ class JobService:
         return job
 
     async def get_detail(self, job_id: UUID) -> JobDetail:
-        """A job with its arguments.
+        """Return a job with its arguments.
 
         Raises:
             JobNotFound
@@ -47,11 +47,11 @@ class JobService:
         return detail
 
     async def stored(self, ids: Sequence[UUID]) -> dict[UUID, StoredJob]:
-        """The arguments and the errors of jobs, by id."""
+        """Return the arguments and the errors of jobs, by id."""
         return await self.jobs.find_stored(ids)
 
     async def retry(self, job_id: UUID, if_match: IfMatch | None = None) -> JobResponse:
-        """Give a dead letter all its attempts again.
+        """Retry a dead job, with all its attempts.
 
         Raises:
             JobNotFound, JobNotDead, PreconditionFailed
@@ -63,7 +63,7 @@ class JobService:
         return await self.get(job_id)
 
     async def discard(self, job_id: UUID, if_match: IfMatch | None = None) -> None:
-        """Drop a job, done or not; it won't run any more.
+        """Delete a job, finished or not, so that it doesn't run again.
 
         Raises:
             JobNotFound, JobRunning, PreconditionFailed
