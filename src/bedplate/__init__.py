@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         PermanentError,
         PermissionDenied,
         ValidationFailed,
+        raises,
     )
     from bedplate.core.permissions import Permission
     from bedplate.core.preconditions import IfMatch
@@ -142,6 +143,7 @@ __all__ = [
     "errors",
     "install",
     "job",
+    "raises",
     "require_permission",
     "require_role",
     "run_worker",
@@ -171,6 +173,7 @@ _HOMES = {
     "require_permission": "api.dependencies",
     "require_role": "api.dependencies",
     "errors": "openapi_parts",
+    "raises": "core.errors",
     "APIError": "core.errors",
     "Conflict": "core.errors",
     "Detail": "core.errors",

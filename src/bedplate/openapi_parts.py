@@ -1,9 +1,15 @@
 """The parts of the OpenAPI document that both frameworks declare in the same words."""
 
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
-from bedplate.core.errors import APIError, IdempotencyInProgress, IdempotencyKeyReused
+from bedplate.core.errors import (
+    APIError,
+    IdempotencyInProgress,
+    IdempotencyKeyReused,
+    errors_of,
+)
 from bedplate.core.preconditions import MAX_TAGS_LENGTH
 from bedplate.idempotency import REPLAYED
 from bedplate.schemas import ErrorResponse
@@ -14,10 +20,17 @@ Operation = dict[str, Any]
 _REFERENCE = "#/components/schemas/ErrorResponse"
 
 
-def errors(*kinds: type[APIError]) -> Responses:
-    """The `responses=` of a route for the errors that its service raises."""
+def errors(*sources: type[APIError] | Callable[..., Any]) -> Responses:
+    """Return the `responses=` of a route: the errors of the service methods it calls.
+
+    `errors(PostService.publish)` takes what the method declares with `raises`. An error
+    that the route itself raises is given as it is: `errors(PostService.get, SoldOut)`.
+    """
+    kinds: list[type[APIError]] = []
+    for source in sources:
+        kinds += [source] if isinstance(source, type) else errors_of(source)
     responses: Responses = {}
-    for kind in kinds:
+    for kind in dict.fromkeys(kinds):
         response = responses.setdefault(
             kind.status_code, {"model": ErrorResponse, "description": ""}
         )
@@ -50,10 +63,18 @@ def declare_idempotency(operation: Operation) -> None:
     add_header_parameter(operation, "Idempotency-Key", sent, **bounds)
     told = _header("`true` for an earlier request's answer.", required=False)
     operation["responses"]["201"].setdefault("headers", {})[REPLAYED] = told
-    for status, declared in errors(IdempotencyInProgress, IdempotencyKeyReused).items():
-        known = operation["responses"].setdefault(str(status), {})
-        lines = filter(None, [known.get("description"), declared["description"]])
-        known["description"] = "\n\n".join(lines)
+    add_errors(operation, IdempotencyInProgress, IdempotencyKeyReused)
+
+
+def add_errors(operation: Operation, *kinds: type[APIError]) -> None:
+    """Add errors to the responses of an operation, beside those that it declares."""
+    for status, declared in errors(*kinds).items():
+        response = operation["responses"].setdefault(str(status), {})
+        lines = [
+            *response.get("description", "").split("\n\n"),
+            *declared["description"].split("\n\n"),
+        ]
+        response["description"] = "\n\n".join(filter(None, dict.fromkeys(lines)))
 
 
 def _header(description: str, *, required: bool = True) -> dict[str, Any]:

@@ -10,8 +10,10 @@ from fastapi.routing import iter_route_contexts
 
 from bedplate.api.dependencies import OPTIONAL_SCHEME, SCHEME, BearerCaller
 from bedplate.api.routing import Route
+from bedplate.core.errors import PermissionDenied
 from bedplate.openapi_parts import (
     Operation,
+    add_errors,
     declare_errors,
     declare_etag,
     declare_idempotency,
@@ -41,6 +43,8 @@ def openapi_document(app: FastAPI) -> dict[str, Any]:
             declare_etag(operation, method=key[0])
         if route is not None and route.is_idempotent and operation.get("security"):
             declare_idempotency(operation)  # a stranger's key would be everybody's
+        if route is not None and _needs_role(route):
+            add_errors(operation, PermissionDenied)
         declare_errors(operation)
     return document
 
@@ -64,6 +68,10 @@ def _checks(dependant: Dependant) -> Iterator[BearerCaller]:
         yield dependant.call
     for dependency in dependant.dependencies:
         yield from _checks(dependency)
+
+
+def _needs_role(route: Route) -> bool:
+    return any(check.roles or check.permission for check in _checks(route.dependant))
 
 
 def _callers(checks: Iterable[BearerCaller]) -> str:

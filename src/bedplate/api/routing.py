@@ -13,7 +13,7 @@ from collections.abc import (
 )
 from functools import cached_property
 from http import HTTPStatus
-from typing import Any
+from typing import Any, get_origin
 
 import msgspec
 from fastapi import APIRouter, params
@@ -75,6 +75,8 @@ class Route(APIRoute):
             endpoint = idempotent(endpoint, self.respond)
         super().__init__(path, endpoint, **options)
         self._unwrapped_app = self.app
+        if self.struct is not None:
+            _check_answer(f"{endpoint.__module__}.{endpoint.__name__}", self)
 
     @property
     def is_untouched(self) -> bool:
@@ -198,6 +200,26 @@ def _struct(response_model: Any) -> type[ResponseSchema] | None:
         response_model, ResponseSchema
     )
     return response_model if is_struct else None
+
+
+def _check_answer(name: str, route: Any) -> None:
+    """Refuse an endpoint whose answer lacks fields of its response model.
+
+    Raises:
+        TypeError: names the endpoint and the fields. Without this check the first
+            request would be answered 500.
+    """
+    answer = get_typed_return_annotation(route.endpoint)
+    answer = get_origin(answer) or answer
+    if not inspect.isclass(answer) or issubclass(answer, Response | dict):
+        return
+    fields = route.struct.__struct_fields__
+    missing = [field for field in fields if not hasattr(answer, field)]
+    if missing and answer is not object:
+        raise TypeError(
+            f"{name} returns {answer.__name__}, which has no {', '.join(missing)} for "
+            f"its response model {route.struct.__name__}"
+        )
 
 
 def _with_etag(request: Request, response: Response) -> Response:

@@ -18,8 +18,8 @@ APIError
 └── ServiceUnavailable     503
 """
 
-from collections.abc import Mapping, Sequence
-from typing import ClassVar, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 
 class Detail(NamedTuple):
@@ -192,4 +192,29 @@ class ServiceUnavailable(APIError):
 
 
 class PermanentError(Exception):
-    """A failure that trying again can't mend: a job that raises it isn't retried."""
+    """A failure that another try can't fix: a job that raises it is not retried."""
+
+
+_Method = TypeVar("_Method", bound=Callable[..., Any])
+
+
+def raises(*errors: type[APIError]) -> Callable[[_Method], _Method]:
+    """Declare the errors of a service method, beside those of every request.
+
+    @raises(PostNotFound, PermissionDenied)
+    async def publish(self, post_id: UUID, caller: Caller) -> PostResponse: ...
+
+    Routers, viewsets and the OpenAPI document read them: `errors(PostService.publish)`.
+    """
+
+    def declare(method: _Method) -> _Method:
+        method.raised_errors = errors  # type: ignore[attr-defined]  # read below
+        return method
+
+    return declare
+
+
+def errors_of(method: Any) -> Sequence[type[APIError]]:
+    """Return the errors that a service method declares with `raises`."""
+    errors: Sequence[type[APIError]] = getattr(method, "raised_errors", ())
+    return errors

@@ -1,7 +1,5 @@
 from typing import Any
 
-from bedplate.core.errors import InvalidCursor, PermissionDenied, RateLimited
-from bedplate.database import BrokenReference
 from bedplate.django_site.api.viewsets import (
     AllowAny,
     IsAdmin,
@@ -10,9 +8,6 @@ from bedplate.django_site.api.viewsets import (
     action,
 )
 from bedplate.modules.users.errors import (
-    EmailTaken,
-    LastAdmin,
-    SignupClosed,
     UserNotFound,
 )
 from bedplate.modules.users.models import User
@@ -41,39 +36,31 @@ class UserViewSet(ServiceViewSet):
     permissions = {"list": [IsAdmin], "create": [AllowAny]}
     not_found = UserNotFound
     lookup_url_kwarg = "user_id"
-    errors = {
-        "create": [SignupClosed, PermissionDenied, EmailTaken, RateLimited],
-        "list": [InvalidCursor, PermissionDenied],
-        "retrieve": [UserNotFound],
-        "partial_update": [PermissionDenied, UserNotFound, EmailTaken, LastAdmin],
-        "destroy": [UserNotFound, LastAdmin, BrokenReference],
-        "activate": [PermissionDenied, UserNotFound],
-        "deactivate": [PermissionDenied, UserNotFound, LastAdmin],
-    }
+    service_methods = {**ServiceViewSet.service_methods, "create": "register"}
 
     def get_queryset(self) -> Any:
         users = super().get_queryset()
         return users if self.caller.is_admin else users.filter(pk=self.caller.id)
 
     def list(self, request: Any, **_: Any) -> Any:
-        """All accounts, a page at a time."""
+        """List all accounts."""
         self.call(lambda users: users.check_params(self.params))
         return super().list(request)
 
     def create(self, request: Any, **_: Any) -> Any:
-        """Sign up, or make an account as an admin."""
+        """Sign up, or create an account as an admin."""
         return self.create_by(
             lambda users: users.register(self.data, self.caller_or_none)
         )
 
     @action(detail=False, methods=["get"])
     def me(self, request: Any) -> Any:
-        """One's own account."""
+        """Return your own account."""
         return self.respond(self.caller)
 
     @me.mapping.patch
     def update_me(self, request: Any) -> Any:
-        """Change one's own name."""
+        """Change your own name."""
         me, changes = self.caller.id, self.data.changes()
         return self.respond(
             self.call(lambda users: users.change(me, changes, me, self.if_match))
@@ -86,7 +73,7 @@ class UserViewSet(ServiceViewSet):
         response_schema=ActivatedResponse,
     )
     def activate(self, request: Any, **_: Any) -> Any:
-        """Let an account in again."""
+        """Allow an account to sign in again."""
         self.call(lambda users: users.activate(self.pk, self.caller.id, self.if_match))
         return self.respond(ActivatedResponse("activated"))
 
@@ -97,7 +84,7 @@ class UserViewSet(ServiceViewSet):
         response_schema=DeactivatedResponse,
     )
     def deactivate(self, request: Any, **_: Any) -> Any:
-        """Shut an account out, from its next request on."""
+        """Lock an account out, from its next request on."""
         self.call(
             lambda users: users.deactivate(self.pk, self.caller.id, self.if_match)
         )

@@ -1,5 +1,6 @@
 """The OpenAPI document of the viewsets: what FastAPI's tells of the same operations."""
 
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -8,8 +9,11 @@ from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.plumbing import ResolvedComponent
 from drf_spectacular.utils import OpenApiParameter
 from pydantic import BaseModel
+from rest_framework.permissions import AllowAny
 
+from bedplate.core.errors import APIError, PermissionDenied, errors_of
 from bedplate.core.preconditions import MAX_TAGS_LENGTH
+from bedplate.django_site.api.permissions import IsSignedIn
 from bedplate.openapi_parts import (
     add_header_parameter,
     declare_errors,
@@ -47,9 +51,9 @@ class ContractSchema(AutoSchema):
         self._add_schemas(error_schemas())
         if "requestBody" in operation:
             operation["requestBody"]["required"] = True
-        for status, refusal in errors(*self._refusals()).items():
-            told = {"description": refusal["description"]}
-            operation["responses"].setdefault(str(status), told)
+        for status, response in errors(*self._errors()).items():
+            described = {"description": response["description"]}
+            operation["responses"].setdefault(str(status), described)
         self._declare_machinery(operation)
         declare_errors(operation)
         return operation
@@ -68,8 +72,16 @@ class ContractSchema(AutoSchema):
         shown = self._response()
         return shown is not None and "id" in shown.__struct_fields__
 
-    def _refusals(self) -> Any:
-        return self.view.errors.get(self.view.action, ())
+    def _errors(self) -> Sequence[type[APIError]]:
+        """Return the errors of the service method, and 403 where a role is needed."""
+        action = self.view.action
+        method = self.view.service_methods.get(action, action)
+        declared = errors_of(getattr(self.view.service, method, None))
+        needs_role = any(
+            type(permission) not in (AllowAny, IsSignedIn)
+            for permission in self.view.get_permissions()
+        )
+        return [*declared, *([PermissionDenied] if needs_role else [])]
 
     def _response(self) -> type[ResponseSchema] | None:
         """None where there is nothing to show."""

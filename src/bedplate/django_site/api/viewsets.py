@@ -39,7 +39,6 @@ from rest_framework.viewsets import GenericViewSet
 
 from bedplate.caller import Caller
 from bedplate.core.errors import (
-    APIError,
     MethodNotAllowed,
     NotAuthenticated,
     NotFound,
@@ -98,8 +97,13 @@ class ServiceViewSet(GenericViewSet[Any]):
     permissions: ClassVar[Mapping[str, Sequence[type[BasePermission]]]] = {}
     """By action, where they differ from `permission_classes`."""
     not_found: ClassVar[type[NotFound]] = NotFound
-    errors: ClassVar[Mapping[str, Sequence[type[APIError]]]] = {}
-    """By action, for the OpenAPI document: what not every operation may answer."""
+    service_methods: ClassVar[Mapping[str, str]] = {
+        "list": "list_page",
+        "retrieve": "get",
+        "partial_update": "update",
+        "destroy": "delete",
+    }
+    """The service's method by action, if its name differs; its errors are declared."""
 
     authentication_classes = (BearerAuthentication,)
     permission_classes = (IsSignedIn,)

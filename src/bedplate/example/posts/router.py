@@ -11,9 +11,7 @@ from bedplate.api.dependencies import (
     SessionDep,
 )
 from bedplate.api.routing import Router
-from bedplate.core.errors import InvalidCursor, PermissionDenied
-from bedplate.database import BrokenReference, Page
-from bedplate.example.posts.errors import PostNotFound
+from bedplate.database import Page
 from bedplate.example.posts.schemas import (
     PostCreate,
     PostListParams,
@@ -34,13 +32,15 @@ async def get_post_service(session: SessionDep, runtime: RuntimeDep) -> PostServ
 PostServiceDep = Annotated[PostService, Depends(get_post_service)]
 
 
-@router.get("", response_model=PostListResponse, responses=errors(InvalidCursor))
+@router.get(
+    "", response_model=PostListResponse, responses=errors(PostService.list_page)
+)
 async def list_posts(
     posts: PostServiceDep,
     caller: OptionalUser,
     params: Annotated[PostListParams, Query()],
 ) -> Page[PostResponse]:
-    """What the caller may read, a page at a time."""
+    """List the posts that you may read."""
     return await posts.list_page(params, caller)
 
 
@@ -48,24 +48,25 @@ async def list_posts(
 async def create_post(
     posts: PostServiceDep, caller: CurrentUser, data: PostCreate, response: Response
 ) -> PostResponse:
-    """Write a post."""
+    """Create a post."""
     post = await posts.create(data, caller)
     response.headers["Location"] = f"/api/v1/posts/{post.id}"
     return post
 
 
-@router.get("/{post_id}", response_model=PostResponse, responses=errors(PostNotFound))
+@router.get(
+    "/{post_id}", response_model=PostResponse, responses=errors(PostService.get)
+)
 async def get_post(
     posts: PostServiceDep, caller: OptionalUser, post_id: UUID
 ) -> PostResponse:
-    """A post; a draft for its author and admins."""
+    """Return a post. A draft is shown to its author and admins."""
     return await posts.get(post_id, caller)
 
 
-CHANGE = errors(PermissionDenied, PostNotFound)
-
-
-@router.patch("/{post_id}", response_model=PostResponse, responses=CHANGE)
+@router.patch(
+    "/{post_id}", response_model=PostResponse, responses=errors(PostService.update)
+)
 async def update_post(
     posts: PostServiceDep,
     caller: CurrentUser,
@@ -80,26 +81,34 @@ async def update_post(
 @router.delete(
     "/{post_id}",
     status_code=status.HTTP_204_NO_CONTENT,
-    responses=errors(PermissionDenied, PostNotFound, BrokenReference),
+    responses=errors(PostService.delete),
 )
 async def delete_post(
     posts: PostServiceDep, caller: CurrentUser, post_id: UUID, if_match: IfMatchDep
 ) -> None:
-    """Remove a post."""
+    """Delete a post."""
     await posts.delete(post_id, caller, if_match)
 
 
-@router.post("/{post_id}/publish", response_model=PostResponse, responses=CHANGE)
+@router.post(
+    "/{post_id}/publish",
+    response_model=PostResponse,
+    responses=errors(PostService.publish),
+)
 async def publish_post(
     posts: PostServiceDep, caller: CurrentUser, post_id: UUID, if_match: IfMatchDep
 ) -> PostResponse:
-    """Show a post to everybody."""
+    """Publish a post."""
     return await posts.publish(post_id, caller, if_match)
 
 
-@router.post("/{post_id}/unpublish", response_model=PostResponse, responses=CHANGE)
+@router.post(
+    "/{post_id}/unpublish",
+    response_model=PostResponse,
+    responses=errors(PostService.unpublish),
+)
 async def unpublish_post(
     posts: PostServiceDep, caller: CurrentUser, post_id: UUID, if_match: IfMatchDep
 ) -> PostResponse:
-    """Make a post a draft again."""
+    """Turn a post into a draft again."""
     return await posts.unpublish(post_id, caller, if_match)

@@ -2,9 +2,9 @@ from uuid import UUID
 
 from bedplate.caller import Caller
 from bedplate.core.clock import utc_now
-from bedplate.core.errors import PermissionDenied
+from bedplate.core.errors import InvalidCursor, PermissionDenied, raises
 from bedplate.core.preconditions import IfMatch
-from bedplate.database import Page, Scope, Session
+from bedplate.database import BrokenReference, Page, Scope, Session
 from bedplate.example.posts.errors import PostNotFound
 from bedplate.example.posts.models import Post
 from bedplate.example.posts.permissions import READ_ANY, WRITE_ANY
@@ -20,26 +20,28 @@ from bedplate.runtime import Runtime
 
 
 class PostService:
-    """Every rule about posts. A `caller` of None is a stranger."""
+    """Rules for posts. All writes go through here: API, admin, jobs and commands."""
 
     def __init__(self, session: Session, runtime: Runtime) -> None:
         self.posts = PostRepository(session)
 
+    @raises(InvalidCursor)
     async def list_page(
         self, params: PostListParams, caller: Caller | None
     ) -> Page[PostResponse]:
-        """A page of what the caller may read.
+        """Return one page of the posts that the caller may read.
 
         Raises:
-            InvalidCursor: the cursor is of another list or order.
+            InvalidCursor: the cursor belongs to another list or order.
         """
         return await self.posts.list_page(params, *reading(caller))
 
+    @raises(PostNotFound)
     async def get(self, post_id: UUID, caller: Caller | None) -> PostResponse:
-        """A post.
+        """Return a post.
 
         Raises:
-            PostNotFound: another's draft too.
+            PostNotFound: also for drafts of others, so that ids can't be probed.
         """
         post = await self.posts.find(post_id, *reading(caller))
         if post is None:
@@ -47,7 +49,7 @@ class PostService:
         return post
 
     async def create(self, data: PostCreate, caller: Caller) -> PostResponse:
-        """Write a post, published or not."""
+        """Create a post, published or as a draft."""
         now = utc_now()
         post = await self.posts.insert(
             Post(
@@ -69,6 +71,7 @@ class PostService:
             post.updated_at,
         )
 
+    @raises(PermissionDenied, PostNotFound)
     async def update(
         self,
         post_id: UUID,
@@ -76,7 +79,7 @@ class PostService:
         caller: Caller,
         if_match: IfMatch | None = None,
     ) -> PostResponse:
-        """Change a post of one's own, or any with the permission.
+        """Change the caller's own post, or any post with the permission.
 
         Raises:
             PostNotFound, PermissionDenied, PreconditionFailed
@@ -86,10 +89,11 @@ class PostService:
             setattr(post, name, value)
         return await self._save(post)
 
+    @raises(PermissionDenied, PostNotFound)
     async def publish(
         self, post_id: UUID, caller: Caller, if_match: IfMatch | None = None
     ) -> PostResponse:
-        """Show a post to everybody; twice keeps the first moment.
+        """Publish a post. Publishing twice keeps the first `published_at`.
 
         Raises:
             PostNotFound, PermissionDenied, PreconditionFailed
@@ -98,10 +102,11 @@ class PostService:
         post.published_at = post.published_at or utc_now()
         return await self._save(post)
 
+    @raises(PermissionDenied, PostNotFound)
     async def unpublish(
         self, post_id: UUID, caller: Caller, if_match: IfMatch | None = None
     ) -> PostResponse:
-        """Make a post a draft again.
+        """Turn a post into a draft again.
 
         Raises:
             PostNotFound, PermissionDenied, PreconditionFailed
@@ -110,10 +115,11 @@ class PostService:
         post.published_at = None
         return await self._save(post)
 
+    @raises(PermissionDenied, PostNotFound, BrokenReference)
     async def delete(
         self, post_id: UUID, caller: Caller, if_match: IfMatch | None = None
     ) -> None:
-        """Remove a post of one's own, or any with the permission.
+        """Delete the caller's own post, or any post with the permission.
 
         Raises:
             PostNotFound, PermissionDenied, PreconditionFailed
@@ -124,19 +130,19 @@ class PostService:
     async def _get_own(
         self, post_id: UUID, caller: Caller, if_match: IfMatch | None
     ) -> Post:
-        """The post, locked, if the caller may change it."""
+        # Locked: two changes at once follow one another.
         post = await self.posts.get(post_id, lock=True)
         current = await self.get(post_id, caller)
         if post is None:
             raise PostNotFound
         if post.author_id != caller.id and not caller.may(WRITE_ANY):
-            raise PermissionDenied("Only its author changes a post")
+            raise PermissionDenied("Only its author can change a post")
         if if_match is not None:
             if_match.check(current)
         return post
 
     async def _save(self, post: Post) -> PostResponse:
-        """What came of it, for who made it so: a draft that they couldn't read too."""
+        """Return a saved post, also a draft that the caller can change but not read."""
         await self.posts.save(post)
         saved = await self.posts.find(post.id, "all", None)
         if saved is None:
@@ -145,7 +151,7 @@ class PostService:
 
 
 def reading(caller: Caller | None) -> tuple[Readable, UUID | None]:
-    """What a caller may read: the one rule, for single posts and for lists."""
+    """Return which posts a caller may read: the one rule, for posts and lists."""
     if caller is None:
         return "published", None
     return "all" if caller.may(READ_ANY) else "own", caller.id

@@ -1,7 +1,5 @@
 from typing import Any
 
-from bedplate.core.errors import InvalidCursor, PermissionDenied
-from bedplate.database import BrokenReference
 from bedplate.django_site.api.viewsets import (
     AllowAny,
     ServiceViewSet,
@@ -14,8 +12,6 @@ from bedplate.example.posts.repository import LIST_POSTS
 from bedplate.example.posts.schemas import PostCreate, PostResponse, PostUpdate
 from bedplate.example.posts.service import PostService, reading
 
-CHANGE = (PermissionDenied, PostNotFound)
-
 
 class PostViewSet(ServiceViewSet):
     model = Post
@@ -26,14 +22,6 @@ class PostViewSet(ServiceViewSet):
     permissions = {"list": [AllowAny], "retrieve": [AllowAny]}
     not_found = PostNotFound
     lookup_url_kwarg = "post_id"
-    errors = {
-        "list": [InvalidCursor],
-        "retrieve": [PostNotFound],
-        "partial_update": CHANGE,
-        "destroy": [*CHANGE, BrokenReference],
-        "publish": CHANGE,
-        "unpublish": CHANGE,
-    }
 
     def get_queryset(self) -> Any:
         readable, caller_id = reading(self.caller_or_none)
@@ -41,12 +29,12 @@ class PostViewSet(ServiceViewSet):
 
     @action(detail=True, methods=["post"])
     def publish(self, request: Any, **_: Any) -> Any:
-        """Show a post to everybody."""
+        """Publish a post."""
         return self.change(PostService.publish)
 
     @action(detail=True, methods=["post"])
     def unpublish(self, request: Any, **_: Any) -> Any:
-        """Make a post a draft again."""
+        """Turn a post into a draft again."""
         return self.change(PostService.unpublish)
 
 

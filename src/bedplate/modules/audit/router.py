@@ -4,7 +4,6 @@ from fastapi import Depends, Query
 
 from bedplate.api.dependencies import AdminUser, SessionDep
 from bedplate.api.routing import Router
-from bedplate.core.errors import InvalidCursor, PermissionDenied
 from bedplate.database import Page
 from bedplate.modules.audit.schemas import (
     AuditEventResponse,
@@ -27,12 +26,12 @@ AuditServiceDep = Annotated[AuditService, Depends(get_audit_service)]
 @router.get(
     "",
     response_model=AuditListResponse,
-    responses=errors(InvalidCursor, PermissionDenied),
+    responses=errors(AuditService.list_page),
 )
 async def list_audit_events(
     audit: AuditServiceDep,
     admin: AdminUser,
     params: Annotated[AuditListParams, Query()],
 ) -> Page[AuditEventResponse]:
-    """List security-relevant events, newest first."""
+    """List security-relevant actions, newest first."""
     return await audit.list_page(params)

@@ -4,6 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from bedplate.core.clock import utc_now
+from bedplate.core.errors import InvalidCursor, raises
 from bedplate.core.origin import origin
 from bedplate.database import Page, Session
 from bedplate.modules.audit.models import AuditEvent
@@ -74,8 +75,9 @@ class AuditService:
             )
         )
 
+    @raises(InvalidCursor)
     async def list_page(self, params: AuditListParams) -> Page[AuditEventResponse]:
-        """Return a page of events, newest first.
+        """Return one page of the audit trail, newest first.
 
         Raises:
             InvalidCursor

@@ -1,10 +1,16 @@
-"""Passwords and addresses: changing, proving and getting back what was lost."""
+"""Recovery: changing, verifying and recovering passwords and addresses."""
 
 from uuid import UUID
 
 from bedplate.caller import Caller
 from bedplate.core.clock import utc_now
-from bedplate.core.errors import Detail, InvalidToken, ValidationFailed
+from bedplate.core.errors import (
+    Detail,
+    InvalidToken,
+    RateLimited,
+    ValidationFailed,
+    raises,
+)
 from bedplate.core.origin import client_block
 from bedplate.core.security import hash_password
 from bedplate.database import Session
@@ -25,7 +31,7 @@ from bedplate.modules.auth.tasks import (
     send_verification,
 )
 from bedplate.modules.emails.tasks import send_email
-from bedplate.modules.users.errors import UserNotFound
+from bedplate.modules.users.errors import EmailTaken, UserNotFound
 from bedplate.modules.users.models import User
 from bedplate.modules.users.repository import SessionRepository, UserRepository
 from bedplate.modules.users.service import UserService
@@ -33,7 +39,7 @@ from bedplate.runtime import Runtime
 
 
 class RecoveryService:
-    """What a user does with a password, or with a link from a mail."""
+    """Rules for passwords and addresses, and for the links in emails."""
 
     def __init__(self, session: Session, runtime: Runtime) -> None:
         self.session = session
@@ -44,8 +50,9 @@ class RecoveryService:
         self.tokens = OneTimeTokenRepository(session)
         self.audit = AuditService(session)
 
+    @raises(InvalidPassword, RateLimited)
     async def change_password(self, caller: Caller, current: str, new: str) -> None:
-        """Replace one's password, and end one's other sessions.
+        """Replace the caller's password and end their other sessions.
 
         Raises:
             InvalidPassword: `current` is wrong.
@@ -76,16 +83,17 @@ class RecoveryService:
         return account
 
     async def _get_unchanged(self, account: Account) -> User:
-        """The user, locked, if its password is still the one that was compared."""
+        """Return the user, locked, if the compared password is still theirs."""
         user = await self.users.get(account.id, lock=True)
         if user is None or user.hashed_password != account.hashed_password:
             raise InvalidPassword
         return user
 
+    @raises(RateLimited)
     async def forgot_password(self, email: str) -> None:
         """Send a link to choose a new password, if the address has an account.
 
-        Whether it has one is looked up by the job, so the answer can't tell.
+        The job looks the account up, so the response is the same with and without one.
 
         Raises:
             RateLimited: counted the same for known and unknown addresses.
@@ -94,12 +102,12 @@ class RecoveryService:
         await self._enqueue_link(send_password_reset, email)
 
     async def _enqueue_link(self, job: Job, email: str) -> None:
-        """Enqueue a mail with a link, bound to the account as it is now, if it is."""
+        """Enqueue an email with a link, bound to the account's present version."""
         version = await self.users.find_security_version(email)
         await enqueue(self.session, job, email=email, security_version=version)
 
     async def send_reset(self, user_id: UUID) -> None:
-        """`forgot_password` by an admin, for an account that is known to be there.
+        """Send a reset link to an existing account, as an admin.
 
         Raises:
             UserNotFound, RateLimited
@@ -110,6 +118,7 @@ class RecoveryService:
             raise UserNotFound
         await self.forgot_password(user.email)
 
+    @raises(RateLimited)
     async def request_verification(self, email: str) -> None:
         """Send a link to verify the address, if it has an account that needs it.
 
@@ -126,14 +135,15 @@ class RecoveryService:
             hit(settings.limit_mails_per_address, purpose, "address", client_block()),
         )
 
+    @raises(InvalidToken)
     async def reset_password(self, token: str, new: str) -> UUID:
-        """Choose a new password by a link, and end all sessions; return the user's id.
+        """Set a new password with a link's token, end all sessions, return the user id.
 
-        The link came by mail, so it proves the address too, and the client is let past
-        a limit that others have used up.
+        The link came by email, so it verifies the address too, and this client gets a
+        rate limit of its own if others have used up the account's.
 
         Raises:
-            ValidationFailed: `new` is too weak; the token stays unspent.
+            ValidationFailed: `new` is too weak; the token can be used again.
             InvalidToken
         """
         owner = await self.tokens.find_owner(token, Purpose.RESET_PASSWORD)
@@ -153,8 +163,9 @@ class RecoveryService:
         await self._notify(user, "password_changed")
         return user.id
 
+    @raises(InvalidToken)
     async def verify_email(self, token: str) -> None:
-        """Prove the address that the link was sent to.
+        """Verify the address that the link was sent to.
 
         Raises:
             InvalidToken
@@ -164,7 +175,7 @@ class RecoveryService:
         await self._record(Action.EMAIL_VERIFIED, user.id)
 
     async def _take(self, token: str, purpose: Purpose) -> tuple[User, str]:
-        """Spend a token: return its user, locked, and the address it was sent to."""
+        """Use up a token. Return its user, locked, and the address it was sent to."""
         taken = await self.tokens.take(token, purpose)
         if taken is None:
             raise InvalidToken
@@ -175,23 +186,24 @@ class RecoveryService:
             raise InvalidToken  # the account was recovered since, or its address moved
         return user, taken.email
 
+    @raises(InvalidPassword, RateLimited)
     async def request_email_change(
         self, caller: Caller, new_email: str, password: str
     ) -> None:
-        """Send a link to the new address, and a notice to the present one.
+        """Send a link to the new address and a notice to the present one.
 
-        An address that is taken gets no link but a notice; the answer doesn't tell.
+        A taken address gets a notice instead of a link; the response is the same.
 
         Raises:
             InvalidPassword, RateLimited
             ValidationFailed: it is the present address.
         """
         if new_email == caller.email:
-            message = "That is your address already"
+            message = "This is already your address"
             raise ValidationFailed(details=[Detail("body.new_email", message)])
         account = await self._check_password(caller, password)
         await self._count_mail(Purpose.CHANGE_EMAIL, caller.email)
-        # Whoever asks: nobody's mailbox is filled by many accounts.
+        # Counted for all accounts together: many accounts can't fill one mailbox.
         limit = self.settings.limit_mails_per_account
         await self.runtime.limits.count(hit(limit, "mails to", new_email))
         await self._record(Action.EMAIL_CHANGE_REQUESTED, caller.id)
@@ -207,12 +219,13 @@ class RecoveryService:
             "email_change_requested", caller.email, name=name, new_email=new_email
         )
 
+    @raises(InvalidToken, EmailTaken)
     async def confirm_email_change(self, token: str) -> None:
-        """Take the address that the link was sent to, and tell the one before.
+        """Change to the address that the link was sent to; notify the former one.
 
         Raises:
             InvalidToken
-            EmailTaken: somebody registered it meanwhile.
+            EmailTaken: another account registered the address in the meantime.
         """
         user, new_email = await self._take(token, Purpose.CHANGE_EMAIL)
         old_email, name = user.email, user.greeted_as

@@ -4,7 +4,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from bedplate.core.clock import utc_now
-from bedplate.core.errors import InvalidRefreshToken
+from bedplate.core.errors import InvalidRefreshToken, RateLimited, raises
 from bedplate.database import Session
 from bedplate.limits import hit
 from bedplate.modules.audit.service import Action, AuditService
@@ -29,6 +29,7 @@ class RefreshService:
         self.sessions = SessionRepository(session)
         self.refresh_tokens = RefreshTokenRepository(session)
 
+    @raises(InvalidRefreshToken, RateLimited)
     async def refresh(self, token: str) -> TokenResponse:
         """Return a fresh token pair. End the session if the token was already used.
 

@@ -8,11 +8,6 @@ from bedplate.api.routing import Router
 from bedplate.caller import Caller
 from bedplate.core.errors import (
     Detail,
-    InvalidCredentials,
-    InvalidRefreshToken,
-    InvalidToken,
-    NotFound,
-    RateLimited,
     ValidationFailed,
 )
 from bedplate.modules.auth.authentication import Authenticator
@@ -23,11 +18,8 @@ from bedplate.modules.auth.dependencies import (
     SessionServiceDep,
     SignInServiceDep,
 )
-from bedplate.modules.auth.errors import (
-    AccountInactive,
-    EmailNotVerified,
-    InvalidPassword,
-)
+from bedplate.modules.auth.recovery import RecoveryService
+from bedplate.modules.auth.refresh import RefreshService
 from bedplate.modules.auth.schemas import (
     AcceptedResponse,
     EmailChange,
@@ -38,8 +30,8 @@ from bedplate.modules.auth.schemas import (
     TokenOnly,
     TokenResponse,
 )
-from bedplate.modules.auth.sessions import SignOutScope
-from bedplate.modules.users.errors import EmailTaken
+from bedplate.modules.auth.sessions import SessionService, SignOutScope
+from bedplate.modules.auth.sign_in import SignInService
 from bedplate.modules.users.schemas import SessionListResponse
 from bedplate.openapi_parts import errors
 
@@ -49,13 +41,7 @@ router = Router(prefix="/auth", tags=["auth"])
 @router.post(
     "/token",
     response_model=TokenResponse,
-    responses=errors(
-        InvalidCredentials,
-        InvalidRefreshToken,
-        AccountInactive,
-        EmailNotVerified,
-        RateLimited,
-    ),
+    responses=errors(SignInService.sign_in, RefreshService.refresh),
 )
 async def create_token(
     sign_ins: SignInServiceDep,
@@ -64,7 +50,7 @@ async def create_token(
     device: DeviceDep,
     response: Response,
 ) -> TokenResponse:
-    """Sign in with email and password, or go on with a refresh token."""
+    """Sign in with email and password, or refresh a session."""
     response.headers["Cache-Control"] = "no-store"
     if missing := form.missing():
         details = [Detail(f"body.{name}", "Field required") for name in missing]
@@ -84,39 +70,39 @@ async def sign_out(
     caller: CurrentUser,
     scope: Annotated[SignOutScope, Query()] = "local",
 ) -> None:
-    """End this session, the others, or all."""
+    """Sign out: end this session, your other sessions, or all."""
     await sessions.sign_out(caller, scope)
 
 
 @router.get("/sessions", response_model=SessionListResponse)
-async def list_sessions(  # bedplate: ignore[unpaged-list] one has few
+async def list_sessions(  # bedplate: ignore[unpaged-list] a user has few
     sessions: SessionServiceDep, caller: CurrentUser
 ) -> SessionListResponse:
-    """Where one is signed in."""
+    """List your sessions."""
     return await sessions.list_sessions(caller)
 
 
 @router.delete(
     "/sessions/{session_id}",
     status_code=status.HTTP_204_NO_CONTENT,
-    responses=errors(NotFound),
+    responses=errors(SessionService.revoke_session),
 )
 async def revoke_session(
     sessions: SessionServiceDep, caller: CurrentUser, session_id: UUID
 ) -> None:
-    """End one of one's own sessions."""
+    """End one of your sessions."""
     await sessions.revoke_session(caller, session_id)
 
 
 @router.post(
     "/password/change",
     status_code=status.HTTP_204_NO_CONTENT,
-    responses=errors(InvalidPassword, RateLimited),
+    responses=errors(RecoveryService.change_password),
 )
 async def change_password(
     recovery: RecoveryServiceDep, caller: CurrentUser, data: PasswordChange
 ) -> None:
-    """Replace one's password; one's other sessions end."""
+    """Change your password. Your other sessions end."""
     await recovery.change_password(caller, data.current_password, data.new_password)
 
 
@@ -124,12 +110,12 @@ async def change_password(
     "/password/forgot",
     response_model=AcceptedResponse,
     status_code=status.HTTP_202_ACCEPTED,
-    responses=errors(RateLimited),
+    responses=errors(RecoveryService.forgot_password),
 )
 async def forgot_password(
     recovery: RecoveryServiceDep, data: EmailOnly
 ) -> AcceptedResponse:
-    """Ask for a link to choose a new password."""
+    """Request a link to choose a new password."""
     await recovery.forgot_password(data.email)
     return AcceptedResponse("accepted")
 
@@ -137,7 +123,7 @@ async def forgot_password(
 @router.post(
     "/password/reset",
     status_code=status.HTTP_204_NO_CONTENT,
-    responses=errors(InvalidToken),
+    responses=errors(RecoveryService.reset_password),
 )
 async def reset_password(
     recovery: RecoveryServiceDep,
@@ -145,7 +131,7 @@ async def reset_password(
     device: DeviceDep,
     response: Response,
 ) -> None:
-    """Choose a new password with a link's token; all sessions end."""
+    """Choose a new password with the token of a link. All sessions end."""
     user_id = await recovery.reset_password(data.token, data.new_password)
     device.remember(user_id, response)
 
@@ -154,12 +140,12 @@ async def reset_password(
     "/email/verify/request",
     response_model=AcceptedResponse,
     status_code=status.HTTP_202_ACCEPTED,
-    responses=errors(RateLimited),
+    responses=errors(RecoveryService.request_verification),
 )
 async def request_verification(
     recovery: RecoveryServiceDep, data: EmailOnly
 ) -> AcceptedResponse:
-    """Ask for a link to verify one's address."""
+    """Request a link to verify your address."""
     await recovery.request_verification(data.email)
     return AcceptedResponse("accepted")
 
@@ -167,10 +153,10 @@ async def request_verification(
 @router.post(
     "/email/verify",
     status_code=status.HTTP_204_NO_CONTENT,
-    responses=errors(InvalidToken),
+    responses=errors(RecoveryService.verify_email),
 )
 async def verify_email(recovery: RecoveryServiceDep, data: TokenOnly) -> None:
-    """Verify one's address with a link's token."""
+    """Verify your address with the token of a link."""
     await recovery.verify_email(data.token)
 
 
@@ -178,12 +164,12 @@ async def verify_email(recovery: RecoveryServiceDep, data: TokenOnly) -> None:
     "/email/change",
     response_model=AcceptedResponse,
     status_code=status.HTTP_202_ACCEPTED,
-    responses=errors(InvalidPassword, RateLimited),
+    responses=errors(RecoveryService.request_email_change),
 )
 async def request_email_change(
     recovery: RecoveryServiceDep, caller: CurrentUser, data: EmailChange
 ) -> AcceptedResponse:
-    """Ask for a link to take another address."""
+    """Request a link to change your address."""
     await recovery.request_email_change(caller, data.new_email, data.current_password)
     return AcceptedResponse("accepted")
 
@@ -191,15 +177,15 @@ async def request_email_change(
 @router.post(
     "/email/change/confirm",
     status_code=status.HTTP_204_NO_CONTENT,
-    responses=errors(InvalidToken, EmailTaken),
+    responses=errors(RecoveryService.confirm_email_change),
 )
 async def confirm_email_change(recovery: RecoveryServiceDep, data: TokenOnly) -> None:
-    """Take another address with a link's token."""
+    """Change your address with the token of a link."""
     await recovery.confirm_email_change(data.token)
 
 
 async def authenticate(request: Request) -> Caller:
-    """The caller of a request, by its bearer token.
+    """Return the caller of a request, by its bearer token.
 
     Raises:
         NotAuthenticated

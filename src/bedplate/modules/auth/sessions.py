@@ -6,7 +6,7 @@ from uuid import UUID
 
 from bedplate.caller import Caller
 from bedplate.core.clock import utc_now
-from bedplate.core.errors import NotFound
+from bedplate.core.errors import NotFound, raises
 from bedplate.core.origin import origin
 from bedplate.database import Session
 from bedplate.modules.audit.service import Action, AuditService
@@ -92,6 +92,7 @@ class SessionService:
         items = await self.sessions.list_of(caller.id, caller.session_id)
         return SessionListResponse(items)
 
+    @raises(NotFound)
     async def revoke_session(self, caller: Caller, session_id: UUID) -> None:
         """End one of the caller's sessions.
 

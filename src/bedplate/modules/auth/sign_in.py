@@ -6,7 +6,7 @@ from uuid import UUID
 from bedplate.caller import Caller
 from bedplate.core.clock import utc_now
 from bedplate.core.device_cookies import Device
-from bedplate.core.errors import APIError, InvalidCredentials
+from bedplate.core.errors import APIError, InvalidCredentials, RateLimited, raises
 from bedplate.core.origin import origin
 from bedplate.core.permissions import Permission
 from bedplate.core.security import PasswordCheck
@@ -53,6 +53,7 @@ class SignInService:
         self.sessions = SessionService(session, runtime)
         self.audit = AuditService(session)
 
+    @raises(InvalidCredentials, AccountInactive, EmailNotVerified, RateLimited)
     async def sign_in(
         self, email: str, password: str, device: Device | None = None
     ) -> SignIn:

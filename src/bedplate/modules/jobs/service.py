@@ -1,6 +1,7 @@
 from collections.abc import Sequence
 from uuid import UUID
 
+from bedplate.core.errors import InvalidCursor, raises
 from bedplate.core.preconditions import IfMatch
 from bedplate.database import Page, Session
 from bedplate.jobs.store import JobStore
@@ -16,6 +17,7 @@ class JobService:
         self.jobs = JobRepository(session)
         self.store = JobStore(session)
 
+    @raises(InvalidCursor)
     async def list_page(self, params: JobListParams) -> Page[JobResponse]:
         """Return a page of jobs.
 
@@ -24,6 +26,7 @@ class JobService:
         """
         return await self.jobs.list_page(params)
 
+    @raises(JobNotFound)
     async def get(self, job_id: UUID) -> JobResponse:
         """Return a job.
 
@@ -50,6 +53,7 @@ class JobService:
         """Return the arguments and the errors of jobs, by id."""
         return await self.jobs.find_stored(ids)
 
+    @raises(JobNotFound, JobNotDead)
     async def retry(self, job_id: UUID, if_match: IfMatch | None = None) -> JobResponse:
         """Retry a dead job, with all its attempts.
 
@@ -62,6 +66,7 @@ class JobService:
             raise JobNotDead
         return await self.get(job_id)
 
+    @raises(JobNotFound, JobRunning)
     async def discard(self, job_id: UUID, if_match: IfMatch | None = None) -> None:
         """Delete a job, finished or not, so that it doesn't run again.
 

@@ -13,13 +13,9 @@ from bedplate.api.dependencies import (
 )
 from bedplate.api.routing import Router
 from bedplate.caller import Caller
-from bedplate.core.errors import InvalidCursor, PermissionDenied, RateLimited
 from bedplate.database import Page
 from bedplate.modules.users.errors import (
-    EmailTaken,
     LastAdmin,
-    SignupClosed,
-    UserNotFound,
 )
 from bedplate.modules.users.models import User
 from bedplate.modules.users.schemas import (
@@ -50,12 +46,12 @@ UserServiceDep = Annotated[UserService, Depends(get_user_service)]
     "",
     response_model=UserResponse,
     status_code=status.HTTP_201_CREATED,
-    responses=errors(SignupClosed, PermissionDenied, EmailTaken, RateLimited),
+    responses=errors(UserService.register),
 )
 async def create_user(
     users: UserServiceDep, caller: OptionalUser, data: UserCreate, response: Response
 ) -> User:
-    """Sign up, or make an account as an admin."""
+    """Sign up, or create an account as an admin."""
     user = await users.register(data, caller)
     response.headers["Location"] = f"/api/v1/users/{user.id}"
     return user
@@ -64,18 +60,18 @@ async def create_user(
 @router.get(
     "",
     response_model=UserListResponse,
-    responses=errors(InvalidCursor, PermissionDenied),
+    responses=errors(UserService.list_page),
 )
 async def list_users(
     users: UserServiceDep, admin: AdminUser, params: Annotated[UserListParams, Query()]
 ) -> Page[UserResponse]:
-    """All accounts, a page at a time."""
+    """List all accounts."""
     return await users.list_page(params)
 
 
 @router.get("/me", response_model=UserResponse)
 async def get_me(caller: CurrentUser) -> Caller:
-    """One's own account."""
+    """Return your own account."""
     return caller
 
 
@@ -83,7 +79,7 @@ async def get_me(caller: CurrentUser) -> Caller:
 async def update_me(
     users: UserServiceDep, caller: CurrentUser, data: MeUpdate, if_match: IfMatchDep
 ) -> User:
-    """Change one's own name."""
+    """Change your own name."""
     return await users.change(caller.id, data.changes(), caller.id, if_match)
 
 
@@ -93,22 +89,24 @@ async def update_me(
 async def delete_me(
     users: UserServiceDep, caller: CurrentUser, if_match: IfMatchDep
 ) -> None:
-    """Leave, and take everything along."""
+    """Delete your account and everything it owns."""
     await users.delete(caller.id, caller, if_match)
 
 
-@router.get("/{user_id}", response_model=UserResponse, responses=errors(UserNotFound))
+@router.get(
+    "/{user_id}", response_model=UserResponse, responses=errors(UserService.get)
+)
 async def get_user(
     users: UserServiceDep, caller: CurrentUser, user_id: UUID
 ) -> UserResponse:
-    """An account: one's own, or any as an admin."""
+    """Return an account: your own, or any account as an admin."""
     return await users.get(user_id, caller)
 
 
 @router.patch(
     "/{user_id}",
     response_model=UserResponse,
-    responses=errors(PermissionDenied, UserNotFound, EmailTaken, LastAdmin),
+    responses=errors(UserService.update),
 )
 async def update_user(
     users: UserServiceDep,
@@ -117,31 +115,31 @@ async def update_user(
     data: UserUpdate,
     if_match: IfMatchDep,
 ) -> User:
-    """Change an account: admins all of it, oneself the name."""
+    """Change an account. Admins change every field, users their own name."""
     return await users.update(user_id, data, caller, if_match)
 
 
 @router.delete(
     "/{user_id}",
     status_code=status.HTTP_204_NO_CONTENT,
-    responses=errors(UserNotFound, LastAdmin),
+    responses=errors(UserService.delete),
 )
 async def delete_user(
     users: UserServiceDep, caller: CurrentUser, user_id: UUID, if_match: IfMatchDep
 ) -> None:
-    """Remove an account and all that is its own."""
+    """Delete an account and everything it owns."""
     await users.delete(user_id, caller, if_match)
 
 
 @router.post(
     "/{user_id}/activate",
     response_model=ActivatedResponse,
-    responses=errors(PermissionDenied, UserNotFound),
+    responses=errors(UserService.activate),
 )
 async def activate_user(
     users: UserServiceDep, admin: AdminUser, user_id: UUID, if_match: IfMatchDep
 ) -> ActivatedResponse:
-    """Let an account in again."""
+    """Allow an account to sign in again."""
     await users.activate(user_id, admin.id, if_match)
     return ActivatedResponse("activated")
 
@@ -149,12 +147,12 @@ async def activate_user(
 @router.post(
     "/{user_id}/deactivate",
     response_model=DeactivatedResponse,
-    responses=errors(PermissionDenied, UserNotFound, LastAdmin),
+    responses=errors(UserService.deactivate),
 )
 async def deactivate_user(
     users: UserServiceDep, admin: AdminUser, user_id: UUID, if_match: IfMatchDep
 ) -> DeactivatedResponse:
-    """Shut an account out, from its next request on."""
+    """Lock an account out, from its next request on."""
     await users.deactivate(user_id, admin.id, if_match)
     return DeactivatedResponse("deactivated")
 
@@ -162,19 +160,19 @@ async def deactivate_user(
 @router.get(
     "/{user_id}/sessions",
     response_model=SessionListResponse,
-    responses=errors(PermissionDenied, UserNotFound),
+    responses=errors(UserService.list_sessions),
 )
 async def list_user_sessions(  # bedplate: ignore[unpaged-list] they are few
     users: UserServiceDep, admin: AdminUser, user_id: UUID
 ) -> SessionListResponse:
-    """Where an account is signed in."""
+    """List the sessions of an account."""
     return await users.list_sessions(user_id, admin)
 
 
 @router.delete(
     "/{user_id}/sessions",
     status_code=status.HTTP_204_NO_CONTENT,
-    responses=errors(PermissionDenied, UserNotFound),
+    responses=errors(UserService.revoke_sessions),
 )
 async def revoke_user_sessions(
     users: UserServiceDep, admin: AdminUser, user_id: UUID

@@ -3,17 +3,30 @@ from typing import Any
 from uuid import UUID
 
 from bedplate.caller import Caller
-from bedplate.core.errors import Detail, NotFound, PermissionDenied, ValidationFailed
+from bedplate.core.errors import (
+    Detail,
+    InvalidCursor,
+    NotFound,
+    PermissionDenied,
+    RateLimited,
+    ValidationFailed,
+    raises,
+)
 from bedplate.core.origin import client_block
 from bedplate.core.permissions import ADMIN, USER
 from bedplate.core.preconditions import IfMatch
 from bedplate.core.security import hash_password
-from bedplate.database import Page, Session
+from bedplate.database import BrokenReference, Page, Session
 from bedplate.jobs import enqueue
 from bedplate.limits import hit
 from bedplate.modules.audit.service import Action, AuditService
 from bedplate.modules.emails.tasks import send_email
-from bedplate.modules.users.errors import LastAdmin, SignupClosed, UserNotFound
+from bedplate.modules.users.errors import (
+    EmailTaken,
+    LastAdmin,
+    SignupClosed,
+    UserNotFound,
+)
 from bedplate.modules.users.models import User
 from bedplate.modules.users.repository import SessionRepository, UserRepository
 from bedplate.modules.users.schemas import (
@@ -25,15 +38,15 @@ from bedplate.modules.users.schemas import (
 )
 from bedplate.runtime import Runtime
 
-# What an account is recovered by: links from before it are void.
+# Changes that recover an account: they void the links from before.
 _RECOVERIES = {"email", "hashed_password", "is_active"}
 
 
 def _described(changed: Mapping[str, Any]) -> str:
     """Return sentences for the owner, without a value that is a secret."""
     sentences = {
-        "email": "The email address is another one now.",
-        "hashed_password": "The password is a new one, and you were signed out.",
+        "email": "The email address was changed.",
+        "hashed_password": "The password was changed, and you were signed out.",
         "role": f"The role is now: {changed.get('role')}.",
         "is_active": "The account was activated."
         if changed.get("is_active")
@@ -43,7 +56,7 @@ def _described(changed: Mapping[str, Any]) -> str:
 
 
 class UserService:
-    """Every rule about accounts. A `caller` of None is a stranger."""
+    """Rules for accounts. A `caller` of None is not signed in."""
 
     def __init__(self, session: Session, runtime: Runtime) -> None:
         self.users = UserRepository(session)
@@ -54,14 +67,15 @@ class UserService:
         self.passwords = runtime.passwords
         self.sign_up_jobs = runtime.sign_up_jobs
 
+    @raises(SignupClosed, PermissionDenied, EmailTaken, RateLimited)
     async def register(self, data: UserCreate, caller: Caller | None) -> User:
-        """Make an account, and welcome it by mail.
+        """Create an account and send it a welcome email.
 
         Raises:
             ValidationFailed: the role is not configured.
-            SignupClosed: a stranger or a user, while sign-up is closed.
-            PermissionDenied: a role other than the default, from anyone but an admin.
-            EmailTaken: whatever its case was.
+            SignupClosed: the caller is no admin while sign-up is closed.
+            PermissionDenied: only an admin chooses a role other than the default.
+            EmailTaken: addresses are compared without case.
         """
         self._check_role(data.role, "body.role")
         if caller is None or not caller.is_admin:
@@ -71,7 +85,7 @@ class UserService:
         return user
 
     async def _welcome(self, user: User) -> None:
-        # No name: a stranger may have typed it, and somebody else's address.
+        # Without a name: a stranger may have entered it, with another person's address.
         await enqueue(
             self.users.session,
             send_email,
@@ -86,16 +100,16 @@ class UserService:
         if self.settings.signup == "closed":
             raise SignupClosed
         if role != USER:
-            raise PermissionDenied("Only an admin gives out roles")
+            raise PermissionDenied("Only an admin can assign roles")
         limit = self.settings.limit_sign_ups_per_address
         await self.limits.count(hit(limit, "sign-up", client_block()))
 
     async def create(self, data: UserCreate, actor_id: UUID | None = None) -> User:
-        """Make an account without asking who wants it: the command line's way.
+        """Create an account without checks of the caller, as the command line does.
 
         Raises:
             ValidationFailed: the role is not configured, or the password is too weak.
-            EmailTaken: whatever its case was.
+            EmailTaken: addresses are compared without case.
         """
         self._check_role(data.role, "body.role")
         # Before the transaction begins, which on SQLite holds the write lock.
@@ -117,21 +131,22 @@ class UserService:
     ) -> None:
         """Check a new password of the account with this address and name.
 
-        No transaction may be under way: the check may wait for another service.
+        No transaction may be open: the check may wait for another service.
 
         Raises:
-            ValidationFailed: it breaks rules; each is a detail of the field.
+            ValidationFailed: with a detail of the field for each broken rule.
         """
         problems = await self.passwords.problems(password, email=email, name=name)
         if problems:
             details = [Detail(field, problem) for problem in problems]
             raise ValidationFailed(details=details)
 
+    @raises(UserNotFound)
     async def get(self, user_id: UUID, caller: Caller) -> UserResponse:
-        """An account, for itself or an admin.
+        """Return an account to its owner or an admin.
 
         Raises:
-            UserNotFound: another's too, so that ids can't be probed.
+            UserNotFound: also for accounts of others, so that ids can't be probed.
         """
         self._check_visible(user_id, caller)
         user = await self.users.find(user_id)
@@ -139,18 +154,19 @@ class UserService:
             raise UserNotFound
         return user
 
+    @raises(InvalidCursor)
     async def list_page(self, params: UserListParams) -> Page[UserResponse]:
-        """A page of accounts.
+        """Return one page of accounts.
 
         Raises:
             ValidationFailed: the role is not configured.
-            InvalidCursor: the cursor is of another list or order.
+            InvalidCursor: the cursor belongs to another list or order.
         """
         await self.check_params(params)
         return await self.users.list_page(params)
 
     async def check_params(self, params: UserListParams) -> None:
-        """What only the settings know of a list's parameters.
+        """Check the parameters of a list that depend on settings.
 
         Raises:
             ValidationFailed: the role is not configured.
@@ -158,6 +174,7 @@ class UserService:
         if params.role is not None:
             self._check_role(params.role, "query.role")
 
+    @raises(PermissionDenied, UserNotFound, EmailTaken, LastAdmin)
     async def update(
         self,
         user_id: UUID,
@@ -165,11 +182,12 @@ class UserService:
         caller: Caller,
         if_match: IfMatch | None = None,
     ) -> User:
-        """Change an account: an admin all of it, oneself the name.
+        """Change an account. Admins change every field, users their own name.
 
         Raises:
-            UserNotFound: another's too.
-            PermissionDenied: an email or a role, without being an admin; the own email.
+            UserNotFound: also for accounts of others.
+            PermissionDenied: the caller is no admin and changes an email or a role, or
+                is an admin and changes their own email.
             ValidationFailed: the role is not configured.
             EmailTaken, LastAdmin, PreconditionFailed
         """
@@ -184,7 +202,7 @@ class UserService:
         """Change an account by the admin's form, which has `is_active` and a password.
 
         Raises:
-            PermissionDenied: the own email or password.
+            PermissionDenied: the caller's own email or password.
             UserNotFound, ValidationFailed, EmailTaken, LastAdmin
         """
         self._check_visible(user_id, caller)
@@ -195,12 +213,12 @@ class UserService:
         self, user_id: UUID, changes: Mapping[str, Any], caller: Caller
     ) -> None:
         if not caller.is_admin and not changes.keys() <= {"name"}:
-            raise PermissionDenied("Only an admin changes an email or a role")
+            raise PermissionDenied("Only an admin can change an email or a role")
         if caller.id == user_id and changes.get("email", caller.email) != caller.email:
             # A stolen token must not be enough to take the account for good.
             raise PermissionDenied(
-                "Change your own address with POST /auth/email/change, which asks for "
-                "your password and has the new address confirmed"
+                "Change your own address with POST /auth/email/change, which requires "
+                "your password and a confirmation of the new address"
             )
 
     async def change(
@@ -212,13 +230,14 @@ class UserService:
     ) -> User:
         """Set the email, name, role, `is_active` or password of an account.
 
-        All of it or nothing. If somebody else than its owner does it, the owner gets
-        one mail that says what was changed. A new password or a deactivation ends all
-        sessions; each recovery voids the links that were asked for before it.
+        All changes are made, or none. If the actor isn't the owner, the owner gets one
+        email that lists the changes. A new password or a deactivation ends all
+        sessions, and each recovery voids the links that were requested before it.
 
         Raises:
             ValidationFailed: the role is not configured, or the password is too weak.
-            PermissionDenied: `actor_id` sets the own password without the current one.
+            PermissionDenied: the actor sets their own password, which requires the
+                current one.
             UserNotFound, EmailTaken, LastAdmin, PreconditionFailed
         """
         # Hashed before the transaction begins, which on SQLite holds the write lock.
@@ -226,7 +245,7 @@ class UserService:
         user = await self._get_locked(user_id, if_match)
         changed = {n: v for n, v in values.items() if getattr(user, n) != v}
         if changed.get("role", ADMIN) != ADMIN or not changed.get("is_active", True):
-            await self._keep_an_admin(user)
+            await self._require_another_admin(user)
         former_email = user.email
         await self._set(user, changed)
         await self._record_changes(user, changed, actor_id)
@@ -237,13 +256,14 @@ class UserService:
     async def prepare(
         self, user_id: UUID, changes: Mapping[str, Any], actor_id: UUID | None
     ) -> dict[str, Any]:
-        """Return changes for `change` with a password checked and hashed.
+        """Return changes for `change` with the password checked and hashed.
 
-        `change` does it itself, unless a transaction has begun by then.
+        `change` does this itself. Call it before, if a transaction begins before.
 
         Raises:
             ValidationFailed: the role is not configured, or the password is too weak.
-            PermissionDenied: `actor_id` sets the own password without the current one.
+            PermissionDenied: the actor sets their own password, which requires the
+                current one.
             UserNotFound
         """
         values = dict(changes)
@@ -251,19 +271,19 @@ class UserService:
             self._check_role(values["role"], "body.role")
         if actor_id == user_id and values.keys() & {"password", "hashed_password"}:
             raise PermissionDenied(
-                "Change your own password where you are asked for the current one"
+                "Change your own password where the current one is required"
             )
         if "password" in values:
             password = values.pop("password")
-            email, name = await self._known_as(user_id, values)
+            email, name = await self._identity_after(user_id, values)
             await self.check_new_password(password, email, name)
             values["hashed_password"] = await hash_password(password)
         return values
 
-    async def _known_as(
+    async def _identity_after(
         self, user_id: UUID, changes: Mapping[str, Any]
     ) -> tuple[str, str]:
-        """Return the address and the name that an account has after the changes."""
+        """Return the address and the name that an account will have."""
         user = await self.users.find(user_id)
         if user is None:
             raise UserNotFound
@@ -295,7 +315,7 @@ class UserService:
             await self._record(Action.PASSWORD_CHANGED, user, actor_id)
 
     async def _notify(self, user: User, email: str, changes: str) -> None:
-        """Mail the owner what somebody else did, at the address before it."""
+        """Send the owner a list of changes, to the address from before them."""
         if changes:
             await enqueue(
                 self.users.session,
@@ -305,26 +325,28 @@ class UserService:
                 context={"name": user.greeted_as, "changes": changes},
             )
 
+    @raises(UserNotFound)
     async def activate(
         self,
         user_id: UUID,
         actor_id: UUID | None = None,
         if_match: IfMatch | None = None,
     ) -> User:
-        """Let an account in again; twice changes nothing.
+        """Allow an account to sign in again. A second call changes nothing.
 
         Raises:
             UserNotFound, PreconditionFailed
         """
         return await self.change(user_id, {"is_active": True}, actor_id, if_match)
 
+    @raises(UserNotFound, LastAdmin)
     async def deactivate(
         self,
         user_id: UUID,
         actor_id: UUID | None = None,
         if_match: IfMatch | None = None,
     ) -> User:
-        """Shut an account out, from its next request on; twice changes nothing.
+        """Lock an account out, from its next request on. A second call does nothing.
 
         Raises:
             UserNotFound, LastAdmin, PreconditionFailed
@@ -334,7 +356,7 @@ class UserService:
     async def set_password(
         self, user_id: UUID, password: str, actor_id: UUID | None = None
     ) -> User:
-        """Replace the password of an account that isn't the actor's; end all sessions.
+        """Replace the password of another account and end all its sessions.
 
         Raises:
             UserNotFound, PermissionDenied
@@ -342,23 +364,25 @@ class UserService:
         """
         return await self.change(user_id, {"password": password}, actor_id)
 
+    @raises(UserNotFound, LastAdmin, BrokenReference)
     async def delete(
         self, user_id: UUID, caller: Caller, if_match: IfMatch | None = None
     ) -> None:
-        """Remove an account and, in the database, all that is its own.
+        """Delete an account and, in the database, everything it owns.
 
         Raises:
-            UserNotFound: another's too, for anyone but an admin.
+            UserNotFound: also for accounts of others, unless the caller is an admin.
             LastAdmin, PreconditionFailed
         """
         self._check_visible(user_id, caller)
         user = await self._get_locked(user_id, if_match)
-        await self._keep_an_admin(user)
+        await self._require_another_admin(user)
         await self._record(Action.USER_DELETED, user, caller.id)
         await self.users.delete(user)
 
+    @raises(UserNotFound)
     async def list_sessions(self, user_id: UUID, caller: Caller) -> SessionListResponse:
-        """Where an account is signed in.
+        """Return the sessions of an account.
 
         Raises:
             UserNotFound
@@ -367,8 +391,9 @@ class UserService:
         items = await self.sessions.list_of(user_id, caller.session_id)
         return SessionListResponse(items)
 
+    @raises(UserNotFound)
     async def revoke_sessions(self, user_id: UUID, caller: Caller) -> None:
-        """Sign an account out everywhere, and void the links in its mails.
+        """End all sessions of an account and void the links in its emails.
 
         Raises:
             UserNotFound
@@ -381,7 +406,7 @@ class UserService:
             await self._notify(user, user.email, "You were signed out everywhere.")
 
     async def end_session(self, session_id: UUID, caller: Caller) -> None:
-        """End one sign-in of anybody: an admin's way.
+        """End one session of any account, as an admin.
 
         Raises:
             NotFound
@@ -395,7 +420,7 @@ class UserService:
         await self._record(Action.SESSIONS_REVOKED, user, caller.id, session_id=revoked)
 
     async def get_by_email(self, email: str) -> User:
-        """The account of an address.
+        """Return the account with an address.
 
         Raises:
             UserNotFound
@@ -413,8 +438,8 @@ class UserService:
             if_match.check(UserResponse.of(user))
         return user
 
-    async def _keep_an_admin(self, user: User) -> None:
-        """Refuse to lose the last active admin, also when two would go at once."""
+    async def _require_another_admin(self, user: User) -> None:
+        """Refuse to lose the last active admin, also if two are removed at once."""
         if user.role != ADMIN or not user.is_active:
             return
         if not await self.users.has_other_admin(user.id):
@@ -434,5 +459,5 @@ class UserService:
     def _check_role(self, role: str, field: str) -> None:
         if role not in self.settings.roles:
             configured = ", ".join(self.settings.roles)
-            message = f"A role is one of: {configured}"
+            message = f"Unknown role; use one of: {configured}"
             raise ValidationFailed(details=[Detail(field, message)])
