@@ -80,7 +80,7 @@ def import_app(name: str, folder: Path = Path()) -> FastAPI:
     Python searches for its module in the folder first.
 
     Raises:
-        ProjectError: there is no such application.
+        ProjectError: the application does not exist.
     """
     module_name, _, attribute = name.partition(":")
     if not module_name or not attribute:

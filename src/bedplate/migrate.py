@@ -131,9 +131,9 @@ async def read_history(
         ServiceUnavailable: the database is unavailable.
     """
     script = _script(folders)
-    done = _ancestors(script, await _checked_current(database, script))
+    applied = _ancestors(script, await _checked_current(database, script))
     revisions = reversed(list(script.walk_revisions()))
-    return {_name(r): r.revision in done for r in revisions}
+    return {_name(r): r.revision in applied for r in revisions}
 
 
 def _script(folders: Sequence[str]) -> ScriptDirectory:
@@ -227,13 +227,13 @@ async def steps_down(
     The list is empty if the revision was not run yet: going there is an upgrade.
 
     Raises:
-        SchemaError: there is no such revision.
+        SchemaError: the revision does not exist.
         UnknownRevision: the database has one that this code doesn't have.
     """
     script = _script(folders)
     if revision not in {each.revision for each in script.walk_revisions()}:
         advice = "run `bedplate migrate --history` for a list"
-        raise SchemaError(f"there is no revision {revision!r}: {advice}")
+        raise SchemaError(f"the revision {revision!r} does not exist: {advice}")
     current = await _checked_current(database, script)
     if revision not in _ancestors(script, current):
         return []
@@ -249,7 +249,7 @@ async def migrate_to(
     """Go up or down to a revision in one transaction, and return the steps.
 
     Raises:
-        SchemaError: there is no such revision.
+        SchemaError: the revision does not exist.
         UnknownRevision: the database has one that this code doesn't have.
         ServiceUnavailable: the database is unavailable.
     """

@@ -43,7 +43,7 @@ def render(
     the setting's folder, then in those of the modules, then in the built-in one.
 
     Raises:
-        jinja2.TemplateNotFound: there is no such template.
+        jinja2.TemplateNotFound: the template does not exist.
         jinja2.UndefinedError: the context lacks a value that the template uses.
     """
     language = language or settings.mail_language

@@ -2,7 +2,7 @@ from bedplate.core.errors import Conflict, NotFound
 
 
 class JobNotFound(NotFound):
-    message = "There is no such job"
+    message = "The job does not exist"
 
 
 class JobNotDead(Conflict):
