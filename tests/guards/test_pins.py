@@ -57,9 +57,8 @@ def test_every_installed_version_is_the_pinned_one() -> None:
 
     versions = installed_closure(requirements)
 
-    assert (
-        "starlette" in versions
-    )  # a dependency of FastAPI: indirect ones are checked too
+    # A dependency of FastAPI: indirect ones are checked too.
+    assert "starlette" in versions
     assert {name: f"=={version}" for name, version in versions.items()} == {
         name: str(pins[name].specifier) if name in pins else "not pinned: make lock"
         for name in versions
