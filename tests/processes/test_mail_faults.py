@@ -84,7 +84,8 @@ class Census:
         counts = inbox.recipients()
         duplicates = sum(count > 1 for count in counts.values())
         print(
-            f"{len(self.acknowledged)} signed up, {len(counts)} got mail ({duplicates} twice), "
+            f"{len(self.acknowledged)} signed up, {len(counts)} got mail "
+            f"({duplicates} twice), "
             f"{len(unreachable)} unreachable, {len(self.refused)} rejected"
         )
         assert not (self.refused | unreachable) & counts.keys()
@@ -231,7 +232,8 @@ def test_a_rollback_discards_the_mail(
     asyncio.run(enqueue_all())
     _wait(lambda: len(inbox.mails) >= len(committed), 60)
     print(
-        f"{len(committed)} committed, {len(rolled_back)} rolled back, {len(inbox.mails)} mails"
+        f"{len(committed)} committed, {len(rolled_back)} rolled back, "
+        f"{len(inbox.mails)} mails"
     )
     assert inbox.recipients().keys() == committed
 
