@@ -46,14 +46,14 @@ class SettingsError(Exception):
 
 
 def _split(value: object) -> object:
-    """Split `a, b`, as lists are written in an environment variable."""
+    """Split `a, b`, the form of lists in environment variables."""
     if isinstance(value, str):
         return [part.strip() for part in value.split(",") if part.strip()]
     return value
 
 
 def _matches(pattern: str, problem: str) -> AfterValidator:
-    """Return a validator whose message says more than that a pattern didn't match."""
+    """Return a validator of a pattern, with a message that explains it."""
 
     def check(value: str) -> str:
         if not re.fullmatch(pattern, value):
@@ -104,7 +104,7 @@ def _parse_mail_url(text: str) -> MailUrl:
     """Return the parts of a mail URL.
 
     Raises:
-        ValueError: the text says what is wrong, without the password.
+        ValueError: the text is for users, and does not contain the password.
     """
     url = urlsplit(text)
     if url.scheme not in ("console", "file", "smtp"):

@@ -22,7 +22,7 @@ from bedplate.runtime import Runtime
 
 
 class ProjectError(Exception):
-    """The project is not usable. The text says what is wrong, and where."""
+    """The project is not usable. The text explains what is wrong, and where."""
 
 
 def load_app() -> FastAPI:
@@ -37,7 +37,7 @@ def load_app() -> FastAPI:
 
 
 def example_app() -> FastAPI:
-    """Return the example, the application of a folder that names none.
+    """Return the example, which is the default application.
 
     Raises:
         SettingsError: a setting is wrong.

@@ -106,7 +106,7 @@ async def _answer_overloaded(scope: Scope, receive: Receive, send: Send) -> None
     await render(error)(scope, receive, send)
 
 
-class Refused(Exception):
+class Rejected(Exception):
     """A request exceeds a limit. Raised in a callback, it stops the parser."""
 
 
@@ -119,7 +119,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._limits = shared.settings
         self.url = b""
         self._stopped_by: APIError = BadRequest()
-        self._is_refused = False
+        self._is_rejected = False
         self._dropped = 0  # bytes that arrived after the error response
         self._timer: asyncio.TimerHandle | None = None
         # State of the request that is being received:
@@ -143,14 +143,14 @@ class LimitedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._is_refused:
+        if self._is_rejected:
             self._drop(len(data))
             return
         self._heard_at = self.loop.time()
         self._has_begun = True
         if self._is_complete:
             self._begin()
-        while data and not self._is_refused:
+        while data and not self._is_rejected:
             # Headers are parsed in pieces of the limit, so that it can be checked in
             # between. A body is parsed whole: its reader limits it.
             size = len(data) if self._has_headers else self._limits.max_header_bytes
@@ -194,7 +194,7 @@ class LimitedProtocol(HttpToolsProtocol):
         if self.transport.get_write_buffer_size():
             self._await_reader()
 
-    # Limits of size
+    # Limits on size
 
     def _begin(self) -> None:
         self._started_at = self._heard_at
@@ -204,7 +204,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def _parse(self, data: bytes) -> None:
         self._had_body = False
         super().data_received(data)
-        if self._is_refused or self._is_complete:
+        if self._is_rejected or self._is_complete:
             return
         if not self._had_body:  # headers, trailers or the header of a chunk
             self._unparsed += len(data)
@@ -213,8 +213,8 @@ class LimitedProtocol(HttpToolsProtocol):
     def _check_parsed(self) -> None:
         try:
             self._check_headers()
-        except Refused:
-            self._refuse(self._stopped_by)
+        except Rejected:
+            self._reject(self._stopped_by)
 
     def _check_headers(self) -> None:
         """Check the number and the size of the headers.
@@ -222,7 +222,7 @@ class LimitedProtocol(HttpToolsProtocol):
         A request that arrived in one piece is small enough: no piece is larger.
 
         Raises:
-            Refused
+            Rejected
         """
         limits, headers = self._limits, self.headers or ()
         if len(headers) > limits.max_header_count:
@@ -236,9 +236,9 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _stop(self, error: APIError) -> None:
         self._stopped_by = error
-        raise Refused(error.message)
+        raise Rejected(error.message)
 
-    # Limits of time
+    # Limits on time
 
     def _watch(self) -> None:
         """Schedule a check of whether the client sends and reads fast enough."""
@@ -259,10 +259,10 @@ class LimitedProtocol(HttpToolsProtocol):
             self.transport.abort()
         elif self._unread is not None:
             self._watch()
-        elif self._is_refused or self.transport.is_closing():
+        elif self._is_rejected or self.transport.is_closing():
             return
         elif self._sends_too_slowly():
-            self._refuse(RequestTimeout())
+            self._reject(RequestTimeout())
         elif not self._is_complete:
             self._watch()
 
@@ -279,31 +279,31 @@ class LimitedProtocol(HttpToolsProtocol):
         return is_silent or now - self._started_at > limits.request_timeout
 
     def _reads_too_slowly(self) -> bool:
-        """Return whether the client has read nothing of its answer for too long."""
+        """Return whether the client has read nothing of the response for too long."""
         if self._unread is None:
             return False
         size, since = self._unread
-        left, now = self.transport.get_write_buffer_size(), self.loop.time()
-        if left < size:
-            self._unread = (left, now) if left else None
+        remaining, now = self.transport.get_write_buffer_size(), self.loop.time()
+        if remaining < size:
+            self._unread = (remaining, now) if remaining else None
             return False
         return now - since > self._limits.body_timeout
 
     @property
     def _is_idle(self) -> bool:
-        """Whether no request is being answered."""
+        """Return whether no request is running."""
         cycle: Any = self.cycle  # None before the first request
         return cycle is None or bool(cycle.response_complete)
 
-    # Refusals
+    # Rejected requests
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what the parser stopped at, in the envelope."""
-        self._refuse(self._stopped_by)
+        """Answer a request that the parser stopped at. uvicorn calls it."""
+        self._reject(self._stopped_by)
 
-    def _refuse(self, error: APIError) -> None:
+    def _reject(self, error: APIError) -> None:
         """End the connection, with an error response if one can still be sent."""
-        self._is_refused = True
+        self._is_rejected = True
         self._unset_keepalive_if_required()
         can_respond, is_idle = self._can_respond(), self._is_idle
         if not is_idle:  # inform the application that its client disconnected
@@ -349,7 +349,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def _record(self, error: APIError) -> None:
         seconds = self.loop.time() - self._started_at
         logger.info(
-            "refused",
+            "request rejected",
             status=error.status_code,
             code=error.code,
             ms=round(seconds * 1000, 2),
