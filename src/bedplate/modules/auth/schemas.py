@@ -21,8 +21,8 @@ Password = Annotated[
 class TokenForm(Schema):
     """The password and refresh grants (RFC 6749, sections 4.3 and 6).
 
-    The username is the email address. `scope`, `client_id` and `client_secret` are what
-    OAuth2 clients send along; they change nothing here.
+    The username is the email address. OAuth2 clients also send `scope`, `client_id` and
+    `client_secret`, which have no effect.
     """
 
     grant_type: Literal["password", "refresh_token"] = "password"
@@ -42,12 +42,12 @@ class TokenForm(Schema):
     client_secret: ShortText | None = None
 
     def missing(self) -> list[str]:
-        """The fields that this grant asks for and the form lacks."""
+        """Return the fields that this grant requires and the form lacks."""
         if self.grant_type == "refresh_token":
-            needed = {"refresh_token": self.refresh_token}
+            required = {"refresh_token": self.refresh_token}
         else:
-            needed = {"username": self.username, "password": self.password}
-        return [name for name, value in needed.items() if value is None]
+            required = {"username": self.username, "password": self.password}
+        return [name for name, value in required.items() if value is None]
 
 
 class TokenResponse(ResponseSchema, frozen=True):
@@ -60,7 +60,7 @@ class TokenResponse(ResponseSchema, frozen=True):
 
 
 class AcceptedResponse(ResponseSchema, frozen=True):
-    """The same whether or not there was anything to do."""
+    """The same response whether or not there was anything to do."""
 
     status: Literal["accepted"]
 

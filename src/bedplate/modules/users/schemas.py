@@ -30,18 +30,18 @@ MAX_EMAIL_LENGTH = 255
 
 
 def normalize_email(text: str) -> str:
-    """The one form of an address that is stored and looked up: trimmed, lower case.
+    """Return the form of an address that is stored and looked up: trimmed, lower case.
 
     Raises:
-        ValueError: it is no address, or longer than is stored.
+        ValueError: the text is not an address, or is too long.
     """
     try:
-        # `.test` (RFC 2606) is for tests, ours and our users'.
+        # Allows `.test` (RFC 2606), which tests use.
         address = validate_email(
             text.strip(), check_deliverability=False, test_environment=True
         )
     except EmailNotValidError as error:
-        raise ValueError("That is not an email address") from error
+        raise ValueError("This is not an email address") from error
     normalized = address.normalized.lower()
     if len(normalized) > MAX_EMAIL_LENGTH:
         raise ValueError(f"An address has at most {MAX_EMAIL_LENGTH} characters")
@@ -63,12 +63,12 @@ Name = Annotated[
     ),
     AfterValidator(check_name),
 ]
-# What else it has to be is a setting (`password_policy`), so the service checks that.
+# The setting `password_policy` decides about the rest, so the service checks it.
 NewPassword = Annotated[
     str,
     StringConstraints(min_length=8, max_length=MAX_PASSWORD_LENGTH, pattern=NO_NUL),
 ]
-# Which roles there are is a setting, so it is the service that checks.
+# Roles are a setting, so the service checks them.
 Role = Annotated[str, StringConstraints(min_length=1, max_length=50, pattern=NO_NUL)]
 
 
@@ -78,7 +78,8 @@ class UserCreate(Schema):
     password: Annotated[NewPassword, Field(examples=["Correct-h0rse"])]
     # The service answers 403 to anyone but an admin who sends another role.
     role: Annotated[  # bedplate: ignore[privileged-field]
-        Role, Field(description="Not the default: admins only.")
+        Role,
+        Field(description="A role. Only admins can choose one other than the default."),
     ] = USER
 
 
@@ -110,7 +111,10 @@ class UserListParams(ListParams):
     )
     role: Role | None = None
     is_active: bool | None = None
-    q: Annotated[SearchText | None, Field(description="Part of email or name.")] = None
+    q: Annotated[
+        SearchText | None,
+        Field(description="Text to find in the email or the name, without case."),
+    ] = None
 
 
 class ActivatedResponse(ResponseSchema, frozen=True):
@@ -122,7 +126,7 @@ class DeactivatedResponse(ResponseSchema, frozen=True):
 
 
 class SessionResponse(ResponseSchema, frozen=True):
-    """Where an account is signed in. Ids only, never a token."""
+    """A session of an account. It has an id, never a token."""
 
     id: UUID
     created_at: datetime
