@@ -262,7 +262,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
         env_file=".env",
+        # Compose files and CI set variables to "" that are not configured.
         env_ignore_empty=True,
+        # `load` rejects unknown variables itself, with a suggestion.
         extra="ignore",
         frozen=True,
         hide_input_in_errors=True,
@@ -658,6 +660,7 @@ class Settings(BaseSettings):
         try:
             return cls(**values)
         except ValidationError as error:
+            # `from None`: the traceback of pydantic's error could show a secret.
             line = describe_error(cls, PREFIX, error.errors()[0])
             raise SettingsError(line) from None
 
@@ -672,6 +675,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:
+        # Sign-up assigns the first, and only the second can manage accounts.
         for role in (USER, ADMIN):
             if role not in self.roles:
                 raise ValueError(
@@ -800,6 +804,7 @@ def _load_secret(path: Path) -> bytes:
     try:
         if not path.exists():
             _create_file(path, secrets.token_hex(MIN_SECRET_BYTES).encode())
+        # A copied or restored file may be readable by others.
         if stat.S_IMODE(path.stat().st_mode) & 0o077:
             path.chmod(0o600)
         secret = path.read_bytes()

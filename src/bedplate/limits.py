@@ -111,6 +111,7 @@ class Limits:
 
     async def _error(self, limit: RateLimitItem, key: str) -> RateLimited:
         window = await self._windows.get_window_stats(limit, key)
+        # At least 1: clients would repeat a request after 0 seconds immediately.
         seconds = max(1, math.ceil(window.reset_time - time.time()))
         return RateLimited(headers={"Retry-After": str(seconds)})
 
@@ -190,6 +191,7 @@ class DatabaseStorage(Storage):
         return int(count or 0)
 
     def _upsert(self, values: dict[str, Any], now: datetime) -> Any:
+        # One statement, so that concurrent hits are all counted.
         insert: Any = sqlite_insert if self._database.is_sqlite else postgresql_insert
         # After the end of its window, the next hit starts a new one.
         has_ended = RateLimit.expires_at <= now
@@ -234,4 +236,5 @@ class DatabaseStorage(Storage):
 
 
 def _shortened(key: str) -> str:
+    # The library's keys have any length, the column has 64 characters.
     return hashlib.sha256(key.encode()).hexdigest()

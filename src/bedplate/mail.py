@@ -164,7 +164,7 @@ class SmtpMailer:
             tls_context=ssl.create_default_context() if url.tls != "none" else None,
             timeout=timeout,
         )
-        self._lock = asyncio.Lock()
+        self._lock = asyncio.Lock()  # a connection sends one mail at a time
         self._used_at = 0.0
 
     async def send(self, mail: Mail) -> None:

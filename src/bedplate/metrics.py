@@ -27,6 +27,7 @@ _BREACHED_CHECKS = Counter(
     "New passwords checked against breaches, by outcome: clean, breached or failed.",
     ("outcome",),
 )
+# Clients can invent methods: all others share one series.
 _METHODS = frozenset(("GET", "POST", "PATCH", "PUT", "DELETE", "HEAD", "OPTIONS"))
 
 
@@ -47,6 +48,7 @@ def _series(method: str, route: str, status: int) -> Histogram:
 
 def exposition() -> tuple[bytes, str]:
     """Return the metrics of every worker process, and their media type."""
+    # `bedplate serve --workers` sets it: all processes write their metrics there.
     registry = REGISTRY
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         registry = CollectorRegistry()

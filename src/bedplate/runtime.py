@@ -79,6 +79,7 @@ class Runtime:
 
     async def close(self) -> None:
         """Close all connections."""
+        # The database last, because the others may still use it.
         await self.mailer.close()
         await self.jobs.close()
         await self.passwords.close()
@@ -95,6 +96,8 @@ def make_database(settings: Settings) -> Database:
         pool_size=settings.pool_size,
         pool_timeout=settings.pool_timeout,
         transaction_pooler=settings.transaction_pooler,
+        # A second connection of one task is an error in development and only logged
+        # in production, where it usually succeeds.
         is_strict=not settings.is_production,
         timeouts=timeouts_of(settings),
     )
@@ -117,6 +120,7 @@ def private_paths(settings: Settings) -> Iterator[Path]:
     yield settings.data_dir.absolute() / "secret_key"
     url = settings.resolved_database_url
     if url.drivername == "sqlite":
+        # SQLite's journals contain rows too.
         for suffix in ("", "-wal", "-shm", "-journal"):
             yield Path(f"{url.database}{suffix}")
     if (outbox := outbox_folder(settings)) is not None:

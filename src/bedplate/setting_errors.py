@@ -36,6 +36,7 @@ def describe_error(settings: type[BaseModel], prefix: str, error: ErrorDetails) 
         return _problem(None, error)  # of several settings: the text names them
     name = str(error["loc"][0])
     field = settings.model_fields.get(name)
+    # Only values that are not secret: the line ends up in logs.
     value = "the value" if _is_secret(name, field) else _shorten(repr(error["input"]))
     return f"{prefix}{name.upper()}: {value} {_problem(field, error)}"
 

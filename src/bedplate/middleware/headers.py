@@ -49,6 +49,7 @@ def complete_headers(
     status = message["status"]
     if status in BODILESS and b"content-length" in original:
         headers = [header for header in headers if header[0] != b"content-length"]
+    # The usual case, faster than looking for each header.
     if original.keys().isdisjoint(defaults):
         headers += defaults.values()
     else:

@@ -71,6 +71,7 @@ class RequestMiddleware:
             origin.reset(token)
 
     def _origin(self, exchange: "_Exchange") -> Origin:
+        # Without trusted proxies anyone could forge `X-Forwarded-For`.
         trusted = self._trusted_proxies
         forwarded_for = exchange.forwarded_for() if trusted else ()
         address = client_address(exchange.peer, forwarded_for, trusted)
@@ -113,6 +114,7 @@ class _Exchange:
         self.fields: dict[str, str] = {}
         self.method: str = scope["method"]
         self.scope, self._send = scope, send
+        # Applications see a GET, so that HEAD has the same headers everywhere.
         if self.method == "HEAD" and not _has_own_head(scope):
             self.scope, self._send = {**scope, "method": "GET"}, _without_body(send)
         self._defaults = defaults

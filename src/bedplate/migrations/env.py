@@ -60,15 +60,21 @@ def run(connection: sa.Connection) -> None:
             kind != "table" or name not in left_out
         ),
         render_item=render_item,
+        # SQLite can't alter most of a table, so Alembic copies it.
         render_as_batch=is_sqlite,
+        # SQLite reports defaults in another form than the models'.
         compare_server_default=not is_sqlite,
+        # One transaction for all: a failed migration leaves the schema as it was.
         transaction_per_migration=False,
         on_version_apply=context.config.attributes.get("on_version_apply"),
     )
     if not is_sqlite:
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(LOCK)))
+        # Only after the lock above, on which a second process may wait longer. A
+        # migration that waits for a table makes all later queries of it wait.
         connection.execute(sa.text("SET LOCAL lock_timeout = '5s'"))
     context.run_migrations()
+    # `bedplate.migrate` turns foreign keys off on SQLite, so they are checked here.
     if is_sqlite and (broken := connection.exec_driver_sql(CHECK).first()):
         raise RuntimeError(f"the migration breaks a foreign key of {broken[0]}")
 

@@ -60,6 +60,7 @@ class AuditService:
         """
         request_id, address, user_agent = origin.get()
         now = utc_now()
+        # Stored with each event, so that a changed setting applies to later ones only.
         days: int = self.events.session.info[AUDIT_DAYS]
         return await self.events.add(
             AuditEvent(

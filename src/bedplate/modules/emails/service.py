@@ -86,6 +86,7 @@ def _environment(folders: tuple[Path, ...]) -> Environment:
     return Environment(
         loader=ChoiceLoader([FileSystemLoader(folders), built_in]),
         autoescape=select_autoescape(["html"]),
+        # A missing value fails the job instead of leaving a gap in the mail.
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -57,6 +57,7 @@ async def describe_mail(jobs: JobService, ids: Sequence[UUID]) -> Details:
 
 
 def _recipient(arguments: Mapping[str, Any]) -> Any:
+    # The jobs that send mail name their recipient differently.
     names = ("to", "email", "new_email", "user_id")
     return next((arguments[name] for name in names if name in arguments), "-")
 

@@ -62,7 +62,7 @@ class JobService:
         """
         await self._check(job_id, if_match)
         if not await self.store.retry(job_id):
-            await self.get(job_id)
+            await self.get(job_id)  # raises if the job does not exist
             raise JobNotDead
         return await self.get(job_id)
 
@@ -79,6 +79,7 @@ class JobService:
             raise JobRunning
 
     async def _check(self, job_id: UUID, if_match: IfMatch | None) -> None:
+        # Locked, so that the job can't change between this check and the action.
         if if_match is not None:
             await self.store.lock(job_id)
             if_match.check(await self.get(job_id))
