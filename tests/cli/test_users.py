@@ -151,7 +151,7 @@ async def test_a_new_role_holds_from_the_next_request_of_a_running_server(
     done = await asyncio.to_thread(users, "set-role", user.email, "admin")
     after = await as_user.get("/users")
 
-    assert done.out == f"{user.email} is admin now.\n"
+    assert done.out == f"{user.email} now has the role admin.\n"
     assert (before.status_code, after.status_code) == (403, 200)
 
 
