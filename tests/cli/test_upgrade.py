@@ -20,7 +20,7 @@ bedplate.mail.send_now()
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder whose code uses names that are deprecated only in this test."""
+    """Return a folder whose code uses names that are deprecated only in this test."""
     monkeypatch.setattr("bedplate.deprecations.DEPRECATIONS", (MOVED, RENAMED))
     (tmp_path / "shop").mkdir()
     (tmp_path / "shop" / "mails.py").write_text(USES)

@@ -122,11 +122,11 @@ def test_a_dry_run_shows_the_plan_and_writes_nothing(tmp_path: Path) -> None:
     assert not any(tmp_path.iterdir())
 
 
-def test_a_project_is_made_once(tmp_path: Path) -> None:
+def test_an_existing_project_is_not_overwritten(tmp_path: Path) -> None:
     run(tmp_path, "bedplate", "new", "planted-shop", "--yes", "--ci", "none")
 
     again = run(tmp_path, "bedplate", "new", "planted-shop", "--yes")
 
     assert (again.returncode, again.stderr.count("\n")) == (1, 1)
-    assert "is there already, and not empty" in again.stderr
+    assert "exists already and is not an empty folder" in again.stderr
     assert not (tmp_path / "planted-shop" / ".github").exists()
