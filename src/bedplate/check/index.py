@@ -1,4 +1,4 @@
-"""An index of a whole project's models, sessions and routes, built once for all rules."""
+"""An index of a project's models, sessions and routes, built once for all rules."""
 
 import ast
 import re

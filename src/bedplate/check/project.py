@@ -117,7 +117,7 @@ class Source:
 
     @cached_property
     def imports(self) -> dict[str, str]:
-        """The dotted name of each imported name: `sqlalchemy.orm.Session` of `Session`."""
+        """The dotted name of each imported name, such as `sqlalchemy.orm.Session`."""
         dotted = {}
         for node in self.nodes:
             if isinstance(node, ast.Import):
