@@ -82,6 +82,8 @@ class Statement:
         self.statement = statement
         self.name = name or type(self).__name__
         self._compiled: dict[str, CompiledQuery] = {}
+        self.checked: set[str] = set()
+        """The dialects that `compile_declared` has found SQL for."""
         _declared.add(self)
 
     def compiled_for(self, dialect: sa.Dialect) -> CompiledQuery:
@@ -149,9 +151,11 @@ def compile_declared(dialect: sa.Dialect) -> None:
         TypeError: a statement has no SQL for this database.
     """
     for statement in list(_declared):
-        # Not kept: SQL may depend on the server's version, as a search's collation
-        # does, and that is known only once there is a connection.
-        _compile(statement, dialect)
+        # Compiled to check only: SQL may depend on the server's version, as a search's
+        # collation does, and that is known only once there is a connection.
+        if dialect.name not in statement.checked:
+            _compile(statement, dialect)
+            statement.checked.add(dialect.name)
 
 
 def _compile(declared: Statement, dialect: sa.Dialect) -> CompiledQuery:

@@ -18,6 +18,7 @@ from support import execute
 from support_auth import bearer, is_signed_in, sign_in
 
 from bedplate.core.clock import utc_now
+from bedplate.example import MODULES as EXAMPLE
 from bedplate.main import Application
 from bedplate.modules.auth import keys
 from bedplate.modules.auth.keys import KeyService, load_keys
@@ -70,7 +71,10 @@ async def test_tokens_outlive_a_rotation_in_every_process(
 ) -> None:
     before = await sign_in(client, user.email)
     settings = app.state.runtime.settings
-    async with running(settings) as twin, client_for(twin) as other_process:
+    async with (
+        running(settings, modules=EXAMPLE) as twin,
+        client_for(twin) as other_process,
+    ):
         await rotate(app)
         await load_keys(app.state.runtime)
         after = await sign_in(client, user.email)
@@ -90,7 +94,10 @@ async def test_a_token_of_a_key_just_made_waits_for_it_and_is_not_refused(
     client: AsyncClient, user: User, app: Application
 ) -> None:
     settings = app.state.runtime.settings
-    async with running(settings) as twin, client_for(twin) as other_process:
+    async with (
+        running(settings, modules=EXAMPLE) as twin,
+        client_for(twin) as other_process,
+    ):
         await rotate(app)
         await load_keys(app.state.runtime)
         after = await sign_in(client, user.email)
@@ -125,7 +132,10 @@ async def test_every_process_publishes_a_new_key_at_once(
     client: AsyncClient, app: Application
 ) -> None:
     settings = app.state.runtime.settings
-    async with running(settings) as twin, client_for(twin) as other_process:
+    async with (
+        running(settings, modules=EXAMPLE) as twin,
+        client_for(twin) as other_process,
+    ):
         await rotate(app)
         for process in (app, twin):  # a second later
             process.state.runtime.tokens.loaded_at -= 1

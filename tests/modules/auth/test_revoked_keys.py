@@ -12,6 +12,7 @@ from support import execute, read_table
 from support_auth import bearer, is_signed_in, sign_in
 
 from bedplate.core.errors import NotFound, ServiceUnavailable
+from bedplate.example import MODULES as EXAMPLE
 from bedplate.main import Application
 from bedplate.modules.audit.models import AuditEvent
 from bedplate.modules.auth.keys import RELOAD_SECONDS, KeyService
@@ -43,7 +44,10 @@ def let_a_second_pass(app: Application) -> None:
 async def test_a_process_that_accepted_a_token_refuses_it_after_its_key_is_revoked(
     client: AsyncClient, user: User, app: Application
 ) -> None:
-    async with running(app.state.runtime.settings) as twin, client_for(twin) as other:
+    async with (
+        running(app.state.runtime.settings, modules=EXAMPLE) as twin,
+        client_for(twin) as other,
+    ):
         first = await sign_in(client, user.email)
         await act(app, "rotate")
         let_a_second_pass(app)

@@ -10,6 +10,7 @@ from httpx import AsyncClient, Response
 from support import Snapshot, execute, read_table
 
 from bedplate.config import Settings
+from bedplate.example import MODULES as EXAMPLE
 from bedplate.main import Application
 from bedplate.modules.users.models import User
 from bedplate.testing.assertions import assert_refused
@@ -90,7 +91,7 @@ async def second_app(
     app: Application, settings: Settings
 ) -> AsyncIterator[Application]:
     """Another process's application, as far as the database can tell."""
-    async with running(settings) as second:
+    async with running(settings, modules=EXAMPLE) as second:
         yield second
 
 
