@@ -141,7 +141,7 @@ def _measure(
     seconds: float,
     connections: int,
 ) -> Samples:
-    """Measure both servers in turn, so that a slow minute of the machine affects both."""
+    """Measure both servers in turn, so that a slow minute affects both."""
     samples: Samples = {}
     for number in range(rounds):
         for scenario in scenarios:

@@ -192,8 +192,8 @@ def measure_readers(place: Place, mails: int) -> None:
                 time.sleep(0.05)
         ratio = median(b / i for b, i in zip(busy, idle, strict=True))
     print(
-        f"  readers: p99 {median(idle):.2f} ms idle, {median(busy):.2f} ms while "
-        f"{mails} mails are sent, {ratio:.1f} times (medians of {_READER_ROUNDS} rounds)"
+        f"  readers: p99 {median(idle):.2f} ms idle, {median(busy):.2f} ms with "
+        f"{mails} mails sent, {ratio:.1f} times (medians of {_READER_ROUNDS} rounds)"
     )
 
 

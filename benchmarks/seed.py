@@ -142,7 +142,7 @@ def _sqlite_values(row: Iterable[Any]) -> list[Any]:
 
 
 def _sqlite_value(value: Any) -> Any:
-    """Convert a value as the service's column types do, see `bedplate.database.base`."""
+    """Convert a value like the service's column types in `bedplate.database.base`."""
     if isinstance(value, UUID):
         return value.hex
     if isinstance(value, datetime):

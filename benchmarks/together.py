@@ -1,4 +1,4 @@
-"""Admin forms and API calls write the same rows at the same time: is a write lost?
+"""Looks for lost writes while admin forms and API calls write the same rows.
 
 uv run python -m benchmarks.together --seconds 60
 

@@ -35,7 +35,7 @@ def uv_lock(*arguments: str) -> None:
 
 
 def resolved(lock: dict[str, Any]) -> list[str]:
-    """Return `name==version` of each package, with markers if versions depend on them."""
+    """Return `name==version` of each package, with markers if it has several."""
     return [
         f"{package['name']}=={package['version']}{marker}"
         for package in lock["package"]
