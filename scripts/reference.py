@@ -169,8 +169,8 @@ def _callers(operation: dict[str, Any], dependant: Any) -> str:
 
 def _roles(dependant: Any) -> set[str]:
     """Return the roles that an endpoint requires, if any."""
-    own = getattr(dependant.call, "roles", ())
-    return set(own).union(*map(_roles, dependant.dependencies))
+    roles = getattr(dependant.call, "roles", ())
+    return set(roles).union(*map(_roles, dependant.dependencies))
 
 
 PAGES_BY_NAME: dict[str, Callable[[], Iterator[str]]] = {

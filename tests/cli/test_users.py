@@ -16,7 +16,7 @@ from bedplate.testing.plugin import PASSWORD
 
 @pytest.fixture
 def users(bedplate: Any, database_url: str) -> Callable[..., Any]:
-    """`users(…)` on a migrated database of either kind."""
+    """Run `bedplate users …` on a migrated database of either kind."""
     settings = {"database_url": database_url}
 
     def run(*arguments: str, **options: Any) -> Any:

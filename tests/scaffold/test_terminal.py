@@ -1,4 +1,4 @@
-"""`bedplate new` at a terminal: it asks, shows the plan and writes it on a yes."""
+"""`bedplate new` at a terminal: questions, a plan, and files after a yes."""
 
 import os
 import pty

@@ -81,7 +81,7 @@ async def _show_history(runtime: "Runtime") -> None:
 def _go_to(revision: str, *, yes: bool) -> None:
     """Migrate up or down to a revision.
 
-    Going down drops tables and columns with their data, so it asks first.
+    Going down drops tables and columns with their data, so it requires a confirmation.
     """
     from bedplate import migrate as migrations
 

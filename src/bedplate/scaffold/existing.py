@@ -61,10 +61,10 @@ class ExistingProject:
         Raises:
             ScaffoldError: there are several.
         """
-        own = [f for f in migrations_of(modules) if not f.startswith("bedplate:")]
-        if len(own) > 1:
-            raise ScaffoldError(f"expected one folder of migrations, found {own}")
-        return own[0] if own else f"{self.package}:migrations"
+        folders = [f for f in migrations_of(modules) if not f.startswith("bedplate:")]
+        if len(folders) > 1:
+            raise ScaffoldError(f"expected one folder of migrations, found {folders}")
+        return folders[0] if folders else f"{self.package}:migrations"
 
     def registered(self, module: str) -> str:
         """Return the text of the file that lists its modules, with one more module.
@@ -94,12 +94,12 @@ class ExistingProject:
         folders = {*migrations_of(modules), own_folder}
         script = ScriptDirectory.from_config(alembic_config(sorted(folders)))
         here = coerce_resource_to_filename(own_folder).resolve()
-        own = [r for r in script.walk_revisions() if Path(r.path).parent == here]
-        heads = [r.revision for r in own if r.is_head]
+        revisions = [r for r in script.walk_revisions() if Path(r.path).parent == here]
+        heads = [r.revision for r in revisions if r.is_head]
         if len(heads) > 1:
             raise ScaffoldError(f"{here} has several heads: {', '.join(heads)}")
-        used_ids = {revision.revision for revision in own}
-        ids = (f"{self.package}_{number:04d}" for number in count(len(own) + 1))
+        used_ids = {revision.revision for revision in revisions}
+        ids = (f"{self.package}_{number:04d}" for number in count(len(revisions) + 1))
         free_id = next(id_ for id_ in ids if id_ not in used_ids)
         day = datetime.now(UTC).date().isoformat().replace("-", "_")
         return Revision(free_id, heads[0] if heads else None, f"{day}_{slug}")

@@ -29,9 +29,9 @@ def add_migration(
         ScaffoldError: the branch has several heads.
     """
     revision = project.next_revision(modules, "")
-    own = project.migrations(modules)
-    folders = list(dict.fromkeys([*migrations_of(modules), own]))
-    here = coerce_resource_to_filename(own)
+    own_folder = project.migrations(modules)
+    folders = list(dict.fromkeys([*migrations_of(modules), own_folder]))
+    here = coerce_resource_to_filename(own_folder)
     before = set(here.iterdir())
     asyncio.run(
         _write(

@@ -1,6 +1,6 @@
 """Checks endpoints by their source, for what the OpenAPI document can't show.
 
-Some of these rules run only if there is no document: see `covered_elsewhere`.
+Some of these rules run only without a document: see `ProjectIndex.covered_elsewhere`.
 """
 
 import ast
