@@ -146,10 +146,10 @@ def test_for_django_developers(folder: Path) -> None:
 def test_a_project_in_ten_minutes(folder: Path) -> None:
     reader = read("docs/tutorial/project.md", folder)
     reader.run(
-        ("What do people call it?", ""),
-        ("With the Django admin?", ""),
-        ("CI", ""),
-        ("Write it?", "y"),
+        ("Title for people", ""),
+        ("Add the Django admin?", ""),
+        ("CI file", ""),
+        ("Write these files?", "y"),
     )
     shop = folder / "shop"
     for file in (
@@ -165,8 +165,8 @@ def test_a_project_in_ten_minutes(folder: Path) -> None:
         assert client.get("/docs").status_code == 200
         assert client.get("/admin/login/").status_code == 200
     reader.run()
-    reader.run(("Write it?", "y"))
-    reader.run(("Write it?", "y"))
+    reader.run(("Write these files?", "y"))
+    reader.run(("Write these files?", "y"))
     reader.run(*TWICE)
     with reader.serve() as client:
         sign_in(client, ADA)
