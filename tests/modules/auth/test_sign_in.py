@@ -265,7 +265,7 @@ Forge = Callable[..., str]
 
 @pytest.fixture
 def forge(settings: Settings) -> Forge:
-    """Makes a token with our own key, which is more than an attacker has."""
+    """Make a token with our own key, which is more than an attacker has."""
 
     def make(token: str, *, leave_out: str = "", **changes: Any) -> str:
         claims = jwt.decode(token, options={"verify_signature": False}) | changes

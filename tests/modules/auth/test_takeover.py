@@ -31,7 +31,7 @@ without_worker = pytest.mark.parametrize(
 
 
 async def ask_for_change(client: AsyncClient) -> None:
-    """An attacker who knows the password asks for the account's address to change."""
+    """Request a change of the address, as an attacker who knows the password."""
     tokens = await sign_in(client, OWNER)
     body = {"new_email": ATTACKER, "current_password": PASSWORD}
     answer = await client.post("/auth/email/change", json=body, headers=bearer(tokens))
