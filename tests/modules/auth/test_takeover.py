@@ -245,7 +245,7 @@ async def test_so_it_is_after_a_recovery_in_the_admin(
     assert_refused(answer, 400, "INVALID_TOKEN")
 
 
-# One's own address and password.
+# Your own address and password.
 
 
 async def test_an_admin_token_does_not_move_the_admins_own_address(
