@@ -186,8 +186,8 @@ class UserService:
 
         Raises:
             UserNotFound: also for accounts of others.
-            PermissionDenied: only admins change an email or a role, and nobody their own
-                email here.
+            PermissionDenied: only admins change an email or a role, and nobody changes
+                their own email here.
             ValidationFailed: the role is not configured.
             EmailTaken, LastAdmin, PreconditionFailed
         """
