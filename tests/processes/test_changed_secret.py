@@ -4,8 +4,8 @@ from pathlib import Path
 
 from bedplate.testing.servers import run_command
 
-KEY = "the key that encrypted the signing keys"  # pragma: allowlist secret
-OTHER_KEY = "the key that replaced it in the settings"  # pragma: allowlist secret
+KEY = "the key that they were encrypted with"  # pragma: allowlist secret
+OTHER_KEY = "the key that somebody changed it to"  # pragma: allowlist secret
 
 
 def test_keys_of_another_secret_stop_the_start_with_one_line(tmp_path: Path) -> None:
