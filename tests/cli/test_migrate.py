@@ -141,7 +141,7 @@ def test_a_missing_revision_is_named(migrate: Any, revision: str) -> None:
     done = migrate("--to", revision, "--yes")
 
     assert done.code == 1
-    assert f"there is no revision {revision!r}" in done.err
+    assert f"the revision {revision!r} does not exist" in done.err
     assert "bedplate migrate --history" in done.err
     assert migrate("--check").code == 0
 

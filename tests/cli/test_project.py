@@ -77,7 +77,10 @@ def test_the_environment_overrides_pyproject(folder: Path) -> None:
     ("pyproject", "message"),
     [
         (PYPROJECT.format(app="planted_nowhere:app"), "No module named"),
-        (PYPROJECT.format(app="planted_nowhere"), "is not like `shop.main:app`"),
+        (
+            PYPROJECT.format(app="planted_nowhere"),
+            "is not an import path such as `shop.main:app`",
+        ),
         (PYPROJECT.format(app="json:app"), "has no 'app'"),
         (PYPROJECT.format(app="json:dumps"), "has no 'dumps'"),
         ("[tool.bedplate", "pyproject.toml can't be read"),
