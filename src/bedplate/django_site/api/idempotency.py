@@ -1,4 +1,4 @@
-"""`Idempotency-Key` under Django, as `bedplate.api.idempotency` has it and as safe."""
+"""`Idempotency-Key` under Django, by the same rules as `bedplate.idempotency`."""
 
 from typing import Any
 
@@ -19,47 +19,53 @@ from bedplate.idempotency import (
 from bedplate.runtime import Runtime
 
 
-def attempt_of(request: Any, caller: Caller | None) -> IdempotentRequest | None:
-    """The request as an attempt, if it came with a key and from somebody known.
+def idempotent_request(request: Any, caller: Caller | None) -> IdempotentRequest | None:
+    """Return the request as one with a key; None without a key or a caller.
 
     Raises:
-        ValidationFailed: the key is no key.
+        ValidationFailed: the key is not 1 to 255 visible ASCII characters.
     """
-    sent = request.META["QUERY_STRING"].encode() + b"\0" + request.body
+    content = request.META["QUERY_STRING"].encode() + b"\0" + request.body
     key = request.headers.get(HEADER)
-    return IdempotentRequest.of(caller, request.method, request.path, key, sent)
+    return IdempotentRequest.of(caller, request.method, request.path, key, content)
 
 
-def replay(kept: StoredResponse) -> HttpResponse:
-    return repeat(kept.body, kept.status, {**kept.headers, REPLAYED: "true"})
+def replay(stored: StoredResponse) -> HttpResponse:
+    """Return a stored response, marked as a repeat."""
+    headers = {**stored.headers, REPLAYED: "true"}
+    return repeat(stored.body, stored.status, headers)
 
 
-async def keep(
-    attempt: IdempotentRequest, session: Session, response: HttpResponse
+async def store(
+    keyed: IdempotentRequest, session: Session, response: HttpResponse
 ) -> None:
-    """Write the outcome down, in the transaction of what it tells of."""
+    """Store a response, in the transaction of the write that it reports."""
     headers = dict(response.items())
-    await attempt.keep(session, response.status_code, headers, response.content)
+    await keyed.store(session, response.status_code, headers, response.content)
 
 
 def store_error(
-    request: Any, caller: Caller | None, error: Exception, refusal: HttpResponse
+    request: Any, caller: Caller | None, error: Exception, response: HttpResponse
 ) -> HttpResponse:
-    """A refusal is an outcome too: kept for the repeat, after its rollback."""
-    if caller is None or not is_stored(error, refusal.status_code):
-        return refusal
+    """Store an error response for the repeat, after the request's rollback.
+
+    Return the response to send: this one, or the one that a request with the same key
+    has stored meanwhile.
+    """
+    if caller is None or not is_stored(error, response.status_code):
+        return response
     try:
-        attempt = attempt_of(request, caller)
-        return refusal if attempt is None else _settle(attempt, refusal)
+        keyed = idempotent_request(request, caller)
+        return response if keyed is None else _store_alone(keyed, response)
     except APIError as other:
         return refuse(other)
 
 
-def _settle(attempt: IdempotentRequest, refusal: HttpResponse) -> HttpResponse:
-    async def settle(session: Session, _runtime: Runtime) -> HttpResponse:
-        if kept := await attempt.begin(session):
-            return replay(kept)
-        await keep(attempt, session, refusal)
-        return refusal
+def _store_alone(keyed: IdempotentRequest, response: HttpResponse) -> HttpResponse:
+    async def work(session: Session, _runtime: Runtime) -> HttpResponse:
+        if stored := await keyed.lock(session):
+            return replay(stored)
+        await store(keyed, session, response)
+        return response
 
-    return in_unit_of_work(settle)
+    return in_unit_of_work(work)

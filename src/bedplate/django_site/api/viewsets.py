@@ -48,7 +48,12 @@ from bedplate.core.preconditions import IfMatch, is_known
 from bedplate.database import ListQuery, Session
 from bedplate.django_site.api.conditions import Mapped, to_q
 from bedplate.django_site.api.exception_handler import handle_exception
-from bedplate.django_site.api.idempotency import attempt_of, keep, replay, store_error
+from bedplate.django_site.api.idempotency import (
+    idempotent_request,
+    replay,
+    store,
+    store_error,
+)
 from bedplate.django_site.api.inputs import Inputs, read_json
 from bedplate.django_site.api.openapi import ContractSchema
 from bedplate.django_site.api.orm_lists import OrmList, rows_of
@@ -226,17 +231,17 @@ class ServiceViewSet(GenericViewSet[Any]):
         return without_body(response, HTTPStatus.NOT_MODIFIED) if is_same else response
 
     def create_by(self, act: Act) -> HttpResponse:
-        """201 with what the service makes, once for each `Idempotency-Key`."""
-        attempt = attempt_of(self.request, self.caller_or_none)
+        """Answer 201 with what the service creates, once for each `Idempotency-Key`."""
+        keyed = idempotent_request(self.request, self.caller_or_none)
 
         async def create(session: Session, runtime: Runtime) -> HttpResponse:
-            if attempt and (kept := await attempt.begin(session)):
-                return replay(kept)
-            made = await act(type(self).service(session, runtime))
-            response = self.respond(made, HTTPStatus.CREATED)
-            response["Location"] = f"{self.request.path}/{made.id}"
-            if attempt:
-                await keep(attempt, session, response)
+            if keyed and (stored := await keyed.lock(session)):
+                return replay(stored)
+            entity = await act(type(self).service(session, runtime))
+            response = self.respond(entity, HTTPStatus.CREATED)
+            response["Location"] = f"{self.request.path}/{entity.id}"
+            if keyed:
+                await store(keyed, session, response)
             return response
 
         return in_unit_of_work(create)
