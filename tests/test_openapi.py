@@ -50,14 +50,14 @@ def operations(app: Application) -> Iterator[Operation]:
 
 async def doors_left_open(app: Application) -> set[tuple[str, str]]:
     """What a stranger is not sent away from by a 401."""
-    found = set()
+    paths = set()
     async with client_for(app) as stranger:
         for operation in operations(app):
             answer = await stranger.request(operation.method, operation.url(uuid7()))
             challenged = answer.headers.get("www-authenticate") == "Bearer"
             if answer.status_code != 401 or not challenged:
-                found.add((operation.method, operation.path))
-    return found
+                paths.add((operation.method, operation.path))
+    return paths
 
 
 async def test_a_stranger_gets_401_wherever_it_is_not_public(app: Application) -> None:
@@ -111,6 +111,38 @@ def test_every_operation_is_named_and_described(app: Application) -> None:
     assert len(set(names)) == len(names) > 8
     assert all(operation.declared["summary"] for operation in listed)
     assert all(operation.declared["description"] for operation in listed)
+
+
+def test_every_parameter_and_property_is_described(app: Application) -> None:
+    document = app.openapi()
+    parameters = [
+        (operation.path, parameter)
+        for operation in operations(app)
+        for parameter in operation.declared.get("parameters", ())
+    ]
+    properties = [
+        (f"{schema}.{name}", field)
+        for schema, declared in document["components"]["schemas"].items()
+        for name, field in declared.get("properties", {}).items()
+    ]
+
+    assert len(parameters) > 50
+    assert len(properties) > 100
+    assert [name for name, p in parameters + properties if "description" not in p] == []
+
+
+def test_every_body_has_an_example(app: Application) -> None:
+    schemas = app.openapi()["components"]["schemas"]
+    bodies = [
+        content["schema"]["$ref"].rpartition("/")[2]
+        for operation in operations(app)
+        for content in operation.declared.get("requestBody", {})
+        .get("content", {})
+        .values()
+    ]
+
+    assert len(bodies) > 10
+    assert [name for name in bodies if not schemas[name].get("examples")] == []
 
 
 class Live(NamedTuple):
@@ -179,26 +211,26 @@ async def test_every_live_answer_is_declared_and_fits_its_schema(
     async for operation, answer in live_answers:
         status = answer.status_code
         declared = operation.declared["responses"].get(str(status))
-        what = f"{operation.method} {operation.path}: {status}"
-        assert declared is not None, f"{what} is not declared"
-        assert_fits(declared, answer, document, what)
+        place = f"{operation.method} {operation.path}: {status}"
+        assert declared is not None, f"{place} is not declared"
+        assert_fits(declared, answer, document, place)
         seen.add(status)
     assert seen == {200, 201, 202, 204, 400, 401, 403, 404, 409, 413, 415, 422, 429}
 
 
 def assert_fits(
-    declared: dict[str, Any], answer: Response, document: dict[str, Any], what: str
+    declared: dict[str, Any], answer: Response, document: dict[str, Any], place: str
 ) -> None:
     headers = declared.get("headers", {}).items()
     always = {name.lower() for name, header in headers if header.get("required")}
-    assert always <= {*answer.headers}, what
+    assert always <= {*answer.headers}, place
     if "content" not in declared:
-        assert answer.content == b"", what
+        assert answer.content == b"", place
         return
     schema = declared["content"][answer.headers["content-type"]]["schema"]
     whole = {**schema, "components": document["components"]}
     validator = jsonschema_rs.validator_for(whole, validate_formats=True)
-    assert not [error.message for error in validator.iter_errors(answer.json())], what
+    assert not [error.message for error in validator.iter_errors(answer.json())], place
 
 
 async def test_the_document_is_what_the_service_serves(

@@ -130,9 +130,9 @@ class Examination:
 
     def run(self, document: dict[str, Any]) -> Statuses:
         schema = schemathesis.openapi.from_dict(document)
-        found = list(schema.get_all_operations())
-        operations = [result.ok() for result in found if isinstance(result, Ok)]
-        assert len(operations) == len(found)
+        results = list(schema.get_all_operations())
+        operations = [result.ok() for result in results if isinstance(result, Ok)]
+        assert len(operations) == len(results)
         for operation in sorted(operations, key=lambda o: o.label == LAST):
             for mode in GenerationMode:
                 self.examine(operation, mode)

@@ -1,6 +1,6 @@
-"""`Caller`: the signed-in user of a request, and the fields that accounts show.
+"""`Caller`: the signed-in user of a request, and the visible fields of accounts.
 
-A column that every account shows is added to the model, to `Account` and by a
+To add a column that every account shows, add it to the model, to `Account` and by a
 migration. Responses, lists, the caller and Django's user follow from `Account`.
 """
 
@@ -8,13 +8,17 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import WithJsonSchema
+from pydantic import Field, WithJsonSchema
 
 from bedplate.core.permissions import ADMIN, Permission
 from bedplate.schemas import ResponseSchema
 
 # Documented as an address, and not validated again: it was, on its way in.
-StoredEmail = Annotated[str, WithJsonSchema({"type": "string", "format": "email"})]
+StoredEmail = Annotated[
+    str,
+    WithJsonSchema({"type": "string", "format": "email"}),
+    Field(description="The email address, in lower case."),
+]
 
 
 class Account(ResponseSchema, frozen=True):
@@ -22,16 +26,20 @@ class Account(ResponseSchema, frozen=True):
 
     id: UUID
     email: StoredEmail
-    name: str
-    role: str
-    is_active: bool
-    email_verified: bool
+    name: Annotated[str, Field(description="The name that others see.")]
+    role: Annotated[
+        str, Field(description="The role, which decides about permissions.")
+    ]
+    is_active: Annotated[bool, Field(description="Whether the account may sign in.")]
+    email_verified: Annotated[
+        bool, Field(description="Whether the address was confirmed by a link.")
+    ]
     created_at: datetime
     updated_at: datetime
 
 
 class SignedIn(Account, frozen=True):
-    """A session and its user, as the database had them a moment ago."""
+    """A session and its user, as read from the database for this request."""
 
     session_id: UUID
 

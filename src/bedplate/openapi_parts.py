@@ -41,6 +41,32 @@ def errors(*sources: type[APIError] | Callable[..., Any]) -> Responses:
     return responses
 
 
+_DESCRIPTIONS = {
+    "id": "Unique id.",
+    "created_at": "Time of creation, in UTC.",
+    "updated_at": "Time of the last change, in UTC.",
+    "sort": "The order of the rows; a leading `-` reverses it.",
+}
+
+
+def describe(name: str, schema: dict[str, Any], default: str = "") -> None:
+    """Describe a property or parameter of a common name, unless it has its own text."""
+    words = name.removesuffix("_id").replace("_", " ")
+    by_name = f"Id of the {words}." if name.endswith("_id") else default
+    description = _DESCRIPTIONS.get(name, by_name)
+    if description:
+        schema.setdefault("description", description)
+
+
+def describe_parameters(operation: Operation) -> None:
+    """Describe parameters without a text: ids, and the order and filters of lists."""
+    for parameter in operation.get("parameters", ()):
+        name = parameter["name"]
+        is_filter = parameter["in"] == "query"
+        default = f"Return only rows with this `{name}`." if is_filter else ""
+        describe(name, parameter, default)
+
+
 def declare_etag(operation: Operation, *, method: str) -> None:
     """Declare the `ETag` of a resource's representations, and `If-None-Match`."""
     etag = _header("Changes when the body changes (RFC 9110, 8.8.3).")

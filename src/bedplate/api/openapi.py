@@ -17,6 +17,8 @@ from bedplate.openapi_parts import (
     declare_errors,
     declare_etag,
     declare_idempotency,
+    describe,
+    describe_parameters,
     error_schemas,
 )
 
@@ -45,7 +47,11 @@ def openapi_document(app: FastAPI) -> dict[str, Any]:
             declare_idempotency(operation)  # without a caller, keys would be shared
         if route is not None and _needs_role(route):
             add_errors(operation, PermissionDenied)
+        describe_parameters(operation)
         declare_errors(operation)
+    for schema in schemas.values():
+        for name, field in schema.get("properties", {}).items():
+            describe(name, field)
     return document
 
 

@@ -278,7 +278,7 @@ def answers_plain_json(route: Any) -> bool:
 
 def _answers_itself(route: Any) -> bool:
     """Whether there is no body, or the endpoint makes the whole response."""
-    made = get_typed_return_annotation(route.endpoint)
+    annotation = get_typed_return_annotation(route.endpoint)
     return not is_body_allowed_for_status_code(route.status_code) or (
-        inspect.isclass(made) and issubclass(made, Response)
+        inspect.isclass(annotation) and issubclass(annotation, Response)
     )

@@ -121,11 +121,11 @@ async def test_unknown_keys_make_no_more_than_one_look_a_second(
         encoded({**content, "kid": f"unknown{n}"}).decode() + f".{rest}"
         for n in range(20)
     ]
-    with recorded_statements(app.state.runtime.database) as sent:
+    with recorded_statements(app.state.runtime.database) as statements:
         answers = [is_signed_in(client, {"access_token": t}) for t in forged]
         assert not any(await asyncio.gather(*answers))
 
-    assert len([sql for sql in sent if "signing_keys" in sql]) == 1
+    assert len([sql for sql in statements if "signing_keys" in sql]) == 1
 
 
 async def test_every_process_publishes_a_new_key_at_once(

@@ -259,7 +259,7 @@ async def test_an_address_changes_when_the_new_one_confirms(
     client: AsyncClient, user: User, as_user: AsyncClient, mailbox: Mailbox
 ) -> None:
     assert (await ask_for_change(as_user, "New@Example.com")).status_code == 202
-    await mailbox.arrival(user.email, "was asked for")
+    await mailbox.arrival(user.email, "was requested")
     token = await mailbox.token("new@example.com", CHANGE)
     assert (await as_user.get("/users/me")).json()["email"] == user.email
 
