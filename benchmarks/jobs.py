@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 import httpx
 import typer
 
-import bedplate.modules
+import bedplate.example
 from bedplate.cli import main as bedplate_main
 from bedplate.config import Settings
 from bedplate.example import MODULES as EXAMPLE

@@ -62,7 +62,7 @@ class Created(BaseModel):
 
 
 async def stamp(response: Response) -> None:
-    """A dependency that sets a header of its own."""
+    """Set a header, as a dependency may."""
     response.headers["X-Stamp"] = "stamped"
 
 
@@ -138,7 +138,7 @@ async def wait(request: Request, session: SessionDep, caller: CurrentUser) -> Cr
 async def count(
     session: SessionDep, caller: CurrentUser, runtime: RuntimeDep
 ) -> Created:
-    """Counts in a unit of work of its own, as limits do."""
+    """Count in a separate unit of work, as limits do."""
     await runtime.limits.count(hit("1 per hour", str(caller.id)))
     await write(session, caller)
     return Created(number=1, path="")

@@ -48,7 +48,7 @@ def limits(app: Application) -> Limits:
 
 @pytest.fixture
 def use() -> Any:
-    """A use of a limit by somebody who has used none yet."""
+    """Return a use of a limit by a new client."""
     somebody = uuid4().hex
 
     def make(limit: str) -> Hit:

@@ -48,7 +48,7 @@ async def walk(client: AsyncClient, **params: Any) -> list[dict[str, Any]]:
 
 
 async def leaf_through(client: AsyncClient, **params: Any) -> list[dict[str, Any]]:
-    """The same, page by page."""
+    """Return the same rows, page by page."""
     number, rows = 1, list[dict[str, Any]]()
     while True:
         answer = await client.get("/users", params={**params, "page": number})

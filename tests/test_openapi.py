@@ -49,7 +49,7 @@ def operations(app: Application) -> Iterator[Operation]:
 
 
 async def doors_left_open(app: Application) -> set[tuple[str, str]]:
-    """What a stranger is not sent away from by a 401."""
+    """Return the operations that do not answer a stranger with 401."""
     paths = set()
     async with client_for(app) as stranger:
         for operation in operations(app):

@@ -30,7 +30,7 @@ MakeResource = Callable[[], Awaitable[tuple[AsyncClient, str]]]
 
 
 def resources(document: dict[str, Any]) -> set[str]:
-    """The paths that answer a GET with one resource: those with an ETag."""
+    """Return the paths that answer GET with one resource, and so with an ETag."""
     return {
         path
         for path, item in document["paths"].items()

@@ -64,7 +64,7 @@ SIGN_IN = {"username": "user@example.com", "password": PASSWORD}
 
 
 def corpus(user: User) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Requests of every kind, right and wrong; what is written is written alike."""
+    """Send requests of every kind, right and wrong. Both stacks write the same."""
     one = f"/users/{user.id}"
     for path in ("/users/me", one, f"/users/{uuid7()}", "/users/no-uuid"):
         for method in ("GET", "HEAD", "OPTIONS", "PUT", "TRACE"):
@@ -141,7 +141,7 @@ DEVICE = re.compile(r"(?<=bedplate_device=)[^;]+")  # chosen at random
 
 
 async def ask(client: AsyncClient, stack: str, number: int, request: Any) -> Any:
-    """An answer, without what differs from one time to the next."""
+    """Return a response without the parts that differ each time."""
     method, path, options = request
     if "email" in (options.get("json") or ()):
         email = options["json"]["email"].replace("{n}", f"{stack}{number}")
@@ -277,7 +277,7 @@ async def nothing() -> None:
 
 
 class Wide(BaseModel):
-    shown: int = Field(1, alias="SHOWN")
+    visible: int = Field(1, alias="SHOWN")
     hidden: int = 2
 
 

@@ -105,7 +105,7 @@ class BookmarkService:
         """Save an address for the caller.
 
         Raises:
-            AlreadyKept
+            AlreadyKept: the caller has already saved the address.
         """
         return await self.bookmarks.insert(
             Bookmark(owner_id=caller.id, url=str(data.url), title=data.title)

@@ -50,4 +50,4 @@ def without_known(path: Path, report: Report) -> Report:
         else:
             new.append(finding)
     hidden = len(report.findings) - len(new)
-    return replace(report, findings=new, known=hidden, gone=remaining.total())
+    return replace(report, findings=new, hidden=hidden, gone=remaining.total())

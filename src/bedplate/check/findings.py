@@ -69,7 +69,7 @@ class Report:
     notices: Sequence[Notice]
     files: int
     """The number of Python files that were read."""
-    known: int = 0
+    hidden: int = 0
     """The number of findings that a baseline hid."""
     gone: int = 0
     """The number of the baseline's findings that no longer occur."""

@@ -53,8 +53,8 @@ def _summary(report: Report) -> Text:
             f"{_counted(len(report.findings), 'finding')} in {_counted(places, 'file')}"
         )
         text = Text.assemble((result, "bold red"), f": {scope}")
-    if report.known:
-        text.append(f"; {report.known} more are in the baseline")
+    if report.hidden:
+        text.append(f"; {report.hidden} more are in the baseline")
     if report.gone:
         text.append(f"; {report.gone} of the baseline no longer occur, write it again")
     return text
@@ -72,7 +72,7 @@ def as_json(report: Report) -> str:
         "notices": [notice.message for notice in report.notices],
         "files": report.files,
         "tools": list(report.tools),
-        "known": report.known,
+        "known": report.hidden,
         "gone": report.gone,
     }
     return json.dumps(report_object, indent=2, ensure_ascii=False)

@@ -229,7 +229,7 @@ def _quoted(names: Sequence[str]) -> str:
 def _references(fields: Sequence[ModuleField]) -> dict[str, Any]:
     """Return what the module and its factory import from other modules."""
     targets = {f.target.table: f.target for f in fields if f.is_checked and f.target}
-    values = [field.made for field in fields if field.is_required]
+    values = [field.factory_value for field in fields if field.is_required]
     return {
         "requires": _quoted(["auth", *(target.module for target in targets.values())]),
         "targets": targets.values(),

@@ -102,7 +102,7 @@ class ModuleField(FieldSpec):
         return repr(first), repr(second)
 
     @property
-    def made(self) -> str:
+    def factory_value(self) -> str:
         """The source of its value in the factory."""
         if self.refers_to == "users":
             return f"await {'another_users' if self.is_unique else 'my'}_id(client)"

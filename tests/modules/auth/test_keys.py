@@ -101,7 +101,7 @@ async def test_a_token_of_a_key_just_made_waits_for_it_and_is_not_refused(
         await rotate(app)
         await load_keys(app.state.runtime)
         after = await sign_in(client, user.email)
-        # The twin has just looked for keys, and does so once a second at the most.
+        # The twin has just looked for keys, and does so once a second at most.
         twin.state.runtime.tokens.loaded_at = time.monotonic()
 
         answers = await asyncio.gather(
@@ -222,7 +222,7 @@ async def test_the_public_key_is_no_hmac_secret(
 
 
 def with_hmac(token: str, secret: bytes) -> str:
-    """The same claims under HS256, signed by hand: libraries refuse to."""
+    """Sign the same claims with HS256, by hand: libraries refuse to."""
     header, claims, _ = token.split(".")
     content = json.loads(urlsafe_b64decode(header + "=="))
     unsigned = b".".join((encoded({**content, "alg": "HS256"}), claims.encode()))

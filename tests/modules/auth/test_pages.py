@@ -40,7 +40,7 @@ async def test_a_link_leads_to_a_form_that_sets_the_password(
     await sign_in(client, user.email, NEW_PASSWORD)
     spent = await client.post(url.partition("?")[0], data=form)
     assert spent.status_code == 400
-    assert "not good any more" in spent.text
+    assert "no longer valid" in spent.text
 
 
 @pytest.mark.parametrize("password", ["weak-passw0rd", "A1b", "", "A1" * 65])

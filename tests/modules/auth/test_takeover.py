@@ -31,7 +31,7 @@ without_worker = pytest.mark.parametrize(
 
 
 async def ask_for_change(client: AsyncClient) -> None:
-    """An attacker who knows the password asks for the account's address to change."""
+    """Request a change of the address, as an attacker who knows the password."""
     tokens = await sign_in(client, OWNER)
     body = {"new_email": ATTACKER, "current_password": PASSWORD}
     answer = await client.post("/auth/email/change", json=body, headers=bearer(tokens))
@@ -245,7 +245,7 @@ async def test_so_it_is_after_a_recovery_in_the_admin(
     assert_refused(answer, 400, "INVALID_TOKEN")
 
 
-# One's own address and password.
+# Your own address and password.
 
 
 async def test_an_admin_token_does_not_move_the_admins_own_address(

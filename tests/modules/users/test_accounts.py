@@ -19,7 +19,7 @@ NAME = {"name": "Renamed"}
 EMAIL = {"email": "changed@example.com"}
 ROLE = {"role": "user"}
 
-# Who may not do what, and what they are told. `{user}` is the account of "user".
+# Refused requests, with the response for each caller. `{user}` is the account of "user".
 REFUSALS = [
     ("GET", "/users", None, {"stranger": UNAUTHENTICATED, "user": FORBIDDEN}),
     ("GET", "/users/me", None, {"stranger": UNAUTHENTICATED}),

@@ -16,7 +16,7 @@ SIGN_UP: dict[str, Any] = {
     "password": "Correct-h0rse",
     "role": "user",
 }
-# Appears in no name or message of ours: if it does, it was echoed.
+# It occurs in none of our names and messages: if it is answered, it was echoed.
 MARK = "zqxj"
 JSON = {"Content-Type": "application/json"}
 
