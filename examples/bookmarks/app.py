@@ -1,4 +1,4 @@
-"""An existing application, with Bedplate installed into it."""
+"""An existing FastAPI application that installs Bedplate."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,7 +20,7 @@ app = FastAPI(title="Bookmarks", lifespan=lifespan)
 
 @app.get("/hello")
 async def say_hello(caller: CurrentUser) -> dict[str, str]:
-    """Greet the caller. This route was here before."""
+    """Greet the caller. The route existed before; only `caller` is new."""
     return {"message": f"{app.state.greeting}, {caller.name}"}
 
 

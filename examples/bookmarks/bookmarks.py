@@ -1,4 +1,4 @@
-"""A module in one file: each account keeps addresses, and sees its own only."""
+"""A module in one file: users store web addresses, and see only their own."""
 
 from datetime import datetime
 from pathlib import Path
@@ -38,11 +38,11 @@ from bedplate import (
 
 class AlreadyKept(Conflict, constraint="uq_bookmarks_owner_id_url"):
     code = "ALREADY_KEPT"
-    message = "You keep that address already"
+    message = "You have already saved that address"
 
 
 class BookmarkNotFound(NotFound):
-    message = "There is no such bookmark"
+    message = "Bookmark not found"
 
 
 class Bookmark(Base):
@@ -96,16 +96,16 @@ class BookmarkRepository(Repository[Bookmark]):
 
 
 class BookmarkService:
-    """Every rule about bookmarks."""
+    """Rules for bookmarks. All writes go through here."""
 
     def __init__(self, session: Session) -> None:
         self.bookmarks = BookmarkRepository(session)
 
     async def create(self, data: BookmarkCreate, caller: Caller) -> Bookmark:
-        """Create a bookmark.
+        """Save an address for the caller.
 
         Raises:
-            AlreadyKept: the caller has a bookmark of this address.
+            AlreadyKept: the caller has already saved the address.
         """
         return await self.bookmarks.insert(
             Bookmark(owner_id=caller.id, url=str(data.url), title=data.title)
@@ -114,7 +114,7 @@ class BookmarkService:
     async def list_page(
         self, params: BookmarkListParams, caller: Caller
     ) -> Page[BookmarkResponse]:
-        """Return one page of the caller's bookmarks.
+        """Return a page of the caller's bookmarks.
 
         Raises:
             InvalidCursor
@@ -124,10 +124,10 @@ class BookmarkService:
         )
 
     async def delete(self, bookmark_id: UUID, caller: Caller) -> None:
-        """Delete a bookmark.
+        """Delete a bookmark of the caller.
 
         Raises:
-            BookmarkNotFound: also for bookmarks of others.
+            BookmarkNotFound: also for bookmarks of others, so that ids can't be probed.
         """
         bookmark = await self.bookmarks.get(bookmark_id, lock=True)
         if bookmark is None or bookmark.owner_id != caller.id:
@@ -152,7 +152,7 @@ router = Router(prefix="/bookmarks", tags=["bookmarks"])
 async def create_bookmark(
     bookmarks: ServiceDep, caller: CurrentUser, data: BookmarkCreate, response: Response
 ) -> Bookmark:
-    """Keep an address."""
+    """Save an address."""
     bookmark = await bookmarks.create(data, caller)
     response.headers["Location"] = f"/api/v1/bookmarks/{bookmark.id}"
     return bookmark
@@ -164,7 +164,7 @@ async def list_bookmarks(
     caller: CurrentUser,
     params: Annotated[BookmarkListParams, Query()],
 ) -> Page[BookmarkResponse]:
-    """One's own, a page at a time."""
+    """List your bookmarks, a page at a time."""
     return await bookmarks.list_page(params, caller)
 
 
@@ -176,7 +176,7 @@ async def list_bookmarks(
 async def delete_bookmark(
     bookmarks: ServiceDep, caller: CurrentUser, bookmark_id: UUID
 ) -> None:
-    """Forget one."""
+    """Delete a bookmark."""
     await bookmarks.delete(bookmark_id, caller)
 
 

@@ -3,7 +3,7 @@ from django.db import models
 
 
 class Basket(models.Model):
-    """The project's own model, with Django's own migrations."""
+    """A model of the project itself. Django migrates its table."""
 
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE)
     note = models.CharField(max_length=100)

@@ -1,20 +1,20 @@
-"""A Django project as it was, and what Bedplate asks of it: the lines marked so."""
+"""Settings of a Django project. The lines marked `Bedplate` are the ones it needs."""
 
 from bedplate import Settings
 from bedplate.django_site import database
 
-BEDPLATE = Settings.load()  # Bedplate: BEDPLATE_… in the environment
+BEDPLATE = Settings.load()  # Bedplate: reads BEDPLATE_… variables
 SECRET_KEY, *SECRET_KEY_FALLBACKS = (k.hex() for k in BEDPLATE.keys_for("django"))
 ALLOWED_HOSTS = ["localhost", "127.0.0.1", "testserver"]
-DATABASES = {"default": database(BEDPLATE)}  # Bedplate: one database for both
+DATABASES = {"default": database(BEDPLATE)}  # Bedplate: both share one database
 AUTH_USER_MODEL = "bedplate.User"  # Bedplate
 AUTHENTICATION_BACKENDS = ["bedplate.django_site.authentication.Backend"]  # Bedplate
 ROOT_URLCONF = "shop.urls"
 STATIC_URL = "static/"
 USE_TZ = True
 INSTALLED_APPS = [
-    "bedplate.django_site",  # Bedplate; first, for its look of the admin
-    "bedplate.django_site.apps.AdminConfig",  # Bedplate; or django.contrib.admin
+    "bedplate.django_site",  # Bedplate: first, so that its templates win
+    "bedplate.django_site.apps.AdminConfig",  # Bedplate: or django.contrib.admin
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -23,7 +23,7 @@ INSTALLED_APPS = [
     "rest_framework",
     "shop",
 ]
-MIGRATION_MODULES = {"admin": None}  # Bedplate: its audit trail is the log
+MIGRATION_MODULES = {"admin": None}  # Bedplate: the audit trail replaces it
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "bedplate.django_site.middleware.OriginMiddleware",  # Bedplate

@@ -9,13 +9,13 @@ from shop.models import Basket
 @api_view()
 @permission_classes([IsAuthenticated])
 def whoami(request: Request) -> Response:
-    """By the access token that Bedplate's API gave out."""
+    """Return the owner of an access token that Bedplate's API issued."""
     return Response({"email": request.user.email, "role": request.user.role})
 
 
 @api_view(["POST"])
 @permission_classes([IsAuthenticated])
 def baskets(request: Request) -> Response:
-    """Write a table of the project, by Django."""
+    """Create a basket. The project writes its own tables with Django's ORM."""
     basket = Basket.objects.create(owner=request.user, note=request.data["note"])
     return Response({"id": basket.pk, "owner": basket.owner.email}, 201)
