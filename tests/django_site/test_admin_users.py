@@ -135,7 +135,7 @@ async def test_two_who_change_one_account_are_told(
 
     answer = await admin_browser.submit(name="By the form")
 
-    assert "It was changed meanwhile" in answer.text
+    assert "It was changed while you had the form open" in answer.text
     assert (await one(app, User, user.id)).name == "By the API"
 
 

@@ -161,7 +161,7 @@ def test_without_django_the_service_runs(tmp_path: Path) -> None:
     assert posts.status_code == 200
     assert admin.json()["error"]["code"] == "NOT_FOUND"
     assert "Admin" not in said.replace("First admin", "")
-    assert "install bedplate[django]" in refused.stderr
+    assert "Install bedplate[django]" in refused.stderr
 
 
 def test_the_schema_is_ours_the_engines_and_djangos(
