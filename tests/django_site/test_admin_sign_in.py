@@ -201,7 +201,7 @@ async def test_changing_ones_password_keeps_this_session_and_ends_the_others(
         current_password=PASSWORD, new_password="An0ther-password"
     )
 
-    assert "Your password is changed" in admin_browser.page.text
+    assert "Your password was changed" in admin_browser.page.text
     assert (await as_admin.get("/users/me")).status_code == 401
 
 

@@ -1,4 +1,4 @@
-"""`Idempotency-Key` under Django, as `bedplate.api.idempotency` has it and as safe."""
+"""`Idempotency-Key` under Django, by the rules of `bedplate.api.idempotency`."""
 
 from typing import Any
 
@@ -19,47 +19,49 @@ from bedplate.idempotency import (
 from bedplate.runtime import Runtime
 
 
-def attempt_of(request: Any, caller: Caller | None) -> IdempotentRequest | None:
-    """The request as an attempt, if it came with a key and from somebody known.
+def idempotent_request(request: Any, caller: Caller | None) -> IdempotentRequest | None:
+    """Return the request as an idempotent one, if it has a key and a known caller.
 
     Raises:
-        ValidationFailed: the key is no key.
+        ValidationFailed: the key is not valid.
     """
-    sent = request.META["QUERY_STRING"].encode() + b"\0" + request.body
+    # The key is bound to the query and the body: another request is refused.
+    content = request.META["QUERY_STRING"].encode() + b"\0" + request.body
     key = request.headers.get(HEADER)
-    return IdempotentRequest.of(caller, request.method, request.path, key, sent)
+    return IdempotentRequest.of(caller, request.method, request.path, key, content)
 
 
-def replay(kept: StoredResponse) -> HttpResponse:
-    return repeat(kept.body, kept.status, {**kept.headers, REPLAYED: "true"})
+def replay(stored: StoredResponse) -> HttpResponse:
+    return repeat(stored.body, stored.status, {**stored.headers, REPLAYED: "true"})
 
 
-async def keep(
-    attempt: IdempotentRequest, session: Session, response: HttpResponse
+async def store_response(
+    idempotent: IdempotentRequest, session: Session, response: HttpResponse
 ) -> None:
-    """Write the outcome down, in the transaction of what it tells of."""
+    """Store the response in the transaction of the changes that it reports."""
     headers = dict(response.items())
-    await attempt.keep(session, response.status_code, headers, response.content)
+    await idempotent.keep(session, response.status_code, headers, response.content)
 
 
 def store_error(
-    request: Any, caller: Caller | None, error: Exception, refusal: HttpResponse
+    request: Any, caller: Caller | None, error: Exception, response: HttpResponse
 ) -> HttpResponse:
-    """A refusal is an outcome too: kept for the repeat, after its rollback."""
-    if caller is None or not is_stored(error, refusal.status_code):
-        return refusal
+    """Store an error for repeats, in a new transaction after the rollback."""
+    if caller is None or not is_stored(error, response.status_code):
+        return response
     try:
-        attempt = attempt_of(request, caller)
-        return refusal if attempt is None else _settle(attempt, refusal)
+        idempotent = idempotent_request(request, caller)
+        return response if idempotent is None else _store(idempotent, response)
     except APIError as other:
         return refuse(other)
 
 
-def _settle(attempt: IdempotentRequest, refusal: HttpResponse) -> HttpResponse:
-    async def settle(session: Session, _runtime: Runtime) -> HttpResponse:
-        if kept := await attempt.begin(session):
-            return replay(kept)
-        await keep(attempt, session, refusal)
-        return refusal
+def _store(idempotent: IdempotentRequest, response: HttpResponse) -> HttpResponse:
+    async def store(session: Session, _runtime: Runtime) -> HttpResponse:
+        # A concurrent repeat may have stored a response after this one's rollback.
+        if stored := await idempotent.begin(session):
+            return replay(stored)
+        await store_response(idempotent, session, response)
+        return response
 
-    return in_unit_of_work(settle)
+    return in_unit_of_work(store)
