@@ -6,6 +6,7 @@ from pathlib import Path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bedplate import create_app
+from bedplate.example import MODULES
 
 
 class HoldBack:
@@ -24,5 +25,5 @@ class HoldBack:
         await self.app(scope, receive, hold_back)
 
 
-app = create_app()
+app = create_app(modules=MODULES)
 app.add_middleware(HoldBack)

@@ -23,7 +23,10 @@ from bedplate.django_site.setup import set_up
 from bedplate.example import MODULES as EXAMPLE
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
+    *(ROOT / "docs").rglob("*.md"),
+]
 KEY = "a key for tests, at least 32 bytes long"
 
 # In a copy of the repository, what stands before a command.

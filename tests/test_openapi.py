@@ -113,6 +113,38 @@ def test_every_operation_is_named_and_described(app: Application) -> None:
     assert all(operation.declared["description"] for operation in listed)
 
 
+def test_every_parameter_and_property_is_described(app: Application) -> None:
+    document = app.openapi()
+    parameters = [
+        (operation.path, parameter)
+        for operation in operations(app)
+        for parameter in operation.declared.get("parameters", ())
+    ]
+    properties = [
+        (f"{schema}.{name}", field)
+        for schema, declared in document["components"]["schemas"].items()
+        for name, field in declared.get("properties", {}).items()
+    ]
+
+    assert len(parameters) > 50
+    assert len(properties) > 100
+    assert [name for name, p in parameters + properties if "description" not in p] == []
+
+
+def test_every_body_has_an_example_that_it_accepts(app: Application) -> None:
+    schemas = app.openapi()["components"]["schemas"]
+    bodies = [
+        content["schema"]["$ref"].rpartition("/")[2]
+        for operation in operations(app)
+        for content in operation.declared.get("requestBody", {})
+        .get("content", {})
+        .values()
+    ]
+
+    assert len(bodies) > 10
+    assert [name for name in bodies if not schemas[name].get("examples")] == []
+
+
 class Live(NamedTuple):
     """An operation, and an answer that it really gave."""
 

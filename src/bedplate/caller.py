@@ -8,13 +8,17 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import WithJsonSchema
+from pydantic import Field, WithJsonSchema
 
 from bedplate.core.permissions import ADMIN, Permission
 from bedplate.schemas import ResponseSchema
 
 # Documented as an address, and not validated again: it was, on its way in.
-StoredEmail = Annotated[str, WithJsonSchema({"type": "string", "format": "email"})]
+StoredEmail = Annotated[
+    str,
+    WithJsonSchema({"type": "string", "format": "email"}),
+    Field(description="The email address, in lower case."),
+]
 
 
 class Account(ResponseSchema, frozen=True):
@@ -22,10 +26,14 @@ class Account(ResponseSchema, frozen=True):
 
     id: UUID
     email: StoredEmail
-    name: str
-    role: str
-    is_active: bool
-    email_verified: bool
+    name: Annotated[str, Field(description="The name that others see.")]
+    role: Annotated[
+        str, Field(description="The role, which decides about permissions.")
+    ]
+    is_active: Annotated[bool, Field(description="Whether the account may sign in.")]
+    email_verified: Annotated[
+        bool, Field(description="Whether the address was confirmed by a link.")
+    ]
     created_at: datetime
     updated_at: datetime
 

@@ -1,4 +1,10 @@
-"""The outcomes that are kept under idempotency keys: see `bedplate.api.idempotency`."""
+"""`Idempotency-Key`: responses stored under a key, for both frameworks.
+
+A creating POST that is sent twice with one key runs once; the repeat gets the first
+response. It is stored for 24 hours by caller, method, path and key, and committed with
+the write itself: after a crash between the write and the response, the repeat gets the
+response. Follows the IETF's draft-ietf-httpapi-idempotency-key-header.
+"""
 
 import re
 from collections.abc import Mapping
@@ -27,12 +33,12 @@ HEADER = "Idempotency-Key"
 REPLAYED = "Idempotent-Replayed"
 RETENTION = timedelta(hours=24)
 _VALID_KEY = re.compile(r"[\x21-\x7e]{1,255}")
-# What says nothing about the request itself, and may be otherwise the next time.
-_PASSING = {HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_REQUESTS}
+# Errors that say nothing about the request itself and may be gone the next time.
+_TRANSIENT = {HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_REQUESTS}
 
 
 class IdempotencyKey(Base):
-    """The outcome of a request that came with a key."""
+    """The response to a request with a key."""
 
     __tablename__ = "idempotency_keys"
 
@@ -49,7 +55,7 @@ class IdempotencyKey(Base):
 
 
 class StoredResponse(msgspec.Struct, frozen=True):
-    """An answer that was given."""
+    """A response as it was sent."""
 
     request_hash: str
     status: int
@@ -72,7 +78,7 @@ _FIND = Query(
 
 
 class IdempotentRequest(NamedTuple):
-    """A request that came with a key. It holds digests only."""
+    """A request with a key. It holds digests only."""
 
     user_id: UUID
     key_hash: str
@@ -80,55 +86,61 @@ class IdempotentRequest(NamedTuple):
 
     @classmethod
     def of(
-        cls, caller: Caller | None, method: str, path: str, key: str | None, sent: bytes
+        cls,
+        caller: Caller | None,
+        method: str,
+        path: str,
+        key: str | None,
+        content: bytes,
     ) -> "IdempotentRequest | None":
-        """None without a key, and for a stranger, who would share it with everybody.
+        """Return the request, or None without a key or without a caller.
 
-        `sent` is all that makes the request another one.
+        Callers who are not signed in would share their keys. `content` is everything
+        that distinguishes the request from another one with the same key.
 
         Raises:
-            ValidationFailed: the key is no key.
+            ValidationFailed: the key is not 1 to 255 visible ASCII characters.
         """
         if key is None:
             return None
         if not _VALID_KEY.fullmatch(key):
-            told = "A key is 1 to 255 visible ASCII characters"
-            raise ValidationFailed(details=[Detail(f"header.{HEADER}", told)])
+            message = "A key is 1 to 255 visible ASCII characters"
+            raise ValidationFailed(details=[Detail(f"header.{HEADER}", message)])
         if caller is None:
             return None
         scope = "\0".join((str(caller.id), method, path, key))
         key_hash = sha256(scope.encode()).hexdigest()
-        return cls(caller.id, key_hash, sha256(sent).hexdigest())
+        return cls(caller.id, key_hash, sha256(content).hexdigest())
 
-    async def begin(self, session: Session) -> StoredResponse | None:
-        """Hold the key until the unit of work ends; return what came of it before.
+    async def lock(self, session: Session) -> StoredResponse | None:
+        """Lock the key until the unit of work ends. Return a stored response, if any.
 
-        Requests of this process are told apart at once; between processes the key's
-        row decides, which `keep` writes.
+        The lock holds within this process. Between processes the primary key decides,
+        when `store` inserts the row.
 
         Raises:
-            IdempotencyInProgress: another holds it.
-            IdempotencyKeyReused: it was used with another request.
+            IdempotencyInProgress: another request holds the key.
+            IdempotencyKeyReused: the key was used with another request.
         """
         if not session.try_lock(self._lock_number):
             raise IdempotencyInProgress
-        kept = await session.fetch_one(_FIND, key_hash=self.key_hash, now=utc_now())
-        if kept is not None and kept.request_hash != self.request_hash:
+        stored = await session.fetch_one(_FIND, key_hash=self.key_hash, now=utc_now())
+        if stored is not None and stored.request_hash != self.request_hash:
             raise IdempotencyKeyReused
-        return kept
+        return stored
 
     @property
     def _lock_number(self) -> int:
         digest = blake2b(self.key_hash.encode(), digest_size=8).digest()
         return int.from_bytes(digest, signed=True)
 
-    async def keep(
+    async def store(
         self, session: Session, status: int, headers: Mapping[str, str], body: bytes
     ) -> None:
-        """Write the outcome down, in the transaction of what it tells of.
+        """Store the response, in the transaction of the write that it reports.
 
         Raises:
-            IdempotencyInProgress: another process wrote its own first.
+            IdempotencyInProgress: another process stored a response first.
         """
         is_this = IdempotencyKey.key_hash == self.key_hash
         is_over = IdempotencyKey.expires_at <= utc_now()
@@ -145,10 +157,11 @@ class IdempotentRequest(NamedTuple):
 
 
 def is_stored(error: Exception, status: int) -> bool:
-    """Whether a refusal is an outcome too.
+    """Return whether an error response is stored for the repeat.
 
-    Nothing is kept of what may pass (401, 429) or is ours to mend (500 and above).
+    Errors that may be gone the next time (401, 429) are not, nor are faults of the
+    service (500 and above).
     """
     if isinstance(error, IdempotencyInProgress | IdempotencyKeyReused):
         return False
-    return status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _PASSING
+    return status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _TRANSIENT

@@ -41,28 +41,55 @@ def errors(*sources: type[APIError] | Callable[..., Any]) -> Responses:
     return responses
 
 
+_DESCRIPTIONS = {
+    "id": "Unique id.",
+    "created_at": "Time of creation, in UTC.",
+    "updated_at": "Time of the last change, in UTC.",
+    "sort": "The order of the rows; a leading `-` reverses it.",
+}
+
+
+def describe(name: str, schema: dict[str, Any], default: str = "") -> None:
+    """Describe a property or parameter of a common name, unless it has its own text."""
+    words = name.removesuffix("_id").replace("_", " ")
+    by_name = f"Id of the {words}." if name.endswith("_id") else default
+    description = _DESCRIPTIONS.get(name, by_name)
+    if description:
+        schema.setdefault("description", description)
+
+
+def describe_parameters(operation: Operation) -> None:
+    """Describe parameters that have no text: ids, and the order and filters of lists."""
+    for parameter in operation.get("parameters", ()):
+        name = parameter["name"]
+        is_filter = parameter["in"] == "query"
+        default = f"Return only rows with this `{name}`." if is_filter else ""
+        describe(name, parameter, default)
+
+
 def declare_etag(operation: Operation, *, method: str) -> None:
-    """What a resource's representations carry, and what asks for them."""
-    told = _header("Changes when anything in the body does (RFC 9110, 8.8.3).")
+    """Declare the `ETag` of a resource's representations, and `If-None-Match`."""
+    etag = _header("Changes when the body changes (RFC 9110, 8.8.3).")
     for status, response in operation["responses"].items():
         if status.startswith("2"):
-            response.setdefault("headers", {})["ETag"] = told
+            response.setdefault("headers", {})["ETag"] = etag
     if method == "GET":
-        sent = "Answer 304 if the resource still has this `ETag`."
-        longest = {"maxLength": MAX_TAGS_LENGTH}
-        add_header_parameter(operation, "If-None-Match", sent, **longest)
+        description = "Answer 304 if the resource still has this `ETag`."
+        bounds = {"maxLength": MAX_TAGS_LENGTH}
+        add_header_parameter(operation, "If-None-Match", description, **bounds)
         operation["responses"]["304"] = {
-            "description": "It has not changed.",
-            "headers": {"ETag": told},
+            "description": "The resource has not changed.",
+            "headers": {"ETag": etag},
         }
 
 
 def declare_idempotency(operation: Operation) -> None:
-    sent = "A repeat with the same key within 24 hours gets the first answer again."
+    """Declare the key of an idempotent POST, and the header of a repeat."""
+    description = "A repeat with this key within 24 hours gets the first response."
     bounds = {"minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"}
-    add_header_parameter(operation, "Idempotency-Key", sent, **bounds)
-    told = _header("`true` for an earlier request's answer.", required=False)
-    operation["responses"]["201"].setdefault("headers", {})[REPLAYED] = told
+    add_header_parameter(operation, "Idempotency-Key", description, **bounds)
+    replayed = _header("`true` if this is a stored response.", required=False)
+    operation["responses"]["201"].setdefault("headers", {})[REPLAYED] = replayed
     add_errors(operation, IdempotencyInProgress, IdempotencyKeyReused)
 
 
@@ -100,7 +127,7 @@ def add_header_parameter(
 
 
 def error_schemas() -> dict[str, Any]:
-    """The components that errors are declared by."""
+    """Return the components that describe errors."""
     schema = ErrorResponse.model_json_schema(
         ref_template="#/components/schemas/{model}"
     )
@@ -109,7 +136,7 @@ def error_schemas() -> dict[str, Any]:
 
 
 def declare_errors(operation: Operation) -> None:
-    """Each error that the operation can answer, and the headers of every answer."""
+    """Declare each error of an operation, and the headers of every response."""
     for status in _possible_statuses(operation):
         declared = operation["responses"].setdefault(str(status), {})
         declared["description"] = (
@@ -123,7 +150,7 @@ def declare_errors(operation: Operation) -> None:
 def _possible_statuses(operation: Operation) -> set[int]:
     declared = {int(status) for status in operation["responses"] if status.isdigit()}
     possible = {status for status in declared if status >= HTTPStatus.BAD_REQUEST}
-    possible |= {413, 500, 503}  # a body is refused where none is asked for, too
+    possible |= {413, 500, 503}  # also where no body is expected
     if operation.get("security"):
         possible.add(401)
     if operation.get("parameters") or "requestBody" in operation:
@@ -135,7 +162,7 @@ def _possible_statuses(operation: Operation) -> set[int]:
     return possible
 
 
-# RFC 9110 asks for `WWW-Authenticate` on 401, and the contract for `Retry-After`.
+# RFC 9110 requires `WWW-Authenticate` on 401, and the contract `Retry-After`.
 _HEADERS = {
     "401": ["WWW-Authenticate"],
     "429": ["Retry-After"],

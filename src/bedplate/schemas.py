@@ -39,8 +39,12 @@ T = TypeVar("T")
 NO_NUL = r"^[^\x00]*$"
 NO_CONTROLS = r"^[^\x00-\x1f\x7f]*$"
 
-PageNumber = Annotated[int, Field(ge=1, le=2**31 - 1)]
-PageLimit = Annotated[int, Field(ge=1, le=100)]
+PageNumber = Annotated[
+    int, Field(ge=1, le=2**31 - 1, description="The number of the page, from 1.")
+]
+PageLimit = Annotated[
+    int, Field(ge=1, le=100, description="The maximum number of rows on the page.")
+]
 # Any text is read: one that is not ours is 400, not 422.
 Cursor = Annotated[str, WithJsonSchema({"type": "string", "maxLength": 2048})]
 SearchText = Annotated[str, StringConstraints(max_length=200, pattern=NO_NUL)]
@@ -166,6 +170,11 @@ def _too_many_errors() -> PydanticCustomError:
 NOT_SENT: Any = Field(default_factory=lambda: None)
 
 
+def example(**values: Any) -> ConfigDict:
+    """Return the `model_config` of a schema with an example for the documentation."""
+    return ConfigDict(json_schema_extra={"examples": [values]})
+
+
 class PatchSchema(Schema):
     """A body whose fields may be left out; null is refused where it can't be stored."""
 
@@ -221,12 +230,15 @@ def _is_generic(hint: Any) -> bool:
 class Page(ResponseSchema, Generic[T], frozen=True):
     """One page of a list. In cursor mode `total`, `page` and `pages` are null."""
 
-    items: list[T]
-    total: int | None
-    page: int | None
-    limit: int
-    pages: int | None
-    next_cursor: str | None
+    items: Annotated[list[T], Field(description="The rows of this page.")]
+    total: Annotated[int | None, Field(description="The number of rows on all pages.")]
+    page: Annotated[int | None, Field(description="The number of this page, from 1.")]
+    limit: Annotated[int, Field(description="The maximum number of rows on a page.")]
+    pages: Annotated[int | None, Field(description="The number of pages.")]
+    next_cursor: Annotated[
+        str | None,
+        Field(description="The cursor of the next page; null on the last one."),
+    ]
 
 
 class ListParams(Schema):
@@ -237,7 +249,12 @@ class ListParams(Schema):
 
     page: PageNumber = 1
     limit: PageLimit = 20
-    cursor: Cursor | None = None
+    cursor: Annotated[
+        Cursor | None,
+        Field(
+            description="`next_cursor` of the page before; empty for the first page."
+        ),
+    ] = None
 
     @model_validator(mode="after")
     def _one_mode(self) -> "ListParams":
@@ -247,22 +264,28 @@ class ListParams(Schema):
 
 
 class ErrorDetail(BaseModel):
-    """What is wrong with one field."""
+    """The error of one field."""
 
-    field: str = Field(description="Where: `body.email`, `query.page`, `path.user_id`.")
-    message: str
+    field: str = Field(
+        description="The place: `body.email`, `query.page`, `path.user_id`."
+    )
+    message: str = Field(description="The reason, for people.")
 
 
 class ErrorBody(BaseModel):
-    """What went wrong, for a machine (`code`) and for a person (`message`)."""
+    """The error, for programs (`code`) and for people (`message`)."""
 
-    code: str
-    message: str
-    details: list[ErrorDetail] | None
-    request_id: str | None
+    code: str = Field(description="The kind of error, for programs. It never changes.")
+    message: str = Field(description="The reason, for people. It may change.")
+    details: list[ErrorDetail] | None = Field(
+        description="The fields that are wrong; null if the error is about none."
+    )
+    request_id: str | None = Field(
+        description="The id of the request, which its log line has too."
+    )
 
 
 class ErrorResponse(BaseModel):
     """The body of every error."""
 
-    error: ErrorBody
+    error: ErrorBody = Field(description="The error.")

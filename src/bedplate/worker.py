@@ -40,6 +40,7 @@ logger = structlog.get_logger()
 
 BEAT: Final = timedelta(seconds=2)
 DEAD_AFTER: Final = timedelta(seconds=8)
+_GIVE_BACK_SECONDS = 1.0
 POLL_SECONDS: Final = 0.7  # 3 ms of work each time, for each queue
 # The same for every release: a rolling deploy must not strand queued jobs.
 _ENGINE_VERSION: Final = "1"
@@ -205,7 +206,7 @@ class Worker:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         if self._connections is not None:
-            self._connections.dispose()  # the engine disposes of its own ones only
+            await _dispose(self._connections)  # the engine disposes only of its own
 
     async def _let_finish(self) -> None:
         """Claim no more jobs, and wait for those that run.
@@ -405,6 +406,19 @@ def _sqlite_engine(url: sa.URL) -> sa.Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine
+
+
+async def _dispose(connections: sa.Engine) -> None:
+    """Close all connections, once the engine's threads have given theirs back.
+
+    The engine shuts its threads down without waiting for them. A connection that comes
+    back to a disposed pool would stay open until the garbage collector finds it.
+    """
+    pool: Any = connections.pool
+    deadline = time.monotonic() + _GIVE_BACK_SECONDS
+    while pool.checkedout() and time.monotonic() < deadline:
+        await asyncio.sleep(0.01)
+    connections.dispose()
 
 
 def _quieten() -> None:

@@ -27,7 +27,7 @@ PLANTED = [
     ("core/clock.py", "import bedplate.config", STOREYS),
     ("modules/users/service.py", "import bedplate.modules.auth.models", MODULES),
     ("modules/users/repository.py", "import bedplate.modules.users.service", KINDS),
-    ("modules/posts/router.py", "import bedplate.example.posts.viewsets", KINDS),
+    ("example/posts/router.py", "import bedplate.example.posts.viewsets", KINDS),
     ("modules/users/router.py", "import bedplate.modules.users.repository", QUERIES),
     ("modules/users/service.py", "from fastapi import HTTPException", FRAMEWORKS),
     ("modules/auth/schemas.py", "import starlette.requests", FRAMEWORKS),

@@ -62,10 +62,10 @@ async def test_its_schedules_are_those_that_are_declared(app: Application) -> No
 
 
 async def test_it_takes_its_heartbeat_along_when_it_stops(settings: Settings) -> None:
-    app = create_app(settings)
+    app = create_app(settings, EXAMPLE)
     async with app.router.lifespan_context(app):
         assert await _heartbeats(app) == 1
-    app = create_app(settings)
+    app = create_app(settings, EXAMPLE)
     async with app.router.lifespan_context(app):
         assert await _heartbeats(app) == 1
         async with client_for(app) as client:

@@ -6,7 +6,7 @@ flattened at start into a `CompiledRoute`. FastAPI runs everything that this fil
 not know: a route whose tree has a `def` dependency, security scopes, background tasks
 or files; a path that an earlier route might answer; and every route while
 `app.dependency_overrides` is used. Both ways give the same answers:
-`tests/api/test_compiled_routes.py` compares them over generated applications.
+`tests/test_compiled_routes.py` compares them over generated applications.
 
 This is the only file that reads FastAPI's private parts. Without it, and with
 `compiled_routes` off, an application still works.
@@ -81,21 +81,21 @@ ErrorHandler = Callable[[Request, Exception], Awaitable[Response]]
 
 
 class _RequestState(NamedTuple):
-    """One request on its way through a plan; dependencies are known by their place."""
+    """The state of one request; dependencies are identified by their position."""
 
     request: Request
     draft: Response | None
     stack: AsyncExitStack | None
     results: list[Any]
     failures: dict[int, list[Any]]
-    """What is wrong with the input of a dependency, which then isn't called."""
+    """Validation errors of dependencies, by position. Those are not called."""
 
 
 class _Dependency:
-    """One function of a route's tree, with how each of its arguments comes about."""
+    """One function of a route's dependency tree, and the sources of its arguments."""
 
     def __init__(
-        self, dependant: Dependant, places: Mapping[Any, int], path_names: set[str]
+        self, dependant: Dependant, positions: Mapping[Any, int], path_names: set[str]
     ) -> None:
         self.call: Any = dependant.call
         self.opens: Callable[..., AbstractAsyncContextManager[Any]] | None = None
@@ -103,44 +103,44 @@ class _Dependency:
             generator: Any = self.call
             self.opens = asynccontextmanager(generator)
         self._readers = list(_readers(dependant, path_names))
-        subs = [(d.name, places[_key(d)]) for d in dependant.dependencies]
-        self._needs = [place for _, place in subs]
-        self._links = [(name, place) for name, place in subs if name]
+        subs = [(d.name, positions[_key(d)]) for d in dependant.dependencies]
+        self._needs = [position for _, position in subs]
+        self._links = [(name, position) for name, position in subs if name]
         self._request_name = dependant.request_param_name
         self._response_name = dependant.response_param_name
 
-    def arguments(self, run: _RequestState) -> tuple[dict[str, Any], list[Any]]:
-        """What to call it with, and what is wrong with it: then it isn't called.
+    def arguments(self, state: _RequestState) -> tuple[dict[str, Any], list[Any]]:
+        """Return its arguments and their validation errors.
 
-        As in FastAPI, errors of a dependency that two others need stand there twice.
+        As in FastAPI, errors of a dependency that two others need are listed twice.
         """
         errors: list[Any] = []
-        if run.failures:
-            for place in self._needs:
-                errors += run.failures.get(place, ())
-        values = {name: run.results[place] for name, place in self._links}
+        if state.failures:
+            for position in self._needs:
+                errors += state.failures.get(position, ())
+        values = {name: state.results[position] for name, position in self._links}
         for read in self._readers:
-            values |= read(run.request, errors)
+            values |= read(state.request, errors)
         if self._request_name:
-            values[self._request_name] = run.request
+            values[self._request_name] = state.request
         if self._response_name:
-            values[self._response_name] = run.draft
+            values[self._response_name] = state.draft
         return values, errors
 
-    async def take(self, place: int, run: _RequestState) -> None:
-        """Call it and keep its value, or keep what is wrong with its input."""
-        values, errors = self.arguments(run)
+    async def resolve(self, position: int, state: _RequestState) -> None:
+        """Call it and store its value, or store the errors of its input."""
+        values, errors = self.arguments(state)
         if errors:
-            run.failures[place] = errors
-        elif self.opens is not None and run.stack is not None:
-            opened = self.opens(**values)
-            run.results[place] = await run.stack.enter_async_context(opened)
+            state.failures[position] = errors
+        elif self.opens is not None and state.stack is not None:
+            manager = self.opens(**values)
+            state.results[position] = await state.stack.enter_async_context(manager)
         else:
-            run.results[place] = await self.call(**values)
+            state.results[position] = await self.call(**values)
 
 
 def _key(dependant: Dependant) -> Any:
-    """What FastAPI keeps a dependency's value under, for who else asks for it."""
+    # FastAPI's own cache key: dependencies with equal keys share one value.
     return _get_cache_key(dependant=dependant)
 
 
@@ -148,7 +148,7 @@ Reader = Callable[[Request, list[Any]], dict[str, Any]]
 
 
 def _readers(dependant: Dependant, path_names: set[str]) -> Iterator[Reader]:
-    """How to read a function's own parameters from a request."""
+    """Yield a reader for each kind of parameter of a function."""
     for fields, source in (
         (dependant.path_params, "path_params"),
         (dependant.query_params, "query_params"),
@@ -167,7 +167,7 @@ def _readers(dependant: Dependant, path_names: set[str]) -> Iterator[Reader]:
 
 
 def _reader(fields: list[ModelField], source: str) -> Reader:
-    """FastAPI's own way, for anything."""
+    """Return a reader that uses FastAPI's own function, for any parameters."""
 
     def read(request: Request, errors: list[Any]) -> dict[str, Any]:
         values, wrong = request_params_to_args(fields, getattr(request, source))
@@ -182,7 +182,10 @@ def _has_plain_name(field: ModelField) -> bool:
 
 
 def _path_reader(fields: list[ModelField]) -> Reader:
-    """Path parameters are always there and always text, which saves 30 µs."""
+    """Return a reader of path parameters.
+
+    They are always present and always text; knowing that saves 30 µs.
+    """
 
     def read(request: Request, errors: list[Any]) -> dict[str, Any]:
         values: dict[str, Any] = {}
@@ -197,27 +200,29 @@ def _path_reader(fields: list[ModelField]) -> Reader:
 
 
 def _list_params(fields: list[ModelField]) -> Any:
-    """The list's parameters, if they are all that is read from the query."""
+    """Return the model of a list's parameters, if the query has nothing else."""
     annotation: Any = fields[0].field_info.annotation
     is_list = inspect.isclass(annotation) and issubclass(annotation, ListParams)
     if len(fields) > 1 or not is_list:
         return None
     kinds = [field.annotation for field in annotation.model_fields.values()]
-    several = any(field_annotation_is_sequence(kind) for kind in kinds)
-    return None if several else annotation  # of a name that is sent twice, all count
+    # A sequence takes every value of a repeated name, which `_list_reader` doesn't.
+    has_sequence = any(field_annotation_is_sequence(kind) for kind in kinds)
+    return None if has_sequence else annotation
 
 
 def _list_reader(field: ModelField, model: type[ListParams]) -> Reader:
-    """A list's parameters are plain names and text, which saves 100 µs.
+    """Return a reader of a list's parameters.
 
-    Of a name that is sent twice the last value counts, as it does in FastAPI.
+    They are plain names and text; knowing that saves 100 µs. Of a repeated name the
+    last value counts, as it does in FastAPI.
     """
 
     def read(request: Request, errors: list[Any]) -> dict[str, Any]:
         query = request.scope["query_string"].decode("latin-1")
         try:
-            sent = dict(parse_qsl(query, keep_blank_values=True))
-            return {field.name: model.model_validate(sent)}
+            values = dict(parse_qsl(query, keep_blank_values=True))
+            return {field.name: model.model_validate(values)}
         except ValidationError as error:
             errors += [
                 {**wrong, "loc": ("query", *wrong["loc"])}
@@ -229,13 +234,13 @@ def _list_reader(field: ModelField, model: type[ListParams]) -> Reader:
 
 
 class CompiledRoute:
-    """A route's dependency tree as a flat list of calls, made once at start."""
+    """A route's dependency tree as a flat list of calls, built once at start."""
 
     def __init__(self, route: Any, steps: Mapping[Any, Dependant]) -> None:
-        places = {key: place for place, key in enumerate(steps)}
+        positions = {key: position for position, key in enumerate(steps)}
         names = set(route.param_convertors)
-        self._steps = [_Dependency(step, places, names) for step in steps.values()]
-        self._endpoint = _Dependency(route.dependant, places, names)
+        self._steps = [_Dependency(step, positions, names) for step in steps.values()]
+        self._endpoint = _Dependency(route.dependant, positions, names)
         self._body_params = route.dependant.body_params
         self._body_field = route.body_field
         self._is_form = _is_form(route.body_field)
@@ -250,7 +255,7 @@ class CompiledRoute:
 
     @classmethod
     def of(cls, route: Any) -> CompiledRoute | None:
-        """The plan of a route, or None when FastAPI must run it."""
+        """Compile a route. Return None if FastAPI must run it."""
         original = route.original_route
         if not isinstance(original, Route) or not original.is_untouched:
             return None
@@ -271,15 +276,15 @@ class CompiledRoute:
         check_media_type(request, self._accepted)
         body = await self._read_body(request)
         draft = _draft_response() if self._sets_headers else None
-        run = _RequestState(request, draft, stack, [None] * len(self._steps), {})
-        for place, step in enumerate(self._steps):
-            await step.take(place, run)
-        values, errors = self._endpoint.arguments(run)
+        state = _RequestState(request, draft, stack, [None] * len(self._steps), {})
+        for position, step in enumerate(self._steps):
+            await step.resolve(position, state)
+        values, errors = self._endpoint.arguments(state)
         if self._body_params:
             values |= await self._body_values(body, errors)
         if errors:
-            sent = None if body is PydanticUndefined else body
-            raise RequestValidationError(errors, body=sent)
+            no_body = body is PydanticUndefined
+            raise RequestValidationError(errors, body=None if no_body else body)
         answer = await self._endpoint.call(**values)
         return self._route.respond(request, answer, draft)
 
@@ -294,22 +299,22 @@ class CompiledRoute:
     async def _body_values(self, body: Any, errors: list[Any]) -> dict[str, Any]:
         whole = self._whole_body
         if whole is not None and body is not PydanticUndefined:
-            value, found = whole.validate(body, {}, loc=("body",))
-            errors += found
+            value, body_errors = whole.validate(body, {}, loc=("body",))
+            errors += body_errors
             return {whole.name: value}
-        values, found = await request_body_to_args(
+        values, body_errors = await request_body_to_args(
             body_fields=self._body_params,
             received_body=body,
             embed_body_fields=self._embed,
         )
-        errors += found
+        errors += body_errors
         return values
 
 
 def _draft_response() -> Response:
-    """What an endpoint's `response: Response` collects headers and a status in."""
-    draft = Response(status_code=HTTPStatus.NO_CONTENT)  # so it has no content-length
-    draft.status_code = None  # type: ignore[assignment]  # as FastAPI does: not set yet
+    """Return the response that collects the headers and status of an endpoint."""
+    draft = Response(status_code=HTTPStatus.NO_CONTENT)  # has no content-length
+    draft.status_code = None  # type: ignore[assignment]  # not set yet, as in FastAPI
     return draft
 
 
@@ -318,10 +323,10 @@ def _is_form(body_field: Any) -> bool:
 
 
 def _is_plain(route: Any) -> bool:
-    """Whether the endpoint itself holds nothing that only FastAPI knows."""
+    """Return whether the endpoint uses no feature that only FastAPI supports."""
     return (
         _is_coroutine(route.dependant.call)
-        and _is_known(route.dependant)
+        and _is_supported(route.dependant)
         and route.stream_item_field is None
         and route.max_body_size is None
         and not route.original_route.form_limits
@@ -331,7 +336,7 @@ def _is_plain(route: Any) -> bool:
 
 
 def _flatten(dependant: Dependant, steps: dict[Any, Dependant]) -> bool:
-    """Each dependency once, after those it needs; False when one is unknown to us."""
+    """Add each dependency once, after those it needs. Return False if one can't run."""
     for sub in dependant.dependencies:
         if not _is_runnable(sub) or not _flatten(sub, steps):
             return False
@@ -347,7 +352,7 @@ def _is_runnable(dependant: Dependant) -> bool:
         is_async = _is_coroutine(call)
     return (
         is_async
-        and _is_known(dependant)
+        and _is_supported(dependant)
         and not dependant.body_params
         and dependant.concurrency is None
         and dependant.use_cache
@@ -355,12 +360,12 @@ def _is_runnable(dependant: Dependant) -> bool:
 
 
 def _is_coroutine(call: Any) -> bool:
-    """Whether FastAPI awaits it: a generator under a decorator is none."""
+    """Return whether FastAPI awaits it, which it doesn't do with generators."""
     is_generator = _is_gen_callable(call) or _is_async_gen_callable(call)
     return _is_coroutine_callable(call) and not is_generator
 
 
-def _is_known(dependant: Dependant) -> bool:
+def _is_supported(dependant: Dependant) -> bool:
     return not (
         dependant.background_tasks_param_name
         or dependant.security_scopes_param_name
@@ -370,27 +375,27 @@ def _is_known(dependant: Dependant) -> bool:
 
 
 class _Match(NamedTuple):
-    """A route that was found, with the values of its path's parameters."""
+    """A route, with the values of its path parameters."""
 
     template: str
     route: APIRoute
-    plan: CompiledRoute
+    compiled: CompiledRoute
     path_params: dict[str, str]
 
 
 class _Entry(NamedTuple):
-    """A route in the place where FastAPI tries it."""
+    """A route, at the position at which FastAPI tries it."""
 
-    place: int
+    position: int
     route: Any
     path: str
     methods: frozenset[str]  # empty: any
     regex: re.Pattern[str] | None  # None: only FastAPI knows what it matches
     names: tuple[tuple[int, str], ...] = ()
-    plan: CompiledRoute | None = None
+    compiled: CompiledRoute | None = None
     is_looked_up: bool = False
     before: tuple[_Entry, ...] = ()
-    """Those that are tried earlier, aren't in the table, and might match too."""
+    """Routes that FastAPI tries earlier, that the table lacks and that might match."""
 
     def answers(self, method: str) -> bool:
         return not self.methods or method in self.methods
@@ -401,24 +406,24 @@ class _Entry(NamedTuple):
         return self.answers(method) and self.regex.match(path) is not None
 
     def might_meet(self, path: str) -> bool:
-        """Whether some request could match both this and a path's template."""
-        mine, other = self.path.partition("{")[0], path.partition("{")[0]
-        is_apart = not mine.startswith(other) and not other.startswith(mine)
+        """Return whether a request could match both this route and a path template."""
+        prefix, other = self.path.partition("{")[0], path.partition("{")[0]
+        is_apart = not prefix.startswith(other) and not other.startswith(prefix)
         return self.regex is None or not is_apart
 
 
-_ByPlaces = dict[tuple[int, ...], dict[str, list[_Entry]]]
-"""Routes of one length, by where their parameters are and by shape."""
+_ByShape = dict[tuple[int, ...], dict[str, list[_Entry]]]
+"""Routes with as many segments, by the positions of their parameters and by shape."""
 
 
 class RouteTable:
     """Every route of an application, by path and method, in FastAPI's order.
 
-    A path with parameters is looked up by its shape: `/users/{}` for
-    `/users/0199…`, with the parameters' places taken from the routes of that length.
-    Of several that match, the one that was declared first counts. Routes of another
-    kind (mounts, hosts, converters, parameters in a part of a segment) are not looked
-    up: where such a route might match first, nothing is found.
+    A path with parameters is looked up by its shape: `/users/{}` for `/users/0199…`,
+    with the positions of parameters in routes of as many segments. If several match,
+    the one declared first counts. Routes of other kinds (mounts, hosts, converters,
+    parameters in a part of a segment) are not looked up: where such a route might match
+    first, `find` returns None.
     """
 
     def __init__(self, app: FastAPI) -> None:
@@ -430,15 +435,14 @@ class RouteTable:
         self._routes = list(router.routes)
         self._versions = list(_versions(router))
         self._entries: list[_Entry] = []
-        self._lengths: dict[int, _ByPlaces] = {}
+        self._lengths: dict[int, _ByShape] = {}
         is_plain = _is_plain_router(router) and router.middleware_stack == router.app
-        for found in _walk(
-            router.routes, _RouterContext(is_plain, bool(router.form_limits))
-        ):
-            self._add(*found)
+        context = _RouterContext(is_plain, bool(router.form_limits))
+        for route, around in _walk(router.routes, context):
+            self._add(route, around)
 
     def _is_current(self) -> bool:
-        """Whether no route was added or removed since the table was made."""
+        """Return whether no route was added or removed since the table was built."""
         for router, version in self._versions:
             if router._routes_version != version:  # noqa: SLF001, FastAPI's own check
                 return False
@@ -448,67 +452,67 @@ class RouteTable:
         matches = type(route.original_route).matches
         if matches in _FOR_WEBSOCKETS:
             return
-        is_known = around.is_plain and matches in _BY_REGEX
-        is_known = is_known and "matches" not in vars(route.original_route)
+        is_standard = around.is_plain and matches in _BY_REGEX
+        is_standard = is_standard and "matches" not in vars(route.original_route)
         entry = _Entry(
-            place=len(self._entries),
+            position=len(self._entries),
             route=route,
             path=route.path or "",
             methods=frozenset(route.methods or ()),
-            regex=route.path_regex if is_known else None,
+            regex=route.path_regex if is_standard else None,
         )
-        if is_known and matches is APIRoute.matches and _has_shape(route):
+        if is_standard and matches is APIRoute.matches and _has_shape(route):
             entry = self._look_up(entry, around)
         self._entries.append(entry)
 
     def _look_up(self, entry: _Entry, around: _RouterContext) -> _Entry:
-        """Put an entry where its path finds it."""
+        """Add an entry to the table, by its shape."""
         route, path = entry.route, entry.route.path_format
         segments = path.split("/")
         names = [(i, s[1:-1]) for i, s in enumerate(segments) if _is_parameter(s)]
-        places = tuple(i for i, _ in names)
+        positions = tuple(i for i, _ in names)
         left_alone = around.limits_forms and _is_form(route.body_field)
         entry = entry._replace(
             path=path,
             names=tuple(names),
-            plan=None if left_alone else CompiledRoute.of(route),
+            compiled=None if left_alone else CompiledRoute.of(route),
             before=tuple(
                 e for e in self._entries if not e.is_looked_up and e.might_meet(path)
             ),
             is_looked_up=True,
         )
-        shapes = self._lengths.setdefault(len(segments), {}).setdefault(places, {})
-        shapes.setdefault(_shape(segments, places), []).append(entry)
+        shapes = self._lengths.setdefault(len(segments), {}).setdefault(positions, {})
+        shapes.setdefault(_shape(segments, positions), []).append(entry)
         return entry
 
     def find(self, method: str, path: str) -> _Match | None:
-        """The route that answers, if its plan is known here."""
+        """Return the compiled route that answers a request, or None: FastAPI does."""
         if not self._is_current():
             self._build()
         segments = path.split("/")
         entry = self._first(method, segments)
-        if entry is None or entry.plan is None:
+        if entry is None or entry.compiled is None:
             return None
         if entry.before and any(e.might_answer(method, path) for e in entry.before):
             return None
         if path.endswith("\n"):
-            return None  # which `$` lets pass in Starlette's patterns
+            return None  # Starlette's patterns end in `$`, which matches before it
         values = {name: segments[i] for i, name in entry.names}
-        return _Match(entry.path, entry.route.original_route, entry.plan, values)
+        return _Match(entry.path, entry.route.original_route, entry.compiled, values)
 
     def _first(self, method: str, segments: list[str]) -> _Entry | None:
         first: _Entry | None = None
-        for places, shapes in self._lengths.get(len(segments), {}).items():
-            for entry in shapes.get(_shape(segments, places), ()):
-                if first is not None and first.place < entry.place:
+        for positions, shapes in self._lengths.get(len(segments), {}).items():
+            for entry in shapes.get(_shape(segments, positions), ()):
+                if first is not None and first.position < entry.position:
                     break
-                if entry.answers(method) and all(segments[i] for i in places):
+                if entry.answers(method) and all(segments[i] for i in positions):
                     first = entry
                     break
         return first
 
     def methods(self, path: str) -> set[str]:
-        """Every method that some route answers at this path."""
+        """Return every method that a route answers at this path."""
         return {
             method
             for entry in self._entries
@@ -522,15 +526,15 @@ _BY_REGEX = {APIRoute.matches, starlette.Route.matches, starlette.Mount.matches}
 
 
 class _RouterContext(NamedTuple):
-    """What the routers around a route do to it."""
+    """How the routers that include a route affect it."""
 
     is_plain: bool
-    """None of them overrides how a request is matched or handled."""
+    """No router overrides how a request is matched or handled."""
     limits_forms: bool
 
 
 def _versions(router: APIRouter) -> Iterator[tuple[APIRouter, int]]:
-    """Every router of an application, with the number of its changes."""
+    """Yield every router of an application, with the number of its changes."""
     yield router, router._routes_version  # noqa: SLF001, FastAPI's own check
     for route in router.routes:
         if isinstance(route, _IncludedRouter):
@@ -540,7 +544,7 @@ def _versions(router: APIRouter) -> Iterator[tuple[APIRouter, int]]:
 def _walk(
     routes: Iterable[Any], around: _RouterContext
 ) -> Iterator[tuple[Any, _RouterContext]]:
-    """Every route in the order in which FastAPI tries it, included ones as included."""
+    """Yield every route in the order in which FastAPI tries it, included ones too."""
     for route in routes:
         if isinstance(route, _IncludedRouter):
             inner = _RouterContext(
@@ -549,7 +553,7 @@ def _walk(
             )
             try:
                 candidates = route.effective_candidates()
-            except FastAPIError:  # which FastAPI raises again when a request gets here
+            except FastAPIError:  # FastAPI raises it again for each request
                 yield (
                     RouteContext(route),
                     _RouterContext(is_plain=False, limits_forms=True),
@@ -571,7 +575,7 @@ def _is_plain_router(router: APIRouter) -> bool:
 
 
 def _has_shape(route: Any) -> bool:
-    """Whether its parameters are whole segments, of any text."""
+    """Return whether all parameters are whole segments that match any text."""
     converters = route.param_convertors.values()
     parameters = [s for s in route.path_format.split("/") if _is_parameter(s)]
     return len(parameters) == len(converters) and all(
@@ -586,17 +590,17 @@ def _is_parameter(segment: str) -> bool:
     return _PARAMETER.fullmatch(segment) is not None
 
 
-def _shape(segments: list[str], places: tuple[int, ...]) -> str:
-    if not places:
+def _shape(segments: list[str], positions: tuple[int, ...]) -> str:
+    if not positions:
         return "/".join(segments)
     shape = segments.copy()
-    for place in places:
-        shape[place] = "{}"
+    for position in positions:
+        shape[position] = "{}"
     return "/".join(shape)
 
 
 class CompiledRouter:
-    """ASGI: runs the plan of the route that the table finds; the rest is FastAPI's."""
+    """ASGI application that runs compiled routes and passes the rest to FastAPI."""
 
     def __init__(self, app: FastAPI, table: RouteTable, fallback: ASGIApp) -> None:
         self._app = app
@@ -607,29 +611,29 @@ class CompiledRouter:
         if scope["type"] != "http":
             await self._fallback(scope, receive, send)
             return
-        found = None
-        if self._is_ours(scope):
-            found = self._table.find(scope["method"], scope["path"])
-        if found is None:
+        match = None
+        if self._may_be_compiled(scope):
+            match = self._table.find(scope["method"], scope["path"])
+        if match is None:
             await self._send(self._fallback, Request(scope, receive, send), send)
             return
-        given = scope.get("path_params")  # by what this application is mounted on
-        scope["path_params"] = given | found.path_params if given else found.path_params
+        # An application that this one is mounted in may have set some before.
+        scope["path_params"] = {**scope.get("path_params", {}), **match.path_params}
         scope["router"] = self._app.router
-        scope["route"] = found.route
-        scope["endpoint"] = found.route.endpoint
-        scope["template"] = found.template
-        await self._answer(found.plan, scope, receive, send)
+        scope["route"] = match.route
+        scope["endpoint"] = match.route.endpoint
+        scope["template"] = match.template
+        await self._answer(match.compiled, scope, receive, send)
 
-    def _is_ours(self, scope: Scope) -> bool:
+    def _may_be_compiled(self, scope: Scope) -> bool:
         return not scope.get("root_path") and not self._app.dependency_overrides
 
     async def _answer(
-        self, plan: CompiledRoute, scope: Scope, receive: Receive, send: Send
+        self, compiled: CompiledRoute, scope: Scope, receive: Receive, send: Send
     ) -> None:
         request = JSONRequest(scope, receive)
         try:
-            response = await plan(request)
+            response = await compiled(request)
         except Exception as error:
             handler = find_handler(self._app, error)
             if handler is None:
@@ -641,22 +645,22 @@ class CompiledRouter:
             await self._send(response, request, send)
 
     async def _send(self, response: ASGIApp, request: Request, send: Send) -> None:
-        """Send what may fail before it starts: FastAPI's answer, or a missing file."""
+        """Send a response that may fail before it starts, such as a missing file."""
         is_started = False
 
-        async def noted(message: Message) -> None:
+        async def send_and_note(message: Message) -> None:
             nonlocal is_started
             is_started = True
             await send(message)
 
         try:
-            await response(request.scope, request.receive, noted)
+            await response(request.scope, request.receive, send_and_note)
         except Exception as error:
             handler = find_handler(self._app, error)
             if handler is None or is_started:
                 raise
-            refusal = await _handled(handler, request, error)
-            await refusal(request.scope, request.receive, send)
+            error_response = await _handled(handler, request, error)
+            await error_response(request.scope, request.receive, send)
 
 
 async def _handled(handler: Any, request: Request, error: Exception) -> Response:
@@ -670,14 +674,15 @@ _SENT_AT_ONCE = {Response, JSONResponse}
 
 
 def find_handler(app: FastAPI, error: Exception) -> ErrorHandler | None:
-    """The handler registered for an error: by its status, or its nearest class.
+    """Return the handler registered for an error, by its status or nearest class.
 
-    A bug's is that of 500 or of `Exception`, whichever was registered last.
+    An unexpected exception takes the handler of 500 or of `Exception`, whichever was
+    registered last.
     """
     handlers: dict[Any, Any] = app.exception_handlers
     bugs = (HTTPStatus.INTERNAL_SERVER_ERROR, Exception)
     status = error.status_code if isinstance(error, HTTPException) else None
     keys = [key for key in (status, *type(error).__mro__) if key not in bugs]
     keys += [key for key in reversed(handlers) if key in bugs]
-    found = (handlers[key] for key in keys if key in handlers)
-    return cast("ErrorHandler | None", next(found, None))
+    registered = (handlers[key] for key in keys if key in handlers)
+    return cast("ErrorHandler | None", next(registered, None))

@@ -1,4 +1,4 @@
-"""What endpoints ask for, by alias: the session, the settings, the caller."""
+"""Dependencies of endpoints, by alias: the session, the settings, the caller."""
 
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
@@ -21,7 +21,7 @@ TOKEN_URL = "/api/v1/auth/token"  # noqa: S105, it is an address
 
 
 def runtime_of(request: Request) -> Runtime:
-    """What the application that a request came to consists of."""
+    """Return the runtime of the application that handles a request."""
     runtime: Runtime = request.app.state.runtime
     return runtime
 
@@ -49,7 +49,7 @@ async def get_if_match(
         ),
     ] = None,
 ) -> IfMatch | None:
-    # FastAPI reads the first line of a header; it may have been sent in several.
+    # FastAPI reads the first line of a header; clients may send several lines.
     return None if if_match is None else IfMatch.of(request.headers.getlist("if-match"))
 
 
@@ -64,12 +64,12 @@ SessionDep = Annotated[Session, Depends(get_session, scope="function")]
 class BearerCaller(OAuth2PasswordBearer):
     """The OAuth2 scheme and the caller in one dependency, which costs one statement.
 
-    With `roles` the caller must have one of them, with `permission` that right; with
-    `optional` a request without credentials has no caller, while bad credentials are
-    refused all the same.
+    With `roles` the caller must have one of them, with `permission` that permission.
+    With `optional` a request without credentials has no caller; bad credentials are
+    still refused.
 
     Raises:
-        NotAuthenticated: no token, or one that is not good any more.
+        NotAuthenticated: no token, or one that is expired or revoked.
         PermissionDenied: the caller's role is none of `roles`, or lacks `permission`.
     """
 
@@ -92,7 +92,7 @@ class BearerCaller(OAuth2PasswordBearer):
         if authenticate is None:
             raise NotAuthenticated
         caller = await authenticate(request)
-        request.scope["caller"] = caller  # for who looks at a refusal: `idempotency`
+        request.scope["caller"] = caller  # read by `idempotency.py`
         self._check(caller)
         return caller
 
@@ -104,7 +104,7 @@ class BearerCaller(OAuth2PasswordBearer):
 
 
 def require_role(*roles: str) -> Any:
-    """A dependency: the caller, who must have one of these roles.
+    """Return a dependency: the caller, who must have one of these roles.
 
     Editor = Annotated[Caller, require_role("editor", "admin")]
     """
@@ -112,7 +112,7 @@ def require_role(*roles: str) -> Any:
 
 
 def require_permission(permission: Permission) -> Any:
-    """A dependency: the caller, whose role must have this permission.
+    """Return a dependency: the caller, whose role must have this permission.
 
     Moderator = Annotated[Caller, require_permission(WRITE_ANY)]
     """

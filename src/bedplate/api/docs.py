@@ -38,7 +38,7 @@ _PAGE = """\
 
 
 async def _require_docs(request: Request) -> None:
-    """Raises NotFound where the documentation is switched off."""
+    """Raise NotFound if the documentation is switched off."""
     if not runtime_of(request).settings.docs:
         raise NotFound
 
@@ -50,7 +50,7 @@ class _Assets(StaticFiles):
 
 
 def install_docs(app: FastAPI) -> None:
-    """`/docs`, with every script and style from the package: no CDN, works offline.
+    """Add `/docs`, with scripts and styles from the package: it works offline.
 
     The setting is read on each request, so that `bind` can change it.
     """

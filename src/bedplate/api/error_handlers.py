@@ -23,13 +23,13 @@ from bedplate.middleware.error_response import CLIENT_LEFT, render
 logger = structlog.get_logger()
 
 Handler = Callable[[Request, Exception], Awaitable[Response]]
-Keep = Callable[[Request, Exception, Response], Awaitable[Response]]
+Store = Callable[[Request, Exception, Response], Awaitable[Response]]
 
 
-def install_error_handlers(app: FastAPI, keep: Keep) -> None:
+def install_error_handlers(app: FastAPI, store: Store) -> None:
     """Let the application answer every error with the envelope.
 
-    `keep` sees each error with its answer, and may give another.
+    `store` gets each error with its response, and may return another response.
     """
     handlers: dict[type[Exception], Handler] = {
         APIError: _handle_api_error,
@@ -38,13 +38,13 @@ def install_error_handlers(app: FastAPI, keep: Keep) -> None:
         ClientDisconnect: _handle_client_left,
     }
     for kind, handle in handlers.items():
-        app.add_exception_handler(kind, _kept(handle, keep))
+        app.add_exception_handler(kind, _with_store(handle, store))
     app.add_exception_handler(Exception, _handle_bug)
 
 
-def _kept(handle: Handler, keep: Keep) -> Handler:
+def _with_store(handle: Handler, store: Store) -> Handler:
     async def answer(request: Request, error: Exception) -> Response:
-        return await keep(request, error, await handle(request, error))
+        return await store(request, error, await handle(request, error))
 
     return answer
 
@@ -57,29 +57,29 @@ async def _handle_api_error(_request: Request, error: Exception) -> Response:
 
 
 async def _handle_invalid_request(_request: Request, error: Exception) -> Response:
-    """422 with fields and messages only: `errors()` also holds the rejected input."""
+    """Answer 422 with fields and messages only: `errors()` also has the input."""
     assert isinstance(error, RequestValidationError)
     return render(ValidationFailed(details=details_of(error.errors())))
 
 
 async def _handle_http_error(request: Request, error: Exception) -> Response:
-    """Answer what Starlette, FastAPI and your own endpoints raise: 404, 405, 409, …"""
+    """Answer errors of Starlette, FastAPI and your endpoints, such as 404 and 409."""
     assert isinstance(error, HTTPException)
-    if isinstance(error.__cause__, ClientDisconnect):  # FastAPI makes a 400 of it
+    if isinstance(error.__cause__, ClientDisconnect):  # FastAPI turns it into a 400
         return Response(status_code=CLIENT_LEFT)
     status, headers = error.status_code, dict(error.headers or {})
     if not is_body_allowed_for_status_code(status) or status < HTTPStatus.BAD_REQUEST:
         return Response(status_code=status, headers=headers)
     if status == HTTPStatus.METHOD_NOT_ALLOWED:
         headers["Allow"] = _allowed(request) or headers.get("Allow", "GET, HEAD")
-    meant = error_for(status, error.detail, headers)
+    api_error = error_for(status, error.detail, headers)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        logger.warning("unavailable", code=meant.code, cause=repr(error))
-    return render(meant)
+        logger.warning("unavailable", code=api_error.code, cause=repr(error))
+    return render(api_error)
 
 
 def _allowed(request: Request) -> str:
-    """Return every method of a path. Whatever answers GET answers HEAD."""
+    """Return every method of a path. HEAD is answered wherever GET is."""
     methods = set(request.app.state.route_table().methods(request.url.path))
     return ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))
 

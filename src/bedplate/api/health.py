@@ -26,27 +26,29 @@ Check = Callable[[Runtime], Awaitable[bool]]
 
 @router.get("/health/live")
 async def live() -> Response:
-    """200 while the process runs."""
+    """Answer 200 while the process runs."""
     return json_response({"status": "ok"})
 
 
 @router.get("/health/ready")
 async def ready(request: Request) -> Response:
-    """200 when requests can be served, else 503 and which check failed."""
+    """Answer 200 if requests can be served, otherwise 503 with the failed checks."""
     runtime = runtime_of(request)
     results = await asyncio.gather(*(_passes(c, runtime) for c in CHECKS.values()))
     checks = dict(zip(CHECKS, results, strict=True))
     ok = all(checks.values())
-    told = {name: "ok" if passed else "failed" for name, passed in checks.items()}
-    return json_response({"status": "ok" if ok else "unavailable", "checks": told}, ok)
+    states = {name: "ok" if passed else "failed" for name, passed in checks.items()}
+    return json_response(
+        {"status": "ok" if ok else "unavailable", "checks": states}, ok
+    )
 
 
 @router.get(METRICS_PATH)
 async def metrics(request: Request) -> Response:
-    """Return the metrics, to whoever may see them.
+    """Return the metrics.
 
     Raises:
-        NotFound: they are on another port, or nothing guards them in production.
+        NotFound: they are on another port, or unprotected in production.
         NotAuthenticated: the token is missing or wrong.
     """
     _check_metrics_access(request, runtime_of(request).settings)
@@ -63,8 +65,8 @@ def _check_metrics_access(request: Request, settings: Settings) -> None:
     if settings.metrics_token is None:
         return
     expected = f"Bearer {settings.metrics_token.get_secret_value()}"
-    sent = request.headers.get("authorization", "")
-    if not hmac.compare_digest(sent.encode(), expected.encode()):
+    header = request.headers.get("authorization", "")
+    if not hmac.compare_digest(header.encode(), expected.encode()):
         raise NotAuthenticated
 
 
@@ -79,14 +81,14 @@ async def _database_answers(runtime: Runtime) -> bool:
 
 
 async def _jobs_are_run(runtime: Runtime) -> bool:
-    """Jobs can be written down and, where that is this process's work, are run."""
+    """Return whether jobs can be stored and, if this process runs them, are run."""
     if not await engine_is_at_head(runtime.database):
         return False
     return not runtime.settings.runs_worker or await has_live_worker(runtime.database)
 
 
 READY_SECONDS = 1.5
-"""A check that takes longer has failed: probes give up soon themselves."""
+"""A check that takes longer has failed: probes don't wait long themselves."""
 CHECKS: dict[str, Check] = {
     "database": _database_answers,
     "schema": lambda runtime: schema_is_at_head(runtime.database, runtime.migrations),

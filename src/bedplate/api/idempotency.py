@@ -1,8 +1,6 @@
-"""`Idempotency-Key`: a creating POST that is sent twice is done once.
+"""`Idempotency-Key` for FastAPI: a creating POST that is sent twice runs once.
 
-The outcome is kept for 24 hours by caller, method, path and key, and commits with the
-write itself: after a crash between the write and the answer the repeat gets the
-answer. After the IETF's draft-ietf-httpapi-idempotency-key-header.
+See `bedplate.idempotency` for what is stored and for how long.
 """
 
 import inspect
@@ -30,7 +28,7 @@ Respond = Callable[[Request, Any, Response | None], Response]
 
 
 def idempotent(endpoint: Callable[..., Any], respond: Respond) -> Callable[..., Any]:
-    """The endpoint, done once for each key of a caller, however it comes by one."""
+    """Wrap an endpoint so that it runs once for each key of a caller."""
     signature = inspect.signature(endpoint, eval_str=True)
     names = _names(signature)
     added = set(names) - signature.parameters.keys()
@@ -38,15 +36,15 @@ def idempotent(endpoint: Callable[..., Any], respond: Respond) -> Callable[..., 
     @wraps(endpoint)
     async def run(**values: Any) -> Any:
         request, session, draft = (values[name] for name in names)
-        own = {name: value for name, value in values.items() if name not in added}
-        attempt = await _attempt(request)
-        if attempt is None:
-            return await endpoint(**own)
-        if kept := await attempt.begin(session):
-            return _replay(kept)
-        answer = await endpoint(**own)
+        arguments = {n: value for n, value in values.items() if n not in added}
+        idempotent_request = await _idempotent_request(request)
+        if idempotent_request is None:
+            return await endpoint(**arguments)
+        if stored := await idempotent_request.lock(session):
+            return _replay(stored)
+        answer = await endpoint(**arguments)
         response = respond(request, answer, draft)
-        await _keep(attempt, session, response)
+        await _store(idempotent_request, session, response)
         return response
 
     signature = _with_parameters(signature, names)
@@ -55,9 +53,9 @@ def idempotent(endpoint: Callable[..., Any], respond: Respond) -> Callable[..., 
 
 
 class _Names(NamedTuple):
-    """What an endpoint calls its request, its session and its response.
+    """The names of an endpoint's parameters for request, session and response.
 
-    The last collects headers that its dependencies set, too.
+    The response also collects the headers that dependencies set.
     """
 
     request: str
@@ -88,48 +86,53 @@ def _with_parameters(signature: inspect.Signature, names: _Names) -> inspect.Sig
     return signature.replace(parameters=parameters)
 
 
-async def _attempt(request: Request) -> IdempotentRequest | None:
+async def _idempotent_request(request: Request) -> IdempotentRequest | None:
     key = request.headers.get(HEADER)
     if key is None:
         return None
     caller: Caller | None = request.scope.get("caller")
-    sent = request.url.query.encode() + b"\0" + await request.body()
-    return IdempotentRequest.of(caller, request.method, request.url.path, key, sent)
+    content = request.url.query.encode() + b"\0" + await request.body()
+    return IdempotentRequest.of(caller, request.method, request.url.path, key, content)
 
 
-def _replay(kept: StoredResponse) -> Response:
-    return Response(kept.body, kept.status, headers={**kept.headers, REPLAYED: "true"})
+def _replay(stored: StoredResponse) -> Response:
+    headers = {**stored.headers, REPLAYED: "true"}
+    return Response(stored.body, stored.status, headers=headers)
 
 
-async def _keep(
-    attempt: IdempotentRequest, session: Session, response: Response
+async def _store(
+    idempotent_request: IdempotentRequest, session: Session, response: Response
 ) -> None:
     headers = {k: v for k, v in response.headers.items() if k != "content-length"}
     body = bytes(response.body)
-    await attempt.keep(session, response.status_code, headers, body)
+    await idempotent_request.store(session, response.status_code, headers, body)
 
 
 async def store_error(
-    request: Request, error: Exception, refusal: Response
+    request: Request, error: Exception, response: Response
 ) -> Response:
-    """A refusal is an outcome too: kept for the repeat, after its rollback."""
+    """Store an error response for the repeat, after the request's rollback.
+
+    Return the response to send: this one, or the one that a request with the same key
+    has stored meanwhile.
+    """
     route = request.scope.get("route")
     if "caller" not in request.scope or not getattr(route, "is_idempotent", False):
-        return refusal
-    if not is_stored(error, refusal.status_code):
-        return refusal
+        return response
+    if not is_stored(error, response.status_code):
+        return response
     try:
-        return await _settle(request.scope["request"], refusal)
+        return await _store_alone(request.scope["request"], response)
     except APIError as other:
         return render(other)
 
 
-async def _settle(request: Request, refusal: Response) -> Response:
-    attempt = await _attempt(request)
-    if attempt is None:
-        return refusal
+async def _store_alone(request: Request, response: Response) -> Response:
+    idempotent_request = await _idempotent_request(request)
+    if idempotent_request is None:
+        return response
     async with runtime_of(request).database.unit_of_work() as session:
-        if kept := await attempt.begin(session):
-            return _replay(kept)
-        await _keep(attempt, session, refusal)
-    return refusal
+        if stored := await idempotent_request.lock(session):
+            return _replay(stored)
+        await _store(idempotent_request, session, response)
+    return response

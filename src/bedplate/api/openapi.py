@@ -1,4 +1,4 @@
-"""The OpenAPI document: what FastAPI makes of the routes, with every error declared."""
+"""The OpenAPI document: FastAPI's, with every error and header declared."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -17,12 +17,14 @@ from bedplate.openapi_parts import (
     declare_errors,
     declare_etag,
     declare_idempotency,
+    describe,
+    describe_parameters,
     error_schemas,
 )
 
 
 def openapi_document(app: FastAPI) -> dict[str, Any]:
-    """The document, complete: each operation names each error it can answer."""
+    """Return the complete document: each operation names each of its errors."""
     document = get_openapi(
         title=app.title,
         version=app.version,
@@ -42,10 +44,14 @@ def openapi_document(app: FastAPI) -> dict[str, Any]:
         if route is not None and route.is_resource:
             declare_etag(operation, method=key[0])
         if route is not None and route.is_idempotent and operation.get("security"):
-            declare_idempotency(operation)  # a stranger's key would be everybody's
+            declare_idempotency(operation)  # without a caller, keys would be shared
         if route is not None and _needs_role(route):
             add_errors(operation, PermissionDenied)
+        describe_parameters(operation)
         declare_errors(operation)
+    for schema in schemas.values():
+        for name, field in schema.get("properties", {}).items():
+            describe(name, field)
     return document
 
 
@@ -86,7 +92,7 @@ _Key = tuple[str, str]  # method and path
 
 
 def _routes(app: FastAPI) -> dict[_Key, Route]:
-    """Our own routes, which can more than FastAPI's."""
+    """Return the routes of our own class, by method and path."""
     return {
         (method, context.path_format or ""): context.original_route
         for context in iter_route_contexts(app.router.routes)
@@ -103,6 +109,6 @@ def _operations(document: dict[str, Any]) -> Iterator[tuple[_Key, Operation]]:
 
 
 def _declare_optional_caller(operation: Operation) -> None:
-    """A token may be sent, and is checked if it is."""
+    """Declare that a token is optional, and checked if it is sent."""
     if operation.get("security") == [{OPTIONAL_SCHEME: []}]:
         operation["security"] = [{}, {SCHEME: []}]

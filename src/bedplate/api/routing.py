@@ -50,10 +50,10 @@ class JSONRequest(Request):
         scope["request"] = self  # it holds the body, which can't be read twice
 
     async def json(self) -> Any:
-        """The body.
+        """Return the parsed body.
 
         Raises:
-            ValidationFailed: it is not JSON, or holds text that can't be stored.
+            ValidationFailed: it is not JSON, or has text that can't be stored.
         """
         if not hasattr(self, "_json"):
             self._json = parse_json(await self.body())
@@ -61,11 +61,11 @@ class JSONRequest(Request):
 
 
 class Route(APIRoute):
-    """A route of ours: 415 for foreign media types, ETags, POSTs that are done once.
+    """FastAPI's route, with 415 for other media types, ETags and idempotent POSTs.
 
-    A response model that is a struct becomes bytes without a second validation. On
-    FastAPI's own handler it stays a normal route; `compiled.py` runs it faster. FastAPI
-    runs every subclass, which may override anything.
+    A response model that is a struct becomes bytes without a second validation. The
+    route also works on FastAPI's own handler; `compiled.py` runs it faster. FastAPI
+    runs every subclass, since it may override anything.
     """
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
@@ -80,7 +80,7 @@ class Route(APIRoute):
 
     @property
     def is_untouched(self) -> bool:
-        """Whether nothing was put in place of what FastAPI would run."""
+        """Whether nothing replaces what FastAPI would run."""
         return (
             type(self) is Route
             and self.app is self._unwrapped_app
@@ -93,7 +93,7 @@ class Route(APIRoute):
 
     @cached_property
     def is_resource(self) -> bool:
-        """Whether it answers with one resource, which then carries an `ETag`."""
+        """Whether it answers with one resource, which then has an `ETag`."""
         return self.struct is not None and "id" in self.struct.__struct_fields__
 
     @cached_property
@@ -108,7 +108,7 @@ class Route(APIRoute):
             request = JSONRequest(request.scope, request.receive)
             check_media_type(request, accepted)
             if accepted is JSON and await request.body():
-                await request.json()  # kept; FastAPI would make a 400 of our refusal
+                await request.json()  # cached; FastAPI would turn our error into a 400
             elif accepted is FORM:
                 bodies.check_form_size(await request.body())
             response = await handler(request)
@@ -119,7 +119,7 @@ class Route(APIRoute):
     def respond(
         self, request: Request, answer: Any, draft: Response | None
     ) -> Response:
-        """The response that an endpoint's answer, and the headers it set, make."""
+        """Return the response for an endpoint's answer and the headers that it set."""
         if isinstance(answer, Response):
             return answer
         status = (draft and draft.status_code) or self.status_code
@@ -140,7 +140,7 @@ class Route(APIRoute):
 
     def _encode(self, answer: Any) -> bytes:
         field, struct = self.response_field, self.struct
-        if field is None:  # it was to make the whole response, and has not
+        if field is None:  # it should have returned a response, and has not
             return bytes(JSONResponse(jsonable_encoder(answer)).body)
         if struct is not None:
             return _encoder.encode(
@@ -152,12 +152,12 @@ class Route(APIRoute):
         assert self.response_field is not None
         value, errors = self.response_field.validate(answer, {}, loc=("response",))
         if errors:  # without values: this is logged
-            told = [{"type": error["type"], "loc": error["loc"]} for error in errors]
-            raise ResponseValidationError(told)
+            details = [{"type": e["type"], "loc": e["loc"]} for e in errors]
+            raise ResponseValidationError(details)
         return value
 
     def _response_by_options(self, answer: Any, status: int | None) -> Response:
-        """As FastAPI does with `response_class` and `response_model_…`."""
+        """Return the response as FastAPI makes it with `response_model_…` options."""
         field, kind = self.response_field, self.response_class
         if field is None:
             content = jsonable_encoder(answer)
@@ -223,29 +223,30 @@ def _check_answer(name: str, route: Any) -> None:
 
 
 def _with_etag(request: Request, response: Response) -> Response:
-    """The resource with its `ETag`, or 304 for whoever has it already."""
+    """Return the resource with its `ETag`, or 304 if the client has it already."""
     has_tag = any(name == b"etag" for name, _ in response.raw_headers)
     if has_tag or response.status_code >= HTTPStatus.MULTIPLE_CHOICES:
-        return response  # a replay, 304, or a refusal
+        return response  # a stored response, 304 or an error
     etag = etag_of(bytes(response.body))
-    known = request.headers.getlist("if-none-match") if request.method == "GET" else ()
-    if known and is_known(",".join(known), etag):
+    is_get = request.method == "GET"
+    tags = request.headers.getlist("if-none-match") if is_get else ()
+    if tags and is_known(",".join(tags), etag):
         response = Response(status_code=HTTPStatus.NOT_MODIFIED)
-    # May be kept, but not used without asking: who may see it can change.
+    # It may be cached, but must be revalidated: permissions can change.
     headers = [(b"etag", etag.encode()), (b"cache-control", b"no-cache")]
     response.raw_headers.extend(headers)
     return response
 
 
 class Router(APIRouter):
-    """FastAPI's router, making our routes."""
+    """FastAPI's router with our class of routes."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(route_class=Route, **options)
 
 
 def accepted_media_type(route: Any) -> re.Pattern[str] | None:
-    """The body's media type; None where any will do (no body, or an upload)."""
+    """Return the body's media type; None if any is accepted (no body, or an upload)."""
     if route.body_field is None or isinstance(route.body_field.field_info, params.File):
         return None
     return FORM if isinstance(route.body_field.field_info, params.Form) else JSON
@@ -255,7 +256,7 @@ def check_media_type(request: Request, accepted: re.Pattern[str] | None) -> None
     """Refuse a body of a media type that the route doesn't take.
 
     Raises:
-        UnsupportedMediaType: there is a body, and it is none of ours.
+        UnsupportedMediaType: the body has another media type.
     """
     if accepted is not None:
         bodies.check_media_type(request.headers, accepted)

@@ -364,7 +364,8 @@ def _without_outer_joins(from_: Any, needed: Sequence[Any]) -> Any:
 
 def _item_type(page: type[Page[R]]) -> type[R]:
     items = next(f for f in msgspec.structs.fields(page) if f.name == "items")
-    return cast("type[R]", get_args(items.type)[0])
+    rows, *_ = get_args(items.type)  # `Annotated[list[R], …]`
+    return cast("type[R]", get_args(rows)[0])
 
 
 def _directed(sort: str, *columns: Any) -> list[sa.UnaryExpression[Any]]:

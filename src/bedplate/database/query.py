@@ -129,7 +129,7 @@ class Query(Statement, Generic[R]):
 
 
 class ValueQuery(Statement, Generic[V]):
-    """A SELECT of one column, for `session.fetch_value`.
+    """A SELECT of one column, for `session.fetch_value` and `fetch_values`.
 
     FIND_ROLE = ValueQuery(select(User.role).where(User.id == bindparam("user_id")))
 

@@ -123,6 +123,10 @@ class Session(AsyncSession):
         rows = await self._fetch(query, values)
         return rows[0][0] if rows else None
 
+    async def fetch_values(self, query: ValueQuery[V], **values: Any) -> list[V]:
+        """Return the value of every row."""
+        return [row[0] for row in await self._fetch(query, values)]
+
     async def fetch_all(self, query: Query[R], **values: Any) -> list[R]:
         return [query.build(row) for row in await self._fetch(query, values)]
 

@@ -32,7 +32,7 @@ RULES: dict[str, SyntaxRule] = {}
 _FILES = (
     "blocking",
     "database",
-    "errors",
+    "error_handling",
     "layers",
     "loading",
     "outdated",

@@ -1,4 +1,4 @@
-"""`Idempotency-Key` under Django, by the rules of `bedplate.api.idempotency`."""
+"""`Idempotency-Key` under Django, by the same rules as `bedplate.idempotency`."""
 
 from typing import Any
 
@@ -20,48 +20,52 @@ from bedplate.runtime import Runtime
 
 
 def idempotent_request(request: Any, caller: Caller | None) -> IdempotentRequest | None:
-    """Return the request as an idempotent one, if it has a key and a known caller.
+    """Return the request as one with a key; None without a key or a caller.
 
     Raises:
-        ValidationFailed: the key is not valid.
+        ValidationFailed: the key is not 1 to 255 visible ASCII characters.
     """
-    # The key is bound to the query and the body: another request is refused.
     content = request.META["QUERY_STRING"].encode() + b"\0" + request.body
     key = request.headers.get(HEADER)
     return IdempotentRequest.of(caller, request.method, request.path, key, content)
 
 
 def replay(stored: StoredResponse) -> HttpResponse:
-    return repeat(stored.body, stored.status, {**stored.headers, REPLAYED: "true"})
+    """Return a stored response, marked as a repeat."""
+    headers = {**stored.headers, REPLAYED: "true"}
+    return repeat(stored.body, stored.status, headers)
 
 
-async def store_response(
-    idempotent: IdempotentRequest, session: Session, response: HttpResponse
+async def store(
+    keyed: IdempotentRequest, session: Session, response: HttpResponse
 ) -> None:
-    """Store the response in the transaction of the changes that it reports."""
+    """Store a response, in the transaction of the write that it reports."""
     headers = dict(response.items())
-    await idempotent.keep(session, response.status_code, headers, response.content)
+    await keyed.store(session, response.status_code, headers, response.content)
 
 
 def store_error(
     request: Any, caller: Caller | None, error: Exception, response: HttpResponse
 ) -> HttpResponse:
-    """Store an error for repeats, in a new transaction after the rollback."""
+    """Store an error response for the repeat, after the request's rollback.
+
+    Return the response to send: this one, or the one that a request with the same key
+    has stored meanwhile.
+    """
     if caller is None or not is_stored(error, response.status_code):
         return response
     try:
-        idempotent = idempotent_request(request, caller)
-        return response if idempotent is None else _store(idempotent, response)
+        keyed = idempotent_request(request, caller)
+        return response if keyed is None else _store_alone(keyed, response)
     except APIError as other:
         return refuse(other)
 
 
-def _store(idempotent: IdempotentRequest, response: HttpResponse) -> HttpResponse:
-    async def store(session: Session, _runtime: Runtime) -> HttpResponse:
-        # A concurrent repeat may have stored a response after this one's rollback.
-        if stored := await idempotent.begin(session):
+def _store_alone(keyed: IdempotentRequest, response: HttpResponse) -> HttpResponse:
+    async def work(session: Session, _runtime: Runtime) -> HttpResponse:
+        if stored := await keyed.lock(session):
             return replay(stored)
-        await store_response(idempotent, session, response)
+        await store(keyed, session, response)
         return response
 
-    return in_unit_of_work(store)
+    return in_unit_of_work(work)

@@ -51,8 +51,8 @@ from bedplate.django_site.api.exception_handler import handle_exception
 from bedplate.django_site.api.idempotency import (
     idempotent_request,
     replay,
+    store,
     store_error,
-    store_response,
 )
 from bedplate.django_site.api.inputs import Inputs, read_json
 from bedplate.django_site.api.openapi import ContractSchema
@@ -236,16 +236,16 @@ class ServiceViewSet(GenericViewSet[Any]):
 
     def create_by(self, act: Act) -> HttpResponse:
         """Create a resource, once for each `Idempotency-Key`, and respond with 201."""
-        idempotent = idempotent_request(self.request, self.caller_or_none)
+        keyed = idempotent_request(self.request, self.caller_or_none)
 
         async def create(session: Session, runtime: Runtime) -> HttpResponse:
-            if idempotent and (stored := await idempotent.begin(session)):
+            if keyed and (stored := await keyed.lock(session)):
                 return replay(stored)
             created = await act(type(self).service(session, runtime))
             response = self.respond(created, HTTPStatus.CREATED)
             response["Location"] = f"{self.request.path}/{created.id}"
-            if idempotent:
-                await store_response(idempotent, session, response)
+            if keyed:
+                await store(keyed, session, response)
             return response
 
         return in_unit_of_work(create)

@@ -14,6 +14,7 @@ from bedplate.schemas import (
     ResponseSchema,
     Schema,
     SearchText,
+    example,
 )
 
 Title = Annotated[
@@ -21,40 +22,57 @@ Title = Annotated[
     StringConstraints(
         strip_whitespace=True, min_length=1, max_length=255, pattern=NO_CONTROLS
     ),
+    Field(description="The title, without surrounding spaces."),
 ]
 Content = Annotated[
-    str, StringConstraints(min_length=1, max_length=100_000, pattern=NO_NUL)
+    str,
+    StringConstraints(min_length=1, max_length=100_000, pattern=NO_NUL),
+    Field(description="The text."),
 ]
 
 
 class PostCreate(Schema):
+    """A new post."""
+
+    model_config = example(title="Hello", content="My first post.", publish=True)
+
     title: Title
     content: Content
     publish: Annotated[
-        bool, Field(strict=True, description="At once, or keep it a draft.")
+        bool,
+        Field(
+            strict=True, description="Whether to publish it now, or to save a draft."
+        ),
     ] = False
 
 
 class PostUpdate(PatchSchema):
+    """The fields of a post to change."""
+
+    model_config = example(title="Hello again")
+
     title: Title = NOT_SENT
     content: Content = NOT_SENT
 
 
 class AuthorResponse(ResponseSchema, frozen=True):
-    """Who wrote it, as everybody may know them."""
+    """The author, with the fields that everyone may see."""
 
     id: UUID
-    name: str
+    name: Annotated[str, Field(description="The name of the author.")]
 
 
 class PostResponse(ResponseSchema, frozen=True):
-    """A post; a draft if it has no `published_at`."""
+    """A post. It is a draft if it has no `published_at`."""
 
     id: UUID
-    title: str
-    content: str
-    author: AuthorResponse
-    published_at: datetime | None
+    title: Annotated[str, Field(description="The title.")]
+    content: Annotated[str, Field(description="The text.")]
+    author: Annotated[AuthorResponse, Field(description="The author.")]
+    published_at: Annotated[
+        datetime | None,
+        Field(description="Time of publishing, in UTC; null for drafts."),
+    ]
     created_at: datetime
     updated_at: datetime
 
@@ -74,6 +92,6 @@ class PostListParams(ListParams):
     ] = "-created_at"
     author_id: UUID | None = None
     status: Literal["published", "draft"] | None = None
-    q: Annotated[SearchText | None, Field(description="Part of title or content.")] = (
-        None
-    )
+    q: Annotated[
+        SearchText | None, Field(description="Text to find in title or content.")
+    ] = None

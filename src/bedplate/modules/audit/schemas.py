@@ -2,23 +2,34 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import StringConstraints
+from pydantic import Field, StringConstraints
 
 from bedplate.schemas import NO_NUL, ListParams, Page, ResponseSchema
 
 
 class AuditEventResponse(ResponseSchema, frozen=True):
-    """One security-relevant act. `actor_id` is null for a stranger or the system."""
+    """A security-relevant action."""
 
     id: UUID
     created_at: datetime
-    action: str
-    actor_id: UUID | None
-    subject_id: UUID | None
-    ip: str | None
-    user_agent: str | None
-    request_id: str | None
-    details: dict[str, Any]
+    action: Annotated[
+        str, Field(description="The kind of action, such as `auth.signed_in`.")
+    ]
+    actor_id: Annotated[
+        UUID | None,
+        Field(description="The account that acted; null for strangers and the system."),
+    ]
+    subject_id: Annotated[
+        UUID | None, Field(description="The account that the action was about.")
+    ]
+    ip: Annotated[str | None, Field(description="The IP address of the client.")]
+    user_agent: Annotated[str | None, Field(description="The client.")]
+    request_id: Annotated[
+        str | None, Field(description="The id of the request, as in its log line.")
+    ]
+    details: Annotated[
+        dict[str, Any], Field(description="More about the action, by its kind.")
+    ]
 
 
 class AuditListResponse(Page[AuditEventResponse], frozen=True):

@@ -1,4 +1,4 @@
-"""Accounts and sign-ins in the admin site; here, since a reset is this module's."""
+"""Accounts and sessions in the admin site. They are here because of the reset."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -18,10 +18,13 @@ from bedplate.schemas import NOT_SENT
 
 
 class UserForm(UserUpdate):
-    """All that an admin changes of an account on one page."""
+    """The fields of an account that an admin changes on one page."""
 
     is_active: bool = NOT_SENT
-    password: Annotated[NewPassword | None, Field(description="A new one.")] = None
+    password: Annotated[
+        NewPassword | None,
+        Field(description="A new password. Leave it empty to keep the present one."),
+    ] = None
 
 
 async def prepare_change(
@@ -30,14 +33,14 @@ async def prepare_change(
     """Check and hash the new password, if there is one."""
     changes = data.changes()
     if not changes.get("password"):
-        changes.pop("password", None)  # an empty input: keep the present one
+        changes.pop("password", None)  # an empty input keeps the present password
     return await users.prepare(user_id, changes, caller.id)
 
 
 async def change_user(
     users: UserService, user_id: UUID, changes: Mapping[str, Any], caller: Caller
 ) -> None:
-    """Change what was sent, all of it or nothing."""
+    """Apply all changes, or none."""
     await users.update_as_admin(user_id, changes, caller)
 
 
@@ -50,7 +53,7 @@ async def deactivate(users: UserService, user_id: UUID, caller: Caller) -> None:
 
 
 async def send_reset(recovery: RecoveryService, user_id: UUID, caller: Caller) -> None:
-    """A link to choose a new password, by mail."""
+    """Send a link to choose a new password."""
     await recovery.send_reset(user_id)
 
 

@@ -1,4 +1,4 @@
-"""Password checks, and the limits that wrong passwords are counted under."""
+"""Password checks, and the rate limits of wrong passwords."""
 
 from contextlib import suppress
 from uuid import UUID
@@ -25,10 +25,11 @@ _TRIES_AFTER_RESET = "20 per 15 minutes"
 class SignInLimits:
     """The limits of signing in to one account.
 
-    An account is named by its address, so that addresses without one are counted alike.
-    Strangers share one limit for each account. Whoever uses it up keeps other strangers
-    out, but neither the clients that have signed in before, which show a device cookie,
-    nor the client that has just reset the password: these have limits of their own.
+    An account is identified by its address, so that addresses without one are counted
+    the same way. Unknown clients share one limit for each account. When it is used up,
+    other unknown clients are refused, but not the clients that have signed in before,
+    which send a device cookie, nor the client that has just reset the password: these
+    have limits of their own.
     """
 
     def __init__(self, runtime: Runtime, email: str) -> None:
@@ -44,7 +45,7 @@ class SignInLimits:
     async def choose(
         self, account: Account | None, device: Device | None
     ) -> tuple[Hit, ...]:
-        """Return what a wrong password of this client counts as.
+        """Return the limits that a wrong password of this client counts against.
 
         The first is the account's limit.
         """
@@ -55,14 +56,14 @@ class SignInLimits:
         return (self._strangers, self._address)
 
     async def let_in_after_reset(self, user_id: UUID) -> None:
-        """Lift the limit, and give this client one of its own for a while."""
+        """Lift the limit, and give this client a limit of its own for a while."""
         await self.lift(user_id)
         await self._limits.clear(self._reset, self._after_reset)
-        with suppress(RateLimited):  # another reset has marked it between these two
+        with suppress(RateLimited):  # another reset marked it in between
             await self._limits.count(self._reset)
 
     async def lift(self, user_id: UUID) -> None:
-        """Forget the account's wrong passwords, those of its devices included."""
+        """Clear the account's wrong passwords, including those of its devices."""
         devices = (self._of_device(user_id, group) for group in range(GROUPS))
         await self._limits.clear(self._strangers, *devices)
 
@@ -71,20 +72,20 @@ class SignInLimits:
 
 
 def session_hit(runtime: Runtime, session_id: UUID) -> Hit:
-    """Return what a wrong current password counts as: of its session alone.
+    """Return the limit of a wrong current password: that of its session alone.
 
-    Guesses at the sign-in of an account must not keep its sessions from it.
+    Wrong passwords at sign-in must not lock out the account's open sessions.
     """
     limit = runtime.settings.limit_failed_sign_ins_per_account
     return hit(limit, "password", "session", str(session_id))
 
 
 class PasswordGuard:
-    """Compares a password, and counts what fails.
+    """Compares a password, and counts failures.
 
-    Failures are counted after the comparison and looked up before and after it. So of
-    many guesses at once only as many tell anything as the limit allows, while any
-    number of right passwords at once are let in.
+    Failures are counted after the comparison and checked before and after it. So of
+    many guesses at the same time only as many learn anything as the limit allows, while
+    any number of right passwords succeed.
     """
 
     def __init__(
@@ -102,14 +103,14 @@ class PasswordGuard:
         failure: Action,
         refusal: Exception,
     ) -> PasswordCheck:
-        """Return the outcome for a right password.
+        """Return the check of a right password.
 
-        No transaction may be under way.
+        No transaction may be open.
 
         Raises:
             RateLimited: too many failures, of this account or from this address.
             ServiceUnavailable: too many passwords wait for their comparison.
-            Exception: `refusal`, once the failure is counted and recorded.
+            Exception: `refusal`, after the failure is counted and recorded.
         """
         await self._runtime.limits.check(*self._hits)
         stored = account.hashed_password if account else None
@@ -122,10 +123,10 @@ class PasswordGuard:
         return check
 
     async def count(self) -> None:
-        """Count a failure, and mail the owner if it uses the account's limit up.
+        """Count a failure. Notify the owner if it uses up the account's limit.
 
         Raises:
-            RateLimited: it was used up already.
+            RateLimited: the limit was used up before.
         """
         try:
             await self._runtime.limits.count(*self._hits)
@@ -134,13 +135,13 @@ class PasswordGuard:
                 await self._notify()
 
     async def _notify(self) -> None:
-        """At most once a day. The job finds out whether there is an account at all."""
+        """Send the notice at most once a day, if the job finds an account."""
         async with self._runtime.database.unit_of_work() as separate:
             key = f"{self._key} {utc_now():%Y-%m-%d}"
             await enqueue(separate, send_sign_in_limited, key=key, email=self._key)
 
     async def _record(self, failure: Action, account: Account | None) -> None:
-        """Committed on its own: a refusal must not undo it."""
+        """Record a failure in a transaction of its own, which no error can undo."""
         async with self._runtime.database.unit_of_work() as separate:
             await AuditService(separate).record(
                 failure, actor_id=None, subject_id=account.id if account else None
@@ -148,7 +149,7 @@ class PasswordGuard:
 
 
 def account_key(email: str) -> str:
-    """Return the same key for each spelling of an address, with or without account."""
+    """Return one key for all spellings of an address, with or without an account."""
     try:
         return normalize_email(email)
     except ValueError:

@@ -1,4 +1,4 @@
-"""The key pairs of EdDSA and ES256: kept in the database, shared by all processes."""
+"""Key pairs for EdDSA and ES256: stored in the database, shared by all processes."""
 
 import asyncio
 import base64
@@ -26,14 +26,14 @@ from bedplate.modules.auth.repository import SigningKeyRepository
 from bedplate.runtime import Runtime
 
 RELOAD_SECONDS = 1
-"""How old a process's view of the keys may be when it signs or accepts a token."""
+"""The maximum age of a process's keys when it signs or accepts a token."""
 _OVERLAP = timedelta(minutes=2)
 _PEM = serialization.Encoding.PEM
 _PKCS8 = serialization.PrivateFormat.PKCS8
 
 
 class KeyService:
-    """Makes, rotates, revokes and publishes signing keys."""
+    """Creates, rotates, revokes and publishes signing keys."""
 
     def __init__(self, session: Session, settings: Settings) -> None:
         self.keys = SigningKeyRepository(session)
@@ -43,11 +43,11 @@ class KeyService:
     async def load(self) -> list[TokenKey]:
         """Return the keys whose tokens are accepted, the one to sign with first.
 
-        If there is none to sign with, one is made. Two processes that start at once
-        may make one each: both are accepted.
+        If there is none to sign with, one is created. Two processes that start at the
+        same time may create one each: both are accepted.
 
         Raises:
-            SettingsError: they were encrypted with another secret key.
+            SettingsError: the keys were encrypted with another secret key.
         """
         rows = await self.keys.usable(self.settings.jwt_algorithm, utc_now())
         if not any(row.retires_at is None for row in rows):
@@ -55,14 +55,14 @@ class KeyService:
         return [self._opened(row) for row in rows]
 
     async def rotate(self) -> SigningKey:
-        """Sign with a new key from now on; the old ones' tokens stay good till expiry.
+        """Sign with a new key from now on. Tokens of old keys stay valid until expiry.
 
-        Other processes sign with the old key for a second more, and their clocks may
-        be off, so it retires two minutes after the last token that it can have signed.
+        Other processes sign with the old key for another second, and their clocks may
+        differ, so it retires two minutes after the last token that it can have signed.
         """
         await self.reencrypt()
         algorithm = self.settings.jwt_algorithm
-        # Locked: a key that is revoked meanwhile is skipped, and not written back.
+        # Locked: a key that is revoked meanwhile is skipped and not written back.
         rows = await self.keys.usable(algorithm, utc_now(), lock=True)
         retires_at = utc_now() + self.settings.access_token_lifetime + _OVERLAP
         for row in rows:
@@ -93,14 +93,14 @@ class KeyService:
         return (await self._make()).kid
 
     async def list_all(self) -> Sequence[SigningKey]:
-        """Return every stored key, the newest first."""
+        """Return every stored key, newest first."""
         return await self.keys.list_all()
 
     async def reencrypt(self) -> None:
-        """Encrypt with the current secret key what a previous one encrypted.
+        """Encrypt keys with the current secret key that a previous one encrypted.
 
         Raises:
-            SettingsError: a key was encrypted with none of them.
+            SettingsError: a key was encrypted with an unknown secret key.
         """
         for row in await self.keys.list_all(lock=True):
             if not self._is_current(row):
@@ -153,7 +153,7 @@ class KeyService:
 
 
 def public_key_set(algorithm: str, keys: Sequence[TokenKey]) -> dict[str, Any]:
-    """The JSON Web Key Set (RFC 7517); empty for HS256, whose key is a secret."""
+    """Return the JSON Web Key Set (RFC 7517); empty for HS256, whose key is secret."""
     kind: Any = OKPAlgorithm if algorithm == "EdDSA" else ECAlgorithm
     return {
         "keys": [
@@ -170,7 +170,7 @@ def public_key_set(algorithm: str, keys: Sequence[TokenKey]) -> dict[str, Any]:
 
 
 async def load_keys(runtime: Runtime) -> None:
-    """Load the keys at the start of a process, re-encrypted with the current secret.
+    """Load the keys when a process starts, and re-encrypt them with the current secret.
 
     Raises:
         SettingsError: they were encrypted with another secret key.
@@ -187,23 +187,23 @@ async def load_keys(runtime: Runtime) -> None:
 
 
 async def refresh_keys(runtime: Runtime, *, since: float | None = None) -> None:
-    """Take up keys that were made, retired or revoked up to a second ago.
+    """Reload keys that were created, retired or revoked up to a second ago.
 
-    A token is signed or accepted only after this, so that a revoked key is refused by
-    every process within a second. It costs a process one small statement a second;
-    HS256, whose key is the secret, costs none. With `since` the keys are newer than
-    that instant of `time.monotonic`.
+    A token is signed or accepted only after this, so that every process refuses a
+    revoked key within a second. It costs a process one small statement a second;
+    HS256, whose key is the secret, costs none. With `since` the keys are reloaded if
+    they are older than that instant of `time.monotonic`.
 
     Raises:
-        ServiceUnavailable: the database can't be asked, so no key can be trusted.
+        ServiceUnavailable: the database does not answer, so no key can be trusted.
     """
     tokens = runtime.tokens
     oldest = time.monotonic() - RELOAD_SECONDS if since is None else since
     while tokens.algorithm != "HS256" and tokens.loaded_at <= oldest:
         if tokens.loading is None:
-            # One for all who wait: while the database hangs, they must not queue up
-            # for a timeout each.
-            tokens.loading = asyncio.create_task(_take_up(runtime))
+            # One task for all requests: while the database hangs, they must not wait
+            # for a timeout each, one after another.
+            tokens.loading = asyncio.create_task(_reload(runtime))
             tokens.loading.add_done_callback(partial(_end_loading, tokens))
         await asyncio.shield(tokens.loading)
 
@@ -211,12 +211,12 @@ async def refresh_keys(runtime: Runtime, *, since: float | None = None) -> None:
 def _end_loading(tokens: AccessTokens, task: asyncio.Task[None]) -> None:
     tokens.loading = None
     if not task.cancelled():
-        task.exception()  # seen, if all who waited for it are gone
+        task.exception()  # retrieved, also if every waiting request was cancelled
 
 
-async def _take_up(runtime: Runtime) -> None:
+async def _reload(runtime: Runtime) -> None:
     tokens, settings = runtime.tokens, runtime.settings
-    started = time.monotonic()  # before the statement: what it missed is newer
+    started = time.monotonic()  # before the statement, which may miss later changes
     async with runtime.database.unit_of_work() as session:
         service = KeyService(session, settings)
         names = await service.keys.usable_names(tokens.algorithm, utc_now())
@@ -226,14 +226,14 @@ async def _take_up(runtime: Runtime) -> None:
 
 
 async def reload_for(runtime: Runtime, token: str) -> bool:
-    """Load the keys again if a token names an unknown one; whether that was done.
+    """Reload the keys if a token names an unknown one. Return whether it did.
 
-    At most once a second, since it is easy to name an unknown key. The key may be new,
-    so a token that comes earlier waits for the next load.
+    At most once a second, since any client can name an unknown key. The key may be new,
+    so a token that comes earlier waits for the next reload.
     """
-    came = time.monotonic()
+    arrived = time.monotonic()
     if not runtime.tokens.is_of_unknown_key(token):
         return False
-    await asyncio.sleep(runtime.tokens.loaded_at + RELOAD_SECONDS - came)
-    await refresh_keys(runtime, since=came)
+    await asyncio.sleep(runtime.tokens.loaded_at + RELOAD_SECONDS - arrived)
+    await refresh_keys(runtime, since=arrived)
     return True

@@ -1,4 +1,4 @@
-"""The links in mails: where each purpose's page is, and how long its token lives."""
+"""Links in emails: the page of each purpose, and the lifetime of its token."""
 
 from datetime import timedelta
 from enum import StrEnum
@@ -7,7 +7,7 @@ from bedplate.config import Settings
 
 
 class Purpose(StrEnum):
-    """What a one-time token is good for; it is no good for anything else."""
+    """The only use of a one-time token."""
 
     VERIFY_EMAIL = "verify_email"
     RESET_PASSWORD = "reset_password"  # noqa: S105
@@ -22,16 +22,17 @@ PAGES = {
 
 
 def link(settings: Settings, purpose: Purpose, token: str) -> str:
-    """The address of the page that takes a token: the project's own, or ours."""
-    own_page = {
+    """Return the address of the page for a token: the project's page, or ours."""
+    project_page = {
         Purpose.VERIFY_EMAIL: settings.verify_url,
         Purpose.RESET_PASSWORD: settings.reset_url,
         Purpose.CHANGE_EMAIL: settings.change_email_url,
     }[purpose]
-    return f"{own_page or settings.link_base + PAGES[purpose]}?token={token}"
+    return f"{project_page or settings.link_base + PAGES[purpose]}?token={token}"
 
 
 def lifetime(settings: Settings, purpose: Purpose) -> timedelta:
+    """Return how long a token of this purpose is valid."""
     if purpose is Purpose.RESET_PASSWORD:
         return timedelta(minutes=settings.reset_minutes)
     return timedelta(hours=settings.verify_hours)

@@ -10,10 +10,10 @@ from bedplate.database import SECRET, Base
 
 
 class RefreshToken(Base):
-    """A refresh token, live or spent; the token itself is stored nowhere.
+    """A refresh token, live or spent. Only its hash is stored.
 
-    Those of a session's present generation are live until one of them is used. Spent
-    ones stay, so that a stolen one is known when it comes back.
+    The tokens of a session's present generation are live until one of them is used.
+    Spent ones stay, so that the reuse of a stolen one is detected.
     """
 
     __tablename__ = "refresh_tokens"
@@ -29,9 +29,10 @@ class RefreshToken(Base):
 
 
 class OneTimeToken(Base):
-    """The token behind a link in a mail; one an account and purpose, so new voids old.
+    """The token of a link in an email. A new one voids the account's older one.
 
-    It is good while its `security_version` is the account's. Using it is deleting it.
+    There is one for each account and purpose. It is valid while its `security_version`
+    is the account's, and is deleted when it is used.
     """
 
     __tablename__ = "one_time_tokens"
@@ -50,7 +51,7 @@ class OneTimeToken(Base):
 
 
 class SigningKey(Base):
-    """A key pair for access tokens. The private half is encrypted with our secret."""
+    """A key pair for access tokens. Its private key is stored encrypted."""
 
     __tablename__ = "signing_keys"
 

@@ -1,7 +1,7 @@
-"""The pages that the links in mails lead to: plain forms, no script, no outside asset.
+"""The pages of the links in emails: plain forms without scripts or external assets.
 
-Opening one changes nothing, since mail scanners open every link; only its button
-spends the token.
+Opening a page changes nothing, since mail scanners open every link. Only its button
+uses up the token.
 """
 
 import base64
@@ -32,28 +32,28 @@ router = Router(include_in_schema=False)
 
 
 class _Page(NamedTuple):
-    """What a purpose's page says, and what its button does."""
+    """The texts of a purpose's page, and the action of its button."""
 
     title: str
     explanation: str
     button: str
     done: str
     act: Callable[[RecoveryService, str, str], Awaitable[UUID | None]]
-    """Returns the user's id if it makes their client known."""
+    """Returns the user id if the client is to be remembered as the user's."""
     asks_password: bool = False
 
 
 _PAGES = {
     Purpose.VERIFY_EMAIL: _Page(
         title="Verify your email address",
-        explanation="Press the button, and we know that this address is yours.",
+        explanation="Press the button to confirm that this address is yours.",
         button="Verify my address",
         done="Your address is verified. You can close this page.",
         act=lambda recovery, token, _: recovery.verify_email(token),
     ),
     Purpose.RESET_PASSWORD: _Page(
         title="Choose a new password",
-        explanation="You will be signed out everywhere, and sign in with the new one.",
+        explanation="You will be signed out everywhere; sign in with the new password.",
         button="Set the new password",
         done="Your new password is set. Sign in with it.",
         act=lambda recovery, token, new: recovery.reset_password(token, new),
@@ -61,7 +61,7 @@ _PAGES = {
     ),
     Purpose.CHANGE_EMAIL: _Page(
         title="Change your email address",
-        explanation="Press the button, and your account moves to this address.",
+        explanation="Press the button to use this address for your account.",
         button="Change my address",
         done="Your account has its new address. Sign in with it from now on.",
         act=lambda recovery, token, _: recovery.confirm_email_change(token),
@@ -148,8 +148,9 @@ async def _submit(
         async with runtime.database.unit_of_work() as session:
             user_id = await page.act(RecoveryService(session, runtime), token, password)
     except APIError as error:
-        told = [detail.message for detail in error.details or ()] or [error.message]
-        return _form(request, purpose, token, problems=told, status=error.status_code)
+        problems = [d.message for d in error.details or ()] or [error.message]
+        status = error.status_code
+        return _form(request, purpose, token, problems=problems, status=status)
     response = _render(
         request, "done.html", title=page.title, explanation=page.done, problems=()
     )
@@ -159,7 +160,7 @@ async def _submit(
 
 
 def _check_length(password: str) -> None:
-    """What the API's schema checks before the service is asked."""
+    """Check the length, as the API's schema does before the service is called."""
     try:
         PasswordSet(password=password)
     except ValidationError:
@@ -184,7 +185,7 @@ def _render(
 
 @cache
 def _style() -> tuple[Markup, str]:
-    """The style sheet, and the policy that allows it and nothing else."""
+    """Return the style sheet, and the policy that allows nothing else."""
     style = files("bedplate.modules.auth").joinpath("templates/style.css").read_text()
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     policy = (

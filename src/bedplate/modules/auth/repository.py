@@ -26,7 +26,7 @@ from bedplate.modules.audit.models import AuditEvent
 from bedplate.modules.auth.models import OneTimeToken, RefreshToken, SigningKey
 from bedplate.modules.users.models import User, UserSession
 
-# One statement a request: the session lives, its user is active, and who that is.
+# One statement for each request: the session is live, its user active, and their data.
 FIND_CALLER = Query(
     select(*columns_of(SignedIn, User, session_id=UserSession.id))
     .join(User, User.id == UserSession.user_id)
@@ -41,7 +41,7 @@ FIND_CALLER = Query(
 
 
 class LastUse(msgspec.Struct, frozen=True):
-    """When a session began, and when it was last used."""
+    """The start and the last use of a session."""
 
     created_at: datetime
     last_used_at: datetime
@@ -56,7 +56,7 @@ FIND_LAST_USE = Query(
 
 
 class Account(msgspec.Struct, frozen=True):
-    """What sign-in needs to know of an account before it has a password to believe."""
+    """The fields of an account that sign-in reads before the password is verified."""
 
     id: UUID
     hashed_password: str
@@ -88,7 +88,7 @@ class RefreshTokenRepository(Repository[RefreshToken]):
         return await self.get(hash_token(token))
 
     async def issue(self, session: UserSession) -> str:
-        """A new live token of the session's present generation."""
+        """Create a live token of the session's present generation."""
         token = new_token()
         await self.add(
             RefreshToken(
@@ -132,7 +132,7 @@ FIND_TOKEN_OWNER = Query(
 
 
 class TakenToken(NamedTuple):
-    """What a one-time token was for, once it is used up."""
+    """The data of a one-time token that was used up."""
 
     user_id: UUID
     email: str
@@ -168,7 +168,7 @@ class OneTimeTokenRepository(Repository[OneTimeToken]):
         return token
 
     async def find_owner(self, token: str, purpose: str) -> TokenOwner | None:
-        """Return the owner of a token that `take` would find, without spending it."""
+        """Return the owner of a token that `take` would find, without using it up."""
         return await self.session.fetch_one(
             FIND_TOKEN_OWNER,
             token_hash=hash_token(token),
@@ -177,11 +177,11 @@ class OneTimeTokenRepository(Repository[OneTimeToken]):
         )
 
     async def take(self, token: str, purpose: str) -> TakenToken | None:
-        """Use a token up, at most once, and return what it was for.
+        """Use up a token and return its data.
 
-        One conditional statement, so that of two at once only one gets it.
+        One conditional statement: of two requests at once only one gets it.
         """
-        taken = await self.session.execute(
+        result = await self.session.execute(
             sa.delete(OneTimeToken)
             .where(
                 OneTimeToken.token_hash == hash_token(token),
@@ -192,14 +192,8 @@ class OneTimeTokenRepository(Repository[OneTimeToken]):
                 OneTimeToken.user_id, OneTimeToken.email, OneTimeToken.security_version
             )
         )
-        row = taken.first()
+        row = result.first()
         return None if row is None else TakenToken(*row)
-
-
-class KeyName(msgspec.Struct, frozen=True):
-    """The name of a signing key, as tokens carry it."""
-
-    kid: str
 
 
 _IS_USABLE = sa.and_(
@@ -215,8 +209,8 @@ _SIGNING_FIRST = (
     SigningKey.created_at.desc(),
     SigningKey.kid,
 )
-FIND_KEY_NAMES = Query(
-    select(SigningKey.kid).where(_IS_USABLE).order_by(*_SIGNING_FIRST), KeyName
+FIND_KEY_NAMES = ValueQuery(
+    select(SigningKey.kid).where(_IS_USABLE).order_by(*_SIGNING_FIRST)
 )
 
 
@@ -224,11 +218,10 @@ class SigningKeyRepository(Repository[SigningKey]):
     model = SigningKey
 
     async def usable_names(self, algorithm: str, now: datetime) -> list[str]:
-        """Return the names of `usable`, in its order, by a statement compiled once."""
-        rows = await self.session.fetch_all(
+        """Return the names of the usable keys, in the order of `usable`."""
+        return await self.session.fetch_values(
             FIND_KEY_NAMES, algorithm=algorithm, now=now
         )
-        return [row.kid for row in rows]
 
     async def usable(
         self, algorithm: str, now: datetime, *, lock: bool = False
@@ -241,7 +234,7 @@ class SigningKeyRepository(Repository[SigningKey]):
         return (await self.session.scalars(query, values)).all()
 
     async def list_all(self, *, lock: bool = False) -> Sequence[SigningKey]:
-        """Return every stored key, the newest first."""
+        """Return every stored key, newest first."""
         query = select(SigningKey).order_by(
             SigningKey.created_at.desc(), SigningKey.kid
         )
@@ -253,10 +246,10 @@ class SigningKeyRepository(Repository[SigningKey]):
 async def delete_expired(
     session: Session, settings: Settings, now: datetime, *, limit: int
 ) -> bool:
-    """Delete at most `limit` rows of each kind that have expired; whether any were.
+    """Delete at most `limit` expired rows of each kind. Return whether there were any.
 
-    A spent refresh token is kept as long as it could have been used, since until then
-    its coming back would mean that it was stolen.
+    A spent refresh token is stored as long as it could have been used: until then its
+    reuse means that it was stolen.
     """
     idle = timedelta(days=settings.refresh_idle_days)
     expired: tuple[tuple[type[Base], sa.ColumnElement[bool]], ...] = (

@@ -68,7 +68,10 @@ async def create_token(
 async def sign_out(
     sessions: SessionServiceDep,
     caller: CurrentUser,
-    scope: Annotated[SignOutScope, Query()] = "local",
+    scope: Annotated[
+        SignOutScope,
+        Query(description="The sessions to end: this one, your other ones, or all."),
+    ] = "local",
 ) -> None:
     """Sign out: end this session, your other sessions, or all."""
     await sessions.sign_out(caller, scope)

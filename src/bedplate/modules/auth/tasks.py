@@ -1,10 +1,9 @@
-"""The mails of sign-in and recovery.
+"""Jobs that send the emails of sign-in and recovery.
 
-A one-time token is minted here, when its mail is made, so that it is in no job's
-arguments and in no log. A job that is tried again mints a new one, as long as the
-account's `security_version` is still the one that the request saw: after a recovery
-nothing that was asked for before it is sent. A job from before there were versions has
-none, and sends nothing.
+A one-time token is created here, together with its email, so that it appears in no
+job's arguments and no log. A retried job creates a new token, as long as the account's
+`security_version` is still the one of the request: after a recovery, nothing that was
+requested before is sent. A job without a version sends nothing.
 """
 
 from typing import Any
@@ -29,7 +28,7 @@ BATCH = 1000
 async def send_password_reset(
     run: JobRun, email: str, security_version: int | None = None
 ) -> None:
-    """Mail a link to choose a new password, if the address has an active account."""
+    """Send a link to choose a new password, if the address has an active account."""
     async with run.unit_of_work() as session:
         user = await UserRepository(session).get_by_email(email)
     if user is not None and user.security_version == security_version:
@@ -41,7 +40,7 @@ async def send_password_reset(
 async def send_verification(
     run: JobRun, email: str, security_version: int | None = None
 ) -> None:
-    """Mail a link to verify an address, if it has an account that needs it."""
+    """Send a link to verify an address, if it has an unverified account."""
     async with run.unit_of_work() as session:
         user = await UserRepository(session).get_by_email(email)
     if user is None or user.email_verified:
@@ -53,7 +52,7 @@ async def send_verification(
 
 @job(queue=MAIL, attempts=MAIL_ATTEMPTS)
 async def send_first_verification(run: JobRun, email: str) -> None:
-    """Mail the link of a new account, where nobody gets in without it."""
+    """Send a new account's first link, if signing in requires a verified address."""
     if run.runtime.settings.require_verified_email:
         await send_verification(run, email=email, security_version=0)
 
@@ -62,7 +61,7 @@ async def send_first_verification(run: JobRun, email: str) -> None:
 async def send_email_change(
     run: JobRun, user_id: UUID, new_email: str, security_version: int | None = None
 ) -> None:
-    """Mail a link to the new address; if it has an owner, only a notice to them."""
+    """Send a link to the new address, or a notice if it belongs to another account."""
     async with run.unit_of_work() as session:
         users = UserRepository(session)
         user, owner = await users.get(user_id), await users.get_by_email(new_email)
@@ -81,7 +80,7 @@ async def _send_link(
     settings = run.runtime.settings
     async with run.unit_of_work() as session:
         # Locked: of two jobs at once the second voids the first one's token, and a
-        # recovery comes either before this comparison or after the minting.
+        # recovery comes either before this comparison or after the token.
         current = await UserRepository(session).get(user.id, lock=True)
         if current is None or not current.is_active:
             return
@@ -90,7 +89,7 @@ async def _send_link(
         tokens = OneTimeTokenRepository(session)
         token = await tokens.mint(current, purpose, to, lifetime(settings, purpose))
     address = link(settings, purpose, token)
-    # No name in the mail to an address that nobody has verified.
+    # No name in an email to an unverified address: a stranger may have entered both.
     name = {} if purpose is not Purpose.RESET_PASSWORD else {"name": user.greeted_as}
     await _send(run, purpose, to, link=address, **name, **lasts)
 
@@ -99,7 +98,7 @@ async def _send_link(
 async def send_new_sign_in(
     run: JobRun, user_id: UUID, device: str, address: str, at: str
 ) -> None:
-    """A notice that somebody signed in from a client that wasn't seen before."""
+    """Send a notice of a sign-in from a new client."""
     async with run.unit_of_work() as session:
         user = await UserRepository(session).get(user_id)
     if user is not None:
@@ -109,7 +108,7 @@ async def send_new_sign_in(
 
 @job(queue=MAIL, attempts=MAIL_ATTEMPTS)
 async def send_sign_in_limited(run: JobRun, email: str) -> None:
-    """Mail a notice of many wrong passwords, if the address has an active account."""
+    """Send a notice of many wrong passwords, if the address has an active account."""
     async with run.unit_of_work() as session:
         user = await UserRepository(session).get_by_email(email)
     if user is not None and user.is_active:
@@ -131,7 +130,7 @@ async def _send(run: JobRun, template: str, to: str, **context: Any) -> None:
 
 @job(cron="43 * * * *")
 async def remove_expired(run: JobRun) -> None:
-    """Delete what has expired, in batches, so that no lock is held for long."""
+    """Delete expired rows in batches, so that no lock is held for long."""
     settings = run.runtime.settings
     more = True
     while more:

@@ -12,18 +12,23 @@ Name = Annotated[str, StringConstraints(max_length=200, pattern=NO_NUL)]
 
 
 class JobResponse(ResponseSchema, frozen=True):
-    """A job. `dead` is one that used up its attempts: its error says why."""
+    """A job. A `dead` job has used up its attempts; see its `error`."""
 
     id: UUID
-    job: str
-    status: Status
-    queue: str | None
-    attempts: int
-    error: str | None
+    job: Annotated[str, Field(description="The name of its function.")]
+    status: Annotated[Status, Field(description="The state of the job.")]
+    queue: Annotated[str | None, Field(description="The queue that it waits in.")]
+    attempts: Annotated[int, Field(description="The number of attempts so far.")]
+    error: Annotated[str | None, Field(description="The error of the last attempt.")]
     created_at: datetime
     updated_at: datetime
-    due_at: datetime | None
-    completed_at: datetime | None
+    due_at: Annotated[
+        datetime | None,
+        Field(description="Time before which it does not start, in UTC."),
+    ]
+    completed_at: Annotated[
+        datetime | None, Field(description="Time when it succeeded or died, in UTC.")
+    ]
 
 
 class JobListResponse(Page[JobResponse], frozen=True):

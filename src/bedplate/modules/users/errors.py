@@ -7,14 +7,14 @@ class UserNotFound(NotFound):
 
 class EmailTaken(Conflict, constraint="uq_users_email"):
     code = "EMAIL_TAKEN"
-    message = "That email is already registered"
+    message = "This email is already registered"
 
 
 class LastAdmin(Conflict):
     code = "LAST_ADMIN"
-    message = "The last active admin has to stay one"
+    message = "The last active admin can't be demoted, deactivated or deleted"
 
 
 class SignupClosed(PermissionDenied):
     code = "SIGNUP_CLOSED"
-    message = "Accounts are made by an admin here"
+    message = "Sign-up is closed; an admin can create an account for you"

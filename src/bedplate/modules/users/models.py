@@ -43,10 +43,10 @@ class User(TimestampMixin, Base):
 
     @property
     def greeted_as(self) -> str:
-        """The name for mails; empty until the address is verified.
+        """The name for emails; empty until the address is verified.
 
-        Before that a stranger may have made the account for somebody else's address,
-        and the name is the stranger's text.
+        Before that, a stranger may have signed up with another person's address, and
+        the name is the stranger's text.
         """
         return self.name if self.email_verified_at else ""
 
@@ -61,7 +61,7 @@ class User(TimestampMixin, Base):
 
 
 class UserSession(Base):
-    """One sign-in. It ends by being deleted: a token is good while its row is here."""
+    """A session. It ends when its row is deleted: tokens are valid while it exists."""
 
     __tablename__ = "sessions"
 

@@ -23,7 +23,7 @@ from bedplate.modules.users.schemas import (
     UserResponse,
 )
 
-MOST_SESSIONS = 200  # listed, the ones used last
+MAX_LISTED_SESSIONS = 200  # the most recently used ones
 USERS = select(*columns_of(UserResponse, User))
 FIND_USER = Query(
     USERS.where(User.id == bindparam("user_id", type_=sa.Uuid())), UserResponse
@@ -43,7 +43,7 @@ LIST_SESSIONS = Query(
         UserSession.expires_at > bindparam("now", type_=UTCDateTime()),
     )
     .order_by(UserSession.last_used_at.desc(), UserSession.id.desc())
-    .limit(MOST_SESSIONS),
+    .limit(MAX_LISTED_SESSIONS),
     SessionResponse,
 )
 ADMIN_LOCK = 0xBED_AD11  # any constant: one change to the set of admins at a time
@@ -67,9 +67,9 @@ class UserRepository(Repository[User]):
         return await self.session.fetch_value(FIND_SECURITY_VERSION, email=email)
 
     async def void_links(self, user_id: UUID) -> None:
-        """Void every link in a mail, and every request for one, from before now.
+        """Void every emailed link, and every request for one, from before now.
 
-        Leaves `updated_at` as it is: nothing of what an account shows has changed.
+        `updated_at` stays: no field that the account shows has changed.
         """
         await self.session.execute(
             sa.update(User)
@@ -81,9 +81,9 @@ class UserRepository(Repository[User]):
         )
 
     async def has_other_admin(self, user_id: UUID) -> bool:
-        """Whether an active admin besides this one exists, and stays one until we end.
+        """Return whether another active admin exists, until this transaction ends.
 
-        SQLite needs no lock for it: its writers follow one another.
+        SQLite needs no lock for this: its writers follow one another.
         """
         if self.session.get_bind().dialect.name == "postgresql":
             await self.session.execute(
@@ -108,7 +108,7 @@ class SessionRepository(Repository[UserSession]):
     async def note_use(
         self, session_id: UUID, now: datetime, expires_at: datetime
     ) -> None:
-        """Write down that a session was used, unless it ended or was used since."""
+        """Record the use of a session, unless it ended or was used since."""
         await self.session.execute(
             sa.update(UserSession)
             .where(
@@ -126,29 +126,32 @@ class SessionRepository(Repository[UserSession]):
         only: UUID | None = None,
         but: UUID | None = None,
     ) -> int:
-        """End sessions of an account: all, only one, or all but one; how many."""
-        ended = sa.delete(UserSession).where(UserSession.user_id == user_id)
-        if only is not None:
-            ended = ended.where(UserSession.id == only)
-        if but is not None:
-            ended = ended.where(UserSession.id != but)
-        done = await self.session.execute(ended)
-        return int(getattr(done, "rowcount", 0))
+        """End all sessions of an account, `only` one, or all `but` one.
 
-    async def delete_surplus(self, opened: UserSession, kept: int) -> int:
-        """End all but the `kept` sessions used last, never `opened`; return how many.
-
-        Sessions that have expired count as ended already.
+        Return how many ended.
         """
-        others = (UserSession.user_id == opened.user_id, UserSession.id != opened.id)
+        statement = sa.delete(UserSession).where(UserSession.user_id == user_id)
+        if only is not None:
+            statement = statement.where(UserSession.id == only)
+        if but is not None:
+            statement = statement.where(UserSession.id != but)
+        result = await self.session.execute(statement)
+        return int(getattr(result, "rowcount", 0))
+
+    async def delete_surplus(self, newest: UserSession, limit: int) -> int:
+        """End all but the `limit` most recently used sessions. Return the count.
+
+        `newest` is never ended. Expired sessions don't count.
+        """
+        others = (UserSession.user_id == newest.user_id, UserSession.id != newest.id)
         used_last = (
             select(UserSession.id)
             .where(*others, UserSession.expires_at > utc_now())
             .order_by(UserSession.last_used_at.desc(), UserSession.id.desc())
         )
-        surplus = (await self.session.scalars(used_last.offset(kept - 1))).all()
+        surplus = (await self.session.scalars(used_last.offset(limit - 1))).all()
         if not surplus:
             return 0
-        ended = sa.delete(UserSession).where(UserSession.id.in_(surplus))
-        await self.session.execute(ended)
+        statement = sa.delete(UserSession).where(UserSession.id.in_(surplus))
+        await self.session.execute(statement)
         return len(surplus)

@@ -24,24 +24,25 @@ from bedplate.schemas import (
     ResponseSchema,
     Schema,
     SearchText,
+    example,
 )
 
 MAX_EMAIL_LENGTH = 255
 
 
 def normalize_email(text: str) -> str:
-    """The one form of an address that is stored and looked up: trimmed, lower case.
+    """Return the form of an address that is stored and looked up: trimmed, lower case.
 
     Raises:
-        ValueError: it is no address, or longer than is stored.
+        ValueError: the text is not an address, or is too long.
     """
     try:
-        # `.test` (RFC 2606) is for tests, ours and our users'.
+        # Allows `.test` (RFC 2606), which tests use.
         address = validate_email(
             text.strip(), check_deliverability=False, test_environment=True
         )
     except EmailNotValidError as error:
-        raise ValueError("That is not an email address") from error
+        raise ValueError("This is not an email address") from error
     normalized = address.normalized.lower()
     if len(normalized) > MAX_EMAIL_LENGTH:
         raise ValueError(f"An address has at most {MAX_EMAIL_LENGTH} characters")
@@ -55,6 +56,7 @@ Email = Annotated[
     WithJsonSchema(
         {"type": "string", "format": "email", "maxLength": MAX_EMAIL_LENGTH}
     ),
+    Field(description="An email address."),
 ]
 Name = Annotated[
     str,
@@ -62,33 +64,56 @@ Name = Annotated[
         strip_whitespace=True, min_length=1, max_length=100, pattern=NO_CONTROLS
     ),
     AfterValidator(check_name),
+    Field(description="The name that others see."),
 ]
-# What else it has to be is a setting (`password_policy`), so the service checks that.
+# The setting `password_policy` decides about the rest, so the service checks it.
 NewPassword = Annotated[
     str,
     StringConstraints(min_length=8, max_length=MAX_PASSWORD_LENGTH, pattern=NO_NUL),
+    Field(description="A new password, by the rules of the password policy."),
 ]
-# Which roles there are is a setting, so it is the service that checks.
-Role = Annotated[str, StringConstraints(min_length=1, max_length=50, pattern=NO_NUL)]
+# Roles are a setting, so the service checks them.
+Role = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=50, pattern=NO_NUL),
+    Field(description="One of the configured roles."),
+]
 
 
 class UserCreate(Schema):
+    """A new account."""
+
+    model_config = example(
+        email="ada@example.com",
+        name="Ada Lovelace",
+        password="Correct-h0rse",  # noqa: S106
+    )
+
     email: Email
     name: Name
     password: Annotated[NewPassword, Field(examples=["Correct-h0rse"])]
     # The service answers 403 to anyone but an admin who sends another role.
     role: Annotated[  # bedplate: ignore[privileged-field]
-        Role, Field(description="Not the default: admins only.")
+        Role,
+        Field(description="A role. Only admins can choose one other than the default."),
     ] = USER
 
 
 class UserUpdate(PatchSchema):
+    """The fields of an account that an admin changes."""
+
+    model_config = example(name="Ada King")
+
     email: Email = NOT_SENT
     name: Name = NOT_SENT
     role: Role = NOT_SENT  # bedplate: ignore[privileged-field] as above
 
 
 class MeUpdate(PatchSchema):
+    """The fields of your account that you change."""
+
+    model_config = example(name="Ada King")
+
     name: Name = NOT_SENT
 
 
@@ -110,28 +135,43 @@ class UserListParams(ListParams):
     )
     role: Role | None = None
     is_active: bool | None = None
-    q: Annotated[SearchText | None, Field(description="Part of email or name.")] = None
+    q: Annotated[
+        SearchText | None,
+        Field(description="Text to find in the email or the name, without case."),
+    ] = None
 
 
 class ActivatedResponse(ResponseSchema, frozen=True):
-    status: Literal["activated"]
+    status: Annotated[Literal["activated"], Field(description="Always `activated`.")]
 
 
 class DeactivatedResponse(ResponseSchema, frozen=True):
-    status: Literal["deactivated"]
+    status: Annotated[
+        Literal["deactivated"], Field(description="Always `deactivated`.")
+    ]
 
 
 class SessionResponse(ResponseSchema, frozen=True):
-    """Where an account is signed in. Ids only, never a token."""
+    """A session of an account. It has an id, never a token."""
 
     id: UUID
     created_at: datetime
-    last_used_at: datetime
-    expires_at: datetime
-    ip: str | None
-    user_agent: str | None
-    current: bool
+    last_used_at: Annotated[
+        datetime, Field(description="Time of the last refresh, in UTC.")
+    ]
+    expires_at: Annotated[
+        datetime,
+        Field(description="Time when the session ends if it is not refreshed."),
+    ]
+    ip: Annotated[str | None, Field(description="The IP address that signed in.")]
+    user_agent: Annotated[str | None, Field(description="The client that signed in.")]
+    current: Annotated[
+        bool, Field(description="Whether this is the session of the request.")
+    ]
 
 
 class SessionListResponse(ResponseSchema, frozen=True):
-    items: list[SessionResponse]
+    items: Annotated[
+        list[SessionResponse],
+        Field(description="The sessions, most recently used first."),
+    ]
