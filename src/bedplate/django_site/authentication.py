@@ -89,7 +89,7 @@ def set_device_cookie(request: Any, response: Any) -> None:
 
 
 def open_session(user_id: UUID) -> Caller:
-    """Start a session for a user whom another backend has verified.
+    """Start a session for a user that another backend has verified.
 
     Raises:
         AccountInactive

@@ -43,7 +43,7 @@ def kind_of(type_: Any, column: sa.Column[Any]) -> str:
     Raises:
         UnknownColumnType: names the column and its type.
     """
-    kind = next((kind for known, kind in _KINDS if isinstance(type_, known)), None)
+    kind = next((kind for types, kind in _KINDS if isinstance(type_, types)), None)
     if kind == "decorated":
         kind_of(type_.impl_instance, column)
     if kind == "decimal" and None in (type_.precision, type_.scale):

@@ -64,9 +64,12 @@ class BedplateAdminSite(AdminSite):
     def get_app_list(self, request: Any, app_label: str | None = None) -> Any:
         """Group our models by their module. Other apps stay as they are."""
         apps = super().get_app_list(request, app_label)
-        ours = [app for app in apps if app["app_label"] == "bedplate"]
-        others = [app for app in apps if app["app_label"] != "bedplate"]
-        return [*(group for app in ours for group in self._groups(app)), *others]
+        own_apps = [app for app in apps if app["app_label"] == "bedplate"]
+        other_apps = [app for app in apps if app["app_label"] != "bedplate"]
+        return [
+            *(group for app in own_apps for group in self._groups(app)),
+            *other_apps,
+        ]
 
     def _groups(self, app: Any) -> Iterator[Any]:
         entries = {entry["model"]: entry for entry in app["models"]}

@@ -62,10 +62,10 @@ def settings_for(app: FastAPI, values: dict[str, Any]) -> Settings:
     Raises:
         SettingsError: a value is wrong.
     """
-    own: Settings = app.state.runtime.settings
-    values = {**own.model_dump(exclude_unset=True), **values}
+    defaults: Settings = app.state.runtime.settings
+    values = {**defaults.model_dump(exclude_unset=True), **values}
     # Another prefix, so that the developer's environment is ignored.
-    return type(own).load(_env_file=None, _env_prefix=f"{PREFIX}TEST_", **values)
+    return type(defaults).load(_env_file=None, _env_prefix=f"{PREFIX}TEST_", **values)
 
 
 @contextmanager

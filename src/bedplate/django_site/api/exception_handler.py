@@ -23,7 +23,7 @@ from bedplate.django_site.api.responses import refuse
 
 logger = structlog.get_logger()
 
-_OURS: Mapping[type[Exception], type[APIError]] = {
+_API_ERRORS: Mapping[type[Exception], type[APIError]] = {
     Http404: errors.NotFound,
     PermissionDenied: errors.PermissionDenied,
     RequestDataTooBig: errors.PayloadTooLarge,
@@ -41,8 +41,8 @@ def to_api_error(error: Exception) -> APIError | None:
     if isinstance(error, exceptions.APIException):
         return _of_rest_framework(error)
     for kind in type(error).__mro__:
-        if kind in _OURS:
-            return _OURS[kind]()
+        if kind in _API_ERRORS:
+            return _API_ERRORS[kind]()
     return None
 
 
