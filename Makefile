@@ -2,19 +2,19 @@ RUN = uv run
 
 .PHONY: serve test lint format types bench docs lock ci
 
-serve:  ## Start the service, and again when code changes
+serve:  ## Start the service and restart it when code changes
 	$(RUN) bedplate serve --reload
 
-test:  ## Both databases; ARGS="-k name" for some
+test:  ## Run the tests on both databases; ARGS="-k name" selects some
 	$(RUN) pytest $(ARGS)
 
-lint:  ## Style, layers, and our own check
+lint:  ## Check style, layers and Bedplate's own rules
 	$(RUN) ruff format --check
 	$(RUN) ruff check
 	$(RUN) lint-imports --no-logo
 	$(RUN) bedplate check
 
-format:  ## Put right what can be put right
+format:  ## Format the code and apply automatic fixes
 	$(RUN) ruff format
 	$(RUN) ruff check --fix
 
@@ -24,11 +24,11 @@ types:
 bench:
 	$(RUN) python -m benchmarks
 
-docs:  ## The site, at http://127.0.0.1:8001, and again when a page changes
+docs:  ## Serve the documentation at http://127.0.0.1:8001, with live reload
 	$(RUN) mkdocs serve --dev-addr 127.0.0.1:8001
 
-lock:  ## Newest versions of everything, pinned in pyproject.toml
+lock:  ## Upgrade all dependencies and pin them in pyproject.toml
 	$(RUN) scripts/lock.py
 
-ci:  ## What a merge has to pass
+ci:  ## Run all checks that a merge must pass
 	.ci/run

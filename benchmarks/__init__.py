@@ -1,1 +1,1 @@
-"""What a request costs: the service beside the least that the same work could cost."""
+"""Benchmarks: the cost of a request in the service and in a minimal application."""

@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: what a request costs, beside the least it could cost."""
+"""`python -m benchmarks`: measure the service against a minimal application."""
 
 import asyncio
 import sys
@@ -21,9 +21,9 @@ from benchmarks.seed import seed
 from benchmarks.servers import Server, cpu_seconds, environment, limit, service
 
 _WARM_UP_SECONDS = 0.5
-# New ones in each answer.
+# They differ in each response.
 _VOLATILE = ("access_token", "refresh_token", "id", "created_at", "updated_at")
-# What a server has that keeps its data; `local_postgres` trades it for speed.
+# The settings of a production server, which `local_postgres` turns off for speed.
 _DURABLE = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
 
 
@@ -40,11 +40,11 @@ class Bench(NamedTuple):
     limit: Server
     scenarios: list[Scenario]
     database_pid: int | None
-    """PostgreSQL's; SQLite works inside the servers."""
+    """PostgreSQL's process; None for SQLite, which runs inside the servers."""
 
 
 class Sample(NamedTuple):
-    """One server under one scenario for one round."""
+    """One server's result for one scenario in one round."""
 
     outcome: LoadResult
     cpu_us: float
@@ -58,28 +58,30 @@ class Sample(NamedTuple):
 def main(
     database: Annotated[Database, typer.Option()] = Database.both,
     rounds: Annotated[int, typer.Option(min=1)] = 3,
-    seconds: Annotated[float, typer.Option(help="Of each load.")] = 3.0,
+    seconds: Annotated[float, typer.Option(help="Seconds of each load.")] = 3.0,
     only: Annotated[
-        list[str] | None, typer.Option(help=f"Of: {', '.join(NAMES)}; repeatable.")
+        list[str] | None, typer.Option(help=f"One of {', '.join(NAMES)}. Repeatable.")
     ] = None,
     users: Annotated[int, typer.Option(min=60)] = 100_000,
     posts: Annotated[int, typer.Option(min=60)] = 5_000,
     connections: Annotated[int, typer.Option(min=1)] = 16,
-    quick: Annotated[bool, typer.Option(help="One short round; rough.")] = False,
-    check: Annotated[bool, typer.Option(help="Compare the answers, no load.")] = False,
+    quick: Annotated[
+        bool, typer.Option(help="One short round: rough figures.")
+    ] = False,
+    check: Annotated[bool, typer.Option(help="Compare responses only.")] = False,
 ) -> None:
-    """Measure the service beside the limit apps; report, judge nothing."""
+    """Measure the service and the limit applications, and print the figures."""
     if unknown := set(only or ()) - set(NAMES):
         raise typer.BadParameter(f"unknown scenarios: {', '.join(unknown)}")
     rounds, seconds = (1, 1.0) if quick else (rounds, seconds)
     both = (Database.postgresql, Database.sqlite)
     for kind in both if database is Database.both else (database,):
         with _bench(kind, users, posts) as bench:
-            chosen = [s for s in bench.scenarios if not only or s.name in only]
-            _check_answers(bench, chosen)
+            scenarios = [s for s in bench.scenarios if not only or s.name in only]
+            _compare_responses(bench, scenarios)
             if not check:
-                samples = _measure(bench, chosen, rounds, seconds, connections)
-                _print_table(kind, bench, chosen, samples)
+                samples = _measure(bench, scenarios, rounds, seconds, connections)
+                _print_table(kind, bench, scenarios, samples)
 
 
 @contextmanager
@@ -93,7 +95,7 @@ def _bench(kind: Database, users: int, posts: int) -> Iterator[Bench]:
             if is_sqlite
             else local_postgres(**_DURABLE)
         )
-        _note(f"{kind}: seeding {users:,} users and {posts:,} posts")
+        _log(f"{kind}: seeding {users:,} users and {posts:,} posts")
         accounts = seed(url, users, posts, directory)
         variables = environment(url, directory)
         served = stack.enter_context(service(variables, directory))
@@ -112,21 +114,21 @@ async def _postmaster(url: str) -> int:
     return int(lines.partition("\n")[0])
 
 
-def _check_answers(bench: Bench, scenarios: Sequence[Scenario]) -> None:
-    """Both must do the same work, or the comparison says nothing."""
+def _compare_responses(bench: Bench, scenarios: Sequence[Scenario]) -> None:
+    """Exit with 1 if the servers' responses differ: then their costs can't compare."""
     for scenario in scenarios:
         served, bare = (
             _comparable(ask(server.port, scenario.requests[0]))
             for server in (bench.service, bench.limit)
         )
         if served != bare:
-            _note(f"{scenario.name}: the answers differ:\n{served}\n{bare}")
+            _log(f"{scenario.name}: the answers differ:\n{served}\n{bare}")
             raise typer.Exit(1)
-        _note(f"{scenario.name}: equal answers")
+        _log(f"{scenario.name}: equal answers")
 
 
-def _comparable(answer: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in answer.items() if key not in _VOLATILE}
+def _comparable(body: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in body.items() if key not in _VOLATILE}
 
 
 Samples = dict[tuple[str, str], list[Sample]]
@@ -139,7 +141,7 @@ def _measure(
     seconds: float,
     connections: int,
 ) -> Samples:
-    """Service and limit in turn, so that a slow minute of the machine hits both."""
+    """Measure both servers in turn, so that a slow minute affects both."""
     samples: Samples = {}
     for number in range(rounds):
         for scenario in scenarios:
@@ -151,21 +153,21 @@ def _measure(
                     run(Load(server.port, requests, _WARM_UP_SECONDS, connections))
                 sample = _sample(load, server.pid, bench.database_pid)
                 samples.setdefault((scenario.name, name), []).append(sample)
-                _note(f"{number + 1}/{rounds} {scenario.name} {name} {_brief(sample)}")
+                _log(f"{number + 1}/{rounds} {scenario.name} {name} {_brief(sample)}")
     return samples
 
 
 def _sample(load: Load, pid: int, database_pid: int | None) -> Sample:
-    before = _used(pid, database_pid)
+    before = _cpu_used(pid, database_pid)
     outcome = run(load)
-    after = _used(pid, database_pid)
+    after = _cpu_used(pid, database_pid)
     cpu, database = (
         (b - a) * 1e6 / outcome.requests for a, b in zip(before, after, strict=True)
     )
     return Sample(outcome, cpu, database)
 
 
-def _used(pid: int, database_pid: int | None) -> tuple[float, float]:
+def _cpu_used(pid: int, database_pid: int | None) -> tuple[float, float]:
     return cpu_seconds(pid), cpu_seconds(database_pid) if database_pid else 0.0
 
 
@@ -176,7 +178,7 @@ def _brief(sample: Sample) -> str:
 def _print_table(
     kind: Database, bench: Bench, scenarios: Sequence[Scenario], samples: Samples
 ) -> None:
-    """In Markdown, each figure as `service / limit`."""
+    """Print the medians as a Markdown table, each as `service / limit`."""
     heads = ["CPU µs a request", "ratio", "requests/s", "p50 ms", "p99 ms"]
     if bench.database_pid:
         heads.append("PostgreSQL's CPU µs")
@@ -205,7 +207,7 @@ def _cells(served: list[Sample], bare: list[Sample]) -> list[str]:
     ]
 
 
-def _note(text: str) -> None:
+def _log(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 

@@ -1,4 +1,4 @@
-"""One request at a time, and its form on the wire."""
+"""A client that sends one request, and the request's bytes."""
 
 import http.client
 from typing import Any, NamedTuple
@@ -22,10 +22,10 @@ class Request(NamedTuple):
 
 
 def ask(port: int, request: Request) -> Any:
-    """The JSON of one answer.
+    """Send a request and return the JSON of the response.
 
     Raises:
-        AssertionError: it is neither 200 nor 201.
+        AssertionError: the status is neither 200 nor 201.
     """
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     try:

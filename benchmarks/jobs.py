@@ -1,8 +1,8 @@
-"""`python -m benchmarks.jobs`: what durable jobs cost, on both databases.
+"""`python -m benchmarks.jobs`: measure durable jobs on both databases.
 
-How long a job waits, how many run in a second, what promising one adds to a request,
-what a worker costs that has nothing to do, and how long readers wait while mail goes
-out of the same process.
+Measures how long a job waits, how many jobs run per second, how much `enqueue` adds to
+a transaction, the CPU time of an idle worker, and the latency of reads while the same
+process sends mail.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 import httpx
 import typer
 
-import bedplate.modules
+import bedplate.example
 from bedplate.cli import main as bedplate_main
 from bedplate.config import Settings
 from bedplate.example import MODULES as EXAMPLE
@@ -38,19 +38,19 @@ from benchmarks.client import Request
 from benchmarks.load import ROOT, Load, run
 from benchmarks.servers import cpu_seconds
 
-_SCHEDULER_SETTLES_SECONDS = 65  # the engine looks for schedules each second at first
-_READER_ROUNDS = 5  # a fifth of the mails takes longer than the load
+_SCHEDULER_SETTLES_SECONDS = 65  # the engine polls for schedules each second at first
+_READER_ROUNDS = 5  # sending a fifth of the mails takes longer than the load
 _DIARY = Path("diary")
 
 
 @job
-async def probe(_run: JobRun, promised_at: float) -> None:
-    """Note how long it waited."""
+async def probe(_run: JobRun, enqueued_at: float) -> None:
+    """Write how long it waited, and when it ran."""
     now = time.time()
-    _note(f"{now - promised_at} {now}\n")
+    _write_line(f"{now - enqueued_at} {now}\n")
 
 
-def _note(line: str) -> None:
+def _write_line(line: str) -> None:
     with _DIARY.open("a") as diary:
         diary.write(line)
 
@@ -60,7 +60,7 @@ PROGRAM = (sys.executable, "-m", "benchmarks.jobs")
 
 
 class Place:
-    """A database, and a folder for what runs on it."""
+    """A database, and a folder for the processes that use it."""
 
     def __init__(self, url: str, folder: Path) -> None:
         self.url = url
@@ -98,24 +98,25 @@ class Place:
             yield [worker.process.pid for worker in started]
 
 
-async def _promise(place: Place, count: int, pause: float = 0) -> list[float]:
-    """Promise jobs, a transaction each; how long each took, in seconds."""
+async def _enqueue(place: Place, count: int, pause: float = 0) -> list[float]:
+    """Enqueue jobs, each in its own transaction, and return the seconds of each."""
     runtime = Runtime.make(place.settings, MODULES)
-    took: list[float] = []
+    seconds: list[float] = []
     for _ in range(count):
         began = time.perf_counter()
         async with runtime.database.unit_of_work() as session:
-            await enqueue(session, probe, promised_at=time.time())
-        took.append(time.perf_counter() - began)
-        await asyncio.sleep(random.uniform(0, 2 * pause))  # noqa: S311, no secret
+            await enqueue(session, probe, enqueued_at=time.time())
+        seconds.append(time.perf_counter() - began)
+        # Random pauses, so that the jobs don't arrive in step with the worker's polls.
+        await asyncio.sleep(random.uniform(0, 2 * pause))  # noqa: S311, not a secret
     await runtime.close()
-    return took
+    return seconds
 
 
 def measure_wait(place: Place) -> None:
     place.clear()
     with place.workers(1):
-        asyncio.run(_promise(place, 40, pause=0.3))
+        asyncio.run(_enqueue(place, 40, pause=0.3))
         place.wait_for(40)
     waits = sorted(wait for wait, _ in place.diary())
     print(f"  commit to start: median {median(waits):.2f} s, longest {waits[-1]:.2f} s")
@@ -124,34 +125,34 @@ def measure_wait(place: Place) -> None:
 def measure_rate(place: Place, count: int) -> None:
     for workers, concurrency in ((1, 20), (2, 20), (1, 100), (2, 100)):
         place.clear()
-        asyncio.run(_promise(place, count))
+        asyncio.run(_enqueue(place, count))
         with place.workers(workers, "--concurrency", str(concurrency)):
             place.wait_for(count)
         ends = sorted(end for _, end in place.diary())
         rate = (count - 1) / (ends[-1] - ends[0])
-        told = f"{workers} worker(s) of concurrency {concurrency}"
-        print(f"  {told}: {rate:.0f} jobs a second")
+        label = f"{workers} worker(s) of concurrency {concurrency}"
+        print(f"  {label}: {rate:.0f} jobs a second")
 
 
-def measure_promise(place: Place) -> None:
-    """In a transaction that writes anyway, as a sign-up does."""
+def measure_enqueue(place: Place) -> None:
+    """Measure what `enqueue` adds to a transaction that writes anyway."""
 
     async def work() -> tuple[float, float]:
         runtime = Runtime.make(place.settings, MODULES)
         times: dict[bool, list[float]] = {True: [], False: []}
         for number in range(600):
-            promising = number % 2 == 0
+            enqueues_another = number % 2 == 0
             began = time.perf_counter()
             async with runtime.database.unit_of_work() as session:
-                await enqueue(session, probe, promised_at=0)
-                if promising:
-                    await enqueue(session, probe, promised_at=0)
-            times[promising].append(time.perf_counter() - began)
+                await enqueue(session, probe, enqueued_at=0)
+                if enqueues_another:
+                    await enqueue(session, probe, enqueued_at=0)
+            times[enqueues_another].append(time.perf_counter() - began)
         await runtime.close()
         return median(times[True]), median(times[False])
 
-    with_it, without = asyncio.run(work())
-    print(f"  enqueue adds {(with_it - without) * 1000:.2f} ms to a transaction")
+    with_another, without = asyncio.run(work())
+    print(f"  enqueue adds {(with_another - without) * 1000:.2f} ms to a transaction")
 
 
 def measure_idle(place: Place, seconds: float) -> None:
@@ -164,7 +165,7 @@ def measure_idle(place: Place, seconds: float) -> None:
 
 
 def measure_readers(place: Place, mails: int) -> None:
-    """The p99 of a signed-in GET while mail goes out of that process, and when not."""
+    """Measure the p99 of a signed-in GET, with and without mail from that process."""
     with (
         smtp_server() as inbox,
         serving(
@@ -185,19 +186,19 @@ def measure_readers(place: Place, mails: int) -> None:
         for _ in range(_READER_ROUNDS):
             idle.append(run(load).p99_ms)
             goal = len(inbox.mails) + mails // _READER_ROUNDS
-            asyncio.run(_promise_mails(place, mails // _READER_ROUNDS))
+            asyncio.run(_enqueue_mails(place, mails // _READER_ROUNDS))
             busy.append(run(load).p99_ms)
             while len(inbox.mails) < goal:
                 time.sleep(0.05)
         ratio = median(b / i for b, i in zip(busy, idle, strict=True))
     print(
-        f"  readers: p99 {median(idle):.2f} ms idle, {median(busy):.2f} ms while "
-        f"{mails} mails go out, {ratio:.1f} times (medians of {_READER_ROUNDS} rounds)"
+        f"  readers: p99 {median(idle):.2f} ms idle, {median(busy):.2f} ms with "
+        f"{mails} mails sent, {ratio:.1f} times (medians of {_READER_ROUNDS} rounds)"
     )
 
 
 def _signed_in_get(server: Server) -> bytes:
-    """A request for the caller's own account."""
+    """Return a request for the caller's own account."""
     email, password = "reader@example.com", "Passw0rd-of-benchmarks"
     body = {"email": email, "name": "Reader", "password": password}
     with httpx.Client(base_url=server.api, timeout=30) as client:
@@ -208,7 +209,7 @@ def _signed_in_get(server: Server) -> bytes:
     return Request("GET", "/api/v1/users/me", bearer).to_bytes()
 
 
-async def _promise_mails(place: Place, count: int) -> None:
+async def _enqueue_mails(place: Place, count: int) -> None:
     runtime = Runtime.make(place.settings, MODULES)
     async with runtime.database.unit_of_work() as session:
         for number in range(count):
@@ -231,31 +232,31 @@ def _places() -> Iterator[dict[str, Place]]:
         urls = {"sqlite": f"sqlite:///{folder}/jobs.db", "postgresql": postgres}
         places: dict[str, Place] = {}
         for kind, url in urls.items():
-            own = Path(folder) / kind
-            own.mkdir()
-            migrate_url(url, own, MODULES)
-            places[kind] = Place(url, own)
+            data_dir = Path(folder) / kind
+            data_dir.mkdir()
+            migrate_url(url, data_dir, MODULES)
+            places[kind] = Place(url, data_dir)
         yield places
 
 
 def measure(
-    jobs: Annotated[int, typer.Option(help="Of each rate.")] = 1000,
+    jobs: Annotated[int, typer.Option(help="Jobs for each rate.")] = 1000,
     mails: Annotated[int, typer.Option()] = 1000,
     idle_seconds: Annotated[float, typer.Option()] = 30,
     only: Annotated[
         list[str] | None,
-        typer.Option(help="wait, rate, promise, idle or readers; repeatable."),
+        typer.Option(help="wait, rate, enqueue, idle or readers. Repeatable."),
     ] = None,
 ) -> None:
-    """Measure and report."""
-    os.environ["PYTHONPATH"] = str(ROOT)  # the workers run elsewhere
+    """Measure on both databases and print the figures."""
+    os.environ["PYTHONPATH"] = str(ROOT)  # for workers, which run in other folders
     with _places() as places:
         for kind, place in places.items():
             print(kind, flush=True)
             measures = {
                 "wait": partial(measure_wait, place),
                 "rate": partial(measure_rate, place, jobs),
-                "promise": partial(measure_promise, place),
+                "enqueue": partial(measure_enqueue, place),
                 "idle": partial(measure_idle, place, idle_seconds),
                 "readers": partial(measure_readers, place, mails),
             }
@@ -265,7 +266,7 @@ def measure(
 
 if __name__ == "__main__":
     if "worker" in sys.argv[1:2]:
-        bedplate.example.MODULES = MODULES  # type: ignore[assignment]  # for the worker
+        bedplate.example.MODULES = MODULES  # type: ignore[assignment]  # its jobs, too
         bedplate_main()
     else:
         typer.run(measure)

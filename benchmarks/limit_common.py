@@ -1,9 +1,9 @@
-"""What the two limit apps share: the token, the bodies and the routes.
+"""Shared by the two limit apps: the token, the bodies and the routes.
 
-A limit app does the service's work with nothing around it: Starlette, the driver, PyJWT
-and msgspec. It gives the same answers, so what the service costs above it is the price
-of the framework, the layers and the features. Passwords and cursors are
-`bedplate.core`'s, which has no framework in it.
+A limit app does the service's work with as little code as possible: Starlette, the
+driver, PyJWT and msgspec. Its responses are the same, so the difference in cost is the
+price of the framework, the layers and the features. Passwords and cursors come from
+`bedplate.core`, which uses no framework.
 """
 
 import os
@@ -91,7 +91,7 @@ class PageRequest(NamedTuple):
 
 
 class Store(Protocol):
-    """The statements. Each method first reads the caller: a session and its user."""
+    """The statements. Those with `claims` first read the caller's session and user."""
 
     async def user(self, claims: Claims, user_id: UUID) -> UserBody: ...
 
@@ -141,10 +141,10 @@ def make_app(store: Store, lifespan: StatelessLifespan[Starlette]) -> Starlette:
         return await _list(request, store.posts_page, store.posts_after)
 
     async def create_post(request: Request) -> Response:
-        asked = msgspec.json.decode(await request.body(), type=PostRequest)
-        if not (1 <= len(asked.title) <= 255 and asked.content):
+        post = msgspec.json.decode(await request.body(), type=PostRequest)
+        if not (1 <= len(post.title) <= 255 and post.content):
             raise ValueError
-        return _json(await store.create_post(_verify(request), asked), 201)
+        return _json(await store.create_post(_verify(request), post), 201)
 
     routes = [
         Route("/health/live", live),
@@ -163,12 +163,12 @@ ReadAfter = Callable[[Claims, Position | None, int], Awaitable[list[Any]]]
 
 async def _list(request: Request, page: ReadPage, after: ReadAfter) -> Response:
     claims = _verify(request)
-    asked = request.query_params
-    size = int(asked.get("limit", 20))
-    if "cursor" in asked:
-        return _json(await _cursor_page(after, claims, asked["cursor"], size))
-    wanted = PageRequest(int(asked.get("page", 1)), size)
-    return _json(await _numbered_page(page, claims, wanted))
+    query = request.query_params
+    size = int(query.get("limit", 20))
+    if "cursor" in query:
+        return _json(await _cursor_page(after, claims, query["cursor"], size))
+    page_request = PageRequest(int(query.get("page", 1)), size)
+    return _json(await _numbered_page(page, claims, page_request))
 
 
 async def _numbered_page(
@@ -191,14 +191,14 @@ async def _cursor_page(
 ) -> dict[str, Any]:
     position = _cursors.read("-created_at", cursor, datetime) if cursor else None
     rows = await read(claims, position, size + 1)
-    shown = rows[:size]
+    items = rows[:size]
     return {
-        "items": shown,
+        "items": items,
         "total": None,
         "page": None,
         "limit": size,
         "pages": None,
-        "next_cursor": _next_cursor(shown) if len(rows) > size else None,
+        "next_cursor": _next_cursor(items) if len(rows) > size else None,
     }
 
 

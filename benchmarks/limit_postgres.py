@@ -84,10 +84,10 @@ class PostgresStore:
         async with self.pool.acquire() as connection:
             await _check_caller(connection, claims)
             if position is None:
-                found = await connection.fetch(_START, rows)
+                records = await connection.fetch(_START, rows)
             else:
-                found = await connection.fetch(_AFTER, rows, *position)
-        return [UserBody(*row) for row in found]
+                records = await connection.fetch(_AFTER, rows, *position)
+        return [UserBody(*record) for record in records]
 
     async def posts_page(
         self, claims: Claims, page: PageRequest
@@ -104,10 +104,10 @@ class PostgresStore:
         async with self.pool.acquire() as connection:
             await _check_caller(connection, claims)
             if position is None:
-                found = await connection.fetch(_POSTS_START, rows)
+                records = await connection.fetch(_POSTS_START, rows)
             else:
-                found = await connection.fetch(_POSTS_AFTER, rows, *position)
-        return [_post(*row) for row in found]
+                records = await connection.fetch(_POSTS_AFTER, rows, *position)
+        return [_post(*record) for record in records]
 
     async def create_post(self, claims: Claims, post: PostRequest) -> PostBody:
         id_, now = uuid7(), datetime.now(UTC)
@@ -156,11 +156,12 @@ store = PostgresStore()
 
 @asynccontextmanager
 async def _lifespan(_app: Starlette) -> AsyncIterator[None]:
-    # Without the pool's reset, a round trip a request: nothing here changes a session.
-    async def keep(_connection: Any) -> None: ...
+    # The pool's reset costs a round trip per request, and no statement here changes
+    # the connection's state.
+    async def skip_reset(_connection: Any) -> None: ...
 
     async with asyncpg.create_pool(
-        DATABASE_URL, min_size=_POOL_SIZE, max_size=_POOL_SIZE, reset=keep
+        DATABASE_URL, min_size=_POOL_SIZE, max_size=_POOL_SIZE, reset=skip_reset
     ) as store.pool:
         yield
 

@@ -65,7 +65,7 @@ _OPEN_SESSION = (
 
 
 class SqliteStore:
-    """One hop to the thread a request, for all of its statements."""
+    """Runs all statements of a request in one call to a single thread."""
 
     def __init__(self, path: str) -> None:
         self._thread = ThreadPoolExecutor(1)
@@ -83,12 +83,12 @@ class SqliteStore:
         return self._connection.execute(sql, arguments).fetchall()
 
     def _check_caller(self, claims: Claims, user_id: UUID | None = None) -> str:
-        """Their name."""
+        """Check the caller's session and permission, and return the caller's name."""
         session_id, caller_id, now = claims
-        found = self._fetch(_CALLER, session_id.hex, caller_id.hex, _text(now))
-        if not found or (found[0][3] != "admin" and caller_id != user_id):
+        rows = self._fetch(_CALLER, session_id.hex, caller_id.hex, _text(now))
+        if not rows or (rows[0][3] != "admin" and caller_id != user_id):
             raise PermissionError
-        return str(found[0][2])
+        return str(rows[0][2])
 
     async def user(self, claims: Claims, user_id: UUID) -> UserBody:
         def work() -> list[tuple[Any, ...]]:

@@ -1,7 +1,8 @@
-"""The load: keep-alive connections that send prebuilt requests.
+"""Puts a server under load: keep-alive connections that send prebuilt requests.
 
-It runs in a process of its own (`python -m benchmarks.load`), so that its work is not
-counted as the server's: a `Load` on standard input, a `LoadResult` on standard output.
+It runs in a separate process (`python -m benchmarks.load`), so that its work isn't
+counted as the server's. It reads a `Load` from standard input and writes a `LoadResult`
+to standard output.
 """
 
 import asyncio
@@ -17,7 +18,7 @@ import msgspec
 import uvloop
 
 ROOT = Path(__file__).parents[1]
-_GRACE_SECONDS = 30  # for answers under way when the time is over
+_GRACE_SECONDS = 30  # for responses that are still under way at the end
 _CONTENT_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _HEAD_END = b"\r\n\r\n"
 
@@ -38,14 +39,14 @@ class LoadResult(msgspec.Struct):
 
 
 class UnexpectedAnswer(Exception):
-    """An answer that is neither 200 nor 201."""
+    """A response that is neither 200 nor 201."""
 
 
 def run(load: Load) -> LoadResult:
     """Put a server under load, from another process.
 
     Raises:
-        CalledProcessError: an answer was neither 200 nor 201, or a connection broke.
+        CalledProcessError: a response was neither 200 nor 201, or a connection broke.
     """
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.load"],
@@ -58,7 +59,7 @@ def run(load: Load) -> LoadResult:
 
 
 class _Run:
-    """What the connections of one load share."""
+    """The state that the connections of one load share."""
 
     def __init__(self, load: Load) -> None:
         self._requests = cycle(load.requests)
@@ -85,19 +86,19 @@ class _Run:
 
 
 class _Connection(asyncio.Protocol):
-    """Sends a request, waits for all of its answer, sends the next."""
+    """Sends a request, waits for its whole response, and sends the next."""
 
     _transport: asyncio.Transport
 
     def __init__(self, run: _Run) -> None:
         self._run = run
         self._received = b""
-        self._expected = 0  # bytes of the answer; 0 until its head is complete
+        self._expected = 0  # bytes of the response; 0 until its head is complete
         self._sent_at = 0.0
         self._finished = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # Not to be asserted: uvloop's transports are no subclasses of it.
+        # A cast, not an assert: uvloop's transports aren't subclasses of it.
         self._transport = cast("asyncio.Transport", transport)
         self._send()
 
@@ -113,7 +114,7 @@ class _Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._received += data
-        self._expected = self._expected or _answer_length(self._received)
+        self._expected = self._expected or _response_length(self._received)
         if not self._expected or len(self._received) < self._expected:
             return
         self._run.latencies.append(time.perf_counter() - self._sent_at)
@@ -126,10 +127,10 @@ class _Connection(asyncio.Protocol):
         if self._finished:
             self._run.close_one()
         else:
-            self._run.fail(exc or ConnectionError("the server hung up"))
+            self._run.fail(exc or ConnectionError("the server closed the connection"))
 
 
-def _answer_length(received: bytes) -> int:
+def _response_length(received: bytes) -> int:
     head = received.find(_HEAD_END)
     if head < 0:
         return 0
@@ -145,10 +146,10 @@ async def _run_load(load: Load) -> LoadResult:
         await loop.create_connection(lambda: _Connection(run), "127.0.0.1", load.port)
     async with asyncio.timeout(load.seconds + _GRACE_SECONDS):
         await run.done
-    return _outcome(run.latencies, time.perf_counter() - started)
+    return _to_result(run.latencies, time.perf_counter() - started)
 
 
-def _outcome(latencies: list[float], seconds: float) -> LoadResult:
+def _to_result(latencies: list[float], seconds: float) -> LoadResult:
     ordered = sorted(latencies)
     p50, p99 = (1000 * ordered[int(len(ordered) * q)] for q in (0.5, 0.99))
     return LoadResult(len(ordered), seconds, p50, p99)

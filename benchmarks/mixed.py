@@ -1,9 +1,9 @@
-"""Readers and writers at once: does anybody meet a lock, an error, or lose a write?
+"""Readers and writers at the same time: look for locks, errors and lost writes.
 
 `python -m benchmarks.mixed` runs 8 clients that read and 4 that write against
 `bedplate serve --workers 2` for a minute, on SQLite and on PostgreSQL. It prints the
-answers by status and what of the writes is in the database afterwards, and exits with 1
-if there was a 5xx, a "database is locked" in the log or a lost write.
+responses by status and the writes that were lost. It exits with 1 after a 5xx, a
+"database is locked" in the log or a lost write.
 """
 
 import asyncio
@@ -27,21 +27,21 @@ _NAMES = count()
 
 
 class Tally:
-    """What the clients were answered."""
+    """The statuses, writes and longest time that the clients saw."""
 
     def __init__(self) -> None:
         self.statuses: Counter[int] = Counter()
         self.written: set[str] = set()
         self.slowest = 0.0
 
-    async def ask(
+    async def send(
         self, client: httpx.AsyncClient, method: str, path: str, **options: Any
     ) -> httpx.Response:
-        begun = time.perf_counter()
-        answer = await client.request(method, path, **options)
-        self.slowest = max(self.slowest, time.perf_counter() - begun)
-        self.statuses[answer.status_code] += 1
-        return answer
+        started = time.perf_counter()
+        response = await client.request(method, path, **options)
+        self.slowest = max(self.slowest, time.perf_counter() - started)
+        self.statuses[response.status_code] += 1
+        return response
 
     @property
     def failed(self) -> int:
@@ -52,10 +52,10 @@ def main(
     seconds: Annotated[float, typer.Option(min=1)] = 60,
     readers: Annotated[int, typer.Option(min=0)] = 8,
     writers: Annotated[int, typer.Option(min=1)] = 4,
-    workers: Annotated[int, typer.Option(min=1, help="Processes that serve.")] = 2,
+    workers: Annotated[int, typer.Option(min=1, help="Server processes.")] = 2,
 ) -> None:
     """Run on both databases."""
-    is_well = True
+    succeeded = True
     for kind in ("sqlite", "postgresql"):
         postgres = local_postgres() if kind == "postgresql" else nullcontext()
         with tempfile.TemporaryDirectory() as folder, postgres as url:
@@ -64,8 +64,8 @@ def main(
             run_command(path, "migrate", **settings)
             with serving(path, "--workers", str(workers), **settings) as server:
                 tally = asyncio.run(_load(server, seconds, readers, writers))
-                is_well &= asyncio.run(_report(kind, server, tally))
-    raise typer.Exit(0 if is_well else 1)
+                succeeded &= asyncio.run(_report(kind, server, tally))
+    raise typer.Exit(0 if succeeded else 1)
 
 
 async def _load(server: Server, seconds: float, readers: int, writers: int) -> Tally:
@@ -74,7 +74,7 @@ async def _load(server: Server, seconds: float, readers: int, writers: int) -> T
         headers = [await _sign_up(client) for _ in range(writers)]
         await asyncio.gather(
             *(_read(client, tally, ends) for _ in range(readers)),
-            *(_write(client, tally, ends, own) for own in headers),
+            *(_write(client, tally, ends, bearer) for bearer in headers),
         )
     return tally
 
@@ -90,39 +90,39 @@ async def _sign_up(client: httpx.AsyncClient) -> dict[str, str]:
 
 async def _read(client: httpx.AsyncClient, tally: Tally, ends: float) -> None:
     while time.monotonic() < ends:
-        await tally.ask(client, "GET", "/posts", params={"limit": 20})
+        await tally.send(client, "GET", "/posts", params={"limit": 20})
 
 
 async def _write(
     client: httpx.AsyncClient, tally: Tally, ends: float, headers: dict[str, str]
 ) -> None:
-    """A post made, changed and published, again and again."""
+    """Create, change and publish posts until the time is over."""
     while time.monotonic() < ends:
         post = {"title": f"Post {next(_NAMES)}", "content": "Text"}
-        made = await tally.ask(client, "POST", "/posts", json=post, headers=headers)
-        if made.status_code != httpx.codes.CREATED:
+        created = await tally.send(client, "POST", "/posts", json=post, headers=headers)
+        if created.status_code != httpx.codes.CREATED:
             continue
-        path, change = f"/posts/{made.json()['id']}", {"content": "Changed"}
-        await tally.ask(client, "PATCH", path, json=change, headers=headers)
-        shown = await tally.ask(client, "POST", f"{path}/publish", headers=headers)
-        if shown.is_success and shown.json()["content"] == "Changed":
-            tally.written.add(made.json()["id"])
+        path, change = f"/posts/{created.json()['id']}", {"content": "Changed"}
+        await tally.send(client, "PATCH", path, json=change, headers=headers)
+        published = await tally.send(client, "POST", f"{path}/publish", headers=headers)
+        if published.is_success and published.json()["content"] == "Changed":
+            tally.written.add(created.json()["id"])
 
 
 async def _report(kind: str, server: Server, tally: Tally) -> bool:
-    found = await _published(server)
+    published = await _published(server)
     locked = server.errors.count("database is locked")
-    lost = len(tally.written - found)
-    answers = ", ".join(f"{n:,} of {s}" for s, n in sorted(tally.statuses.items()))
+    lost = len(tally.written - published)
+    statuses = ", ".join(f"{n:,} of {s}" for s, n in sorted(tally.statuses.items()))
     print(
-        f"{kind}: {answers}; {len(tally.written):,} posts written, {lost} lost; "
+        f"{kind}: {statuses}; {len(tally.written):,} posts written, {lost} lost; "
         f"{tally.failed} errors, {locked} locks; slowest {tally.slowest:.2f} s"
     )
     return not (tally.failed or locked or lost)
 
 
 async def _published(server: Server) -> set[str]:
-    """The ids of all published posts, by cursor."""
+    """Return the ids of all published posts."""
     ids: set[str] = set()
     cursor: str | None = ""
     async with httpx.AsyncClient(base_url=server.api, timeout=30) as client:

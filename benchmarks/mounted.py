@@ -1,4 +1,4 @@
-"""What it costs to have Django beside the API: start-up, memory, first request.
+"""Measures the cost of Django next to the API: start-up, memory, first request.
 
 uv run python -m benchmarks.mounted --rounds 5
 
@@ -20,7 +20,7 @@ import typer
 from bedplate.testing.databases import TEST_KEY
 from bedplate.testing.servers import Server, run_command, serving
 
-# `bedplate` where Django can't be found.
+# Runs `bedplate` as if Django weren't installed.
 WITHOUT = """
 import sys, importlib.util
 
@@ -40,7 +40,7 @@ sys.meta_path[:] = map(Hiding, sys.meta_path)
 RUN = "from bedplate.cli import main; main()"
 PROGRAMS: dict[str, Sequence[str]] = {
     "without Django": (sys.executable, "-c", WITHOUT + RUN),
-    "with it, not asked for": (sys.executable, "-c", RUN),
+    "with it, not yet used": (sys.executable, "-c", RUN),
 }
 Samples = dict[str, dict[str, list[float]]]
 
@@ -56,8 +56,8 @@ def main(rounds: Annotated[int, typer.Option(min=1)] = 5) -> None:
                 measure(Path(folder), name, program, settings, samples)
     print("| | start, s | memory, MB | first request, ms |\n| --- | --- | --- | --- |")
     for name, values in samples.items():
-        shown = (f"{median(values[k]):.2f}" for k in ("start", "memory", "first"))
-        print(f"| {name} | {' | '.join(shown)} |")
+        medians = (f"{median(values[k]):.2f}" for k in ("start", "memory", "first"))
+        print(f"| {name} | {' | '.join(medians)} |")
 
 
 def measure(
@@ -86,7 +86,7 @@ def milliseconds(url: str) -> float:
 
 
 def megabytes(server: Server) -> float:
-    """What the process holds for itself alone."""
+    """Return the private memory of the server's process, in MB."""
     smaps = Path(f"/proc/{server.process.pid}/smaps_rollup").read_text()
     private = [line.split() for line in smaps.splitlines() if "Private" in line]
     return sum(int(parts[1]) for parts in private) / 1024

@@ -1,4 +1,4 @@
-"""What is asked of both servers, as prebuilt requests."""
+"""The scenarios: the requests that both servers get, prebuilt."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -8,7 +8,7 @@ from benchmarks.client import Request, ask
 from benchmarks.seed import ADMIN_EMAIL, PASSWORD, Account
 
 PAGE_SIZE = 20
-_SAMPLE = 1_000  # accounts that are asked for in turn
+_SAMPLE = 1_000  # accounts that are requested in turn
 _FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
@@ -21,7 +21,7 @@ class Scenario(NamedTuple):
 def make_scenarios(
     port: int, accounts: Sequence[Account], posts: int
 ) -> list[Scenario]:
-    """Every scenario, as an admin who signs in at this port."""
+    """Return all scenarios, with the token of an admin who signs in at this port."""
     token = ask(port, sign_in(ADMIN_EMAIL))["access_token"]
     bearer = {"Authorization": f"Bearer {token}"}
 

@@ -1,4 +1,4 @@
-"""Fills a database: the same accounts in PostgreSQL and in SQLite."""
+"""Fills a database with the same rows, on PostgreSQL and on SQLite."""
 
 import asyncio
 import sqlite3
@@ -68,17 +68,17 @@ class Post(NamedTuple):
 
 
 def seed(url: str, users: int, posts: int, data_dir: Path) -> list[Account]:
-    """Migrate an empty database; an admin, who comes first, users, and their posts.
+    """Migrate an empty database, fill it, and return its accounts, the admin first.
 
-    All have the same password: hashing takes some 45 ms.
+    All accounts have the same password hash, because hashing takes about 45 ms.
     """
     migrate_url(url, data_dir, EXAMPLE)
     accounts = list(_accounts(users, asyncio.run(hash_password(PASSWORD))))
-    written = _posts(posts, accounts)
+    rows = _posts(posts, accounts)
     if url.startswith("postgresql"):
-        asyncio.run(_fill_postgres(url, accounts, written))
+        asyncio.run(_fill_postgres(url, accounts, rows))
     else:
-        _fill_sqlite(make_url(url).database or "", accounts, written)
+        _fill_sqlite(make_url(url).database or "", accounts, rows)
     return accounts
 
 
@@ -118,8 +118,8 @@ async def _fill_postgres(
         await connection.copy_records_to_table(
             "posts", columns=_POST_COLUMNS, records=posts
         )
-        # As autovacuum would in time: statistics, and the map that lets `count(*)`
-        # read an index alone.
+        # As autovacuum does later: it updates the statistics, and the visibility map
+        # that lets `count(*)` read only an index.
         await connection.execute("VACUUM ANALYZE")
     finally:
         await connection.close()
@@ -142,7 +142,7 @@ def _sqlite_values(row: Iterable[Any]) -> list[Any]:
 
 
 def _sqlite_value(value: Any) -> Any:
-    """As the service's own types store it; see `bedplate.database.base`."""
+    """Convert a value like the service's column types in `bedplate.database.base`."""
     if isinstance(value, UUID):
         return value.hex
     if isinstance(value, datetime):

@@ -1,4 +1,4 @@
-"""Starts the two servers, and tells what CPU they have used. Linux only."""
+"""Starts the two servers and measures their CPU time. Linux only."""
 
 import ctypes
 import os
@@ -26,7 +26,7 @@ class Server(NamedTuple):
 
 
 def environment(database_url: str, data_dir: Path) -> dict[str, str]:
-    """The same for both servers; a developer's own settings stay outside."""
+    """Return the environment of both servers, without the developer's own settings."""
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("BEDPLATE_")}
     search_path = inherited.get("PYTHONPATH")
     return {
@@ -42,7 +42,7 @@ def environment(database_url: str, data_dir: Path) -> dict[str, str]:
 
 @contextmanager
 def service(variables: dict[str, str], directory: Path) -> Iterator[Server]:
-    """`bedplate serve`, one worker, its log in a file."""
+    """Run `bedplate serve` with one worker and its log in a file."""
     command = ["bedplate", "serve", "--port"]
     with _serving("service", command, variables, directory) as server:
         yield server
@@ -52,7 +52,7 @@ def service(variables: dict[str, str], directory: Path) -> Iterator[Server]:
 def limit(
     database: str, variables: dict[str, str], directory: Path
 ) -> Iterator[Server]:
-    """The limit app of a database, by uvicorn."""
+    """Run a database's limit app with uvicorn."""
     app = "limit_sqlite" if database == "sqlite" else "limit_postgres"
     command = ["uvicorn", f"benchmarks.{app}:app", "--no-access-log", "--port"]
     with _serving("limit", command, variables, directory) as server:
@@ -68,7 +68,7 @@ def _serving(
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", *command, str(port)],
-            cwd=directory,  # where no `.env` is
+            cwd=directory,  # it has no `.env`
             env=variables,
             stdout=output,
             stderr=output,
@@ -111,7 +111,7 @@ def _free_port() -> int:
 
 
 def cpu_seconds(pid: int) -> float:
-    """User and system time of a process and its descendants, the ended ones too."""
+    """Return the CPU time of a process and its descendants, ended ones included."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return (
         _own_seconds(pid)
@@ -121,7 +121,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 def _own_seconds(pid: int) -> float:
-    # To the nanosecond, where /proc counts in ticks of 10 ms.
+    # Exact to the nanosecond; /proc counts in ticks of 10 ms.
     clock = ctypes.c_int()
     if error := _libc.clock_getcpuclockid(pid, ctypes.byref(clock)):
         raise OSError(error, os.strerror(error))
@@ -129,6 +129,6 @@ def _own_seconds(pid: int) -> float:
 
 
 def _ended_seconds(pid: int) -> float:
-    """Of children that are gone: PostgreSQL's parallel workers, above all."""
+    """Return the CPU time of ended children, such as PostgreSQL's parallel workers."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[13]) + int(fields[14])) / os.sysconf("SC_CLK_TCK")

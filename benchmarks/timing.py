@@ -1,8 +1,8 @@
-"""Whether the time of an answer tells an account's state.
+"""Measures whether response times reveal the state of an account.
 
 `python -m benchmarks.timing` prints medians of sign-ins for an unknown address, a wrong
 password and an inactive account, and of *forgot password* for a known and an unknown
-address, asked in turn in one process without limits. It reports, and judges nothing.
+address. The requests are sent in turn, in one process and without rate limits.
 """
 
 import asyncio
@@ -29,11 +29,11 @@ from bedplate.testing.plugin import client_for, running
 from bedplate.testing.postgres import local_postgres
 
 PASSWORD = "Passw0rd-of-timing"
-Ask = Callable[[], Awaitable[httpx.Response]]
+Send = Callable[[], Awaitable[httpx.Response]]
 
 
 def main(
-    rounds: Annotated[int, typer.Option(min=1, help="Answers of each kind.")] = 200,
+    rounds: Annotated[int, typer.Option(min=1, help="Requests of each kind.")] = 200,
 ) -> None:
     """Measure on both databases."""
     with tempfile.TemporaryDirectory() as folder:
@@ -56,8 +56,8 @@ async def _measure(url: str, folder: str, rounds: int) -> None:
     async with running(settings) as app, client_for(app) as client:
         await _make_accounts(app)
         kind = app.state.runtime.database.dialect.name
-        for title, asks in _questions(client).items():
-            _report(f"{kind}, {title}", await _in_turn(asks, rounds))
+        for title, requests in _requests(client).items():
+            _report(f"{kind}, {title}", await _send_in_turn(requests, rounds))
 
 
 async def _migrate(settings: Settings) -> None:
@@ -75,12 +75,12 @@ async def _make_accounts(app: Application) -> None:
             session.add(user)
 
 
-def _questions(client: httpx.AsyncClient) -> Mapping[str, Mapping[str, Ask]]:
-    def sign_in(email: str, password: str) -> Ask:
+def _requests(client: httpx.AsyncClient) -> Mapping[str, Mapping[str, Send]]:
+    def sign_in(email: str, password: str) -> Send:
         form = {"username": email, "password": password}
         return lambda: client.post("/auth/token", data=form)
 
-    def forgot(email: str) -> Ask:
+    def forgot(email: str) -> Send:
         return lambda: client.post("/auth/password/forgot", json={"email": email})
 
     return {
@@ -96,15 +96,15 @@ def _questions(client: httpx.AsyncClient) -> Mapping[str, Mapping[str, Ask]]:
     }
 
 
-async def _in_turn(asks: Mapping[str, Ask], rounds: int) -> dict[str, float]:
-    """The median milliseconds of each, asked one after the other, round by round."""
-    times: dict[str, list[float]] = {name: [] for name in asks}
+async def _send_in_turn(requests: Mapping[str, Send], rounds: int) -> dict[str, float]:
+    """Send each request once a round, and return the median milliseconds of each."""
+    times: dict[str, list[float]] = {name: [] for name in requests}
     for _ in range(rounds):
-        for name, ask in asks.items():
+        for name, send in requests.items():
             started = time.perf_counter()
-            await ask()
+            await send()
             times[name].append((time.perf_counter() - started) * 1000)
-    return {name: statistics.median(taken) for name, taken in times.items()}
+    return {name: statistics.median(values) for name, values in times.items()}
 
 
 def _report(title: str, medians: Mapping[str, float]) -> None:

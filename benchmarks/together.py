@@ -1,10 +1,10 @@
-"""Admin forms and API calls that write the same rows at once: what gets lost?
+"""Looks for lost writes while admin forms and API calls write the same rows.
 
 uv run python -m benchmarks.together --seconds 60
 
-Each writer reads a number that stands in an account's name, and writes the next one, by
-the API with `If-Match` or by the admin's form. A refusal is tried again. In the end
-each number has to be the count of the writes that were said to be done.
+Each writer reads a number from an account's name and writes the next one, through the
+API with `If-Match` or through the admin's form. A refused write is tried again. At the
+end each number must equal the count of successful writes.
 """
 
 import asyncio
@@ -28,20 +28,20 @@ ROWS = 4
 
 
 class Tally:
-    """What was answered, and how often each row was written."""
+    """The responses, and the number of writes to each row."""
 
     def __init__(self) -> None:
-        self.answers: Counter[str] = Counter()
+        self.responses: Counter[str] = Counter()
         self.written: Counter[str] = Counter()
 
 
 def main(
-    seconds: Annotated[float, typer.Option(help="How long to write.")] = 60,
-    forms: Annotated[int, typer.Option(help="Admins in front of forms.")] = 4,
+    seconds: Annotated[float, typer.Option(help="Duration of the writes.")] = 60,
+    forms: Annotated[int, typer.Option(help="Admins who use forms.")] = 4,
     calls: Annotated[int, typer.Option(help="Clients of the API.")] = 4,
     database_url: Annotated[str, typer.Option(help="Default: SQLite.")] = "",
 ) -> None:
-    """Write, and tell what came of it; exit code 1 if anything was lost."""
+    """Write, print the results, and exit with 1 if a write was lost."""
     with tempfile.TemporaryDirectory() as folder:
         settings = {"secret_key": TEST_KEY, "log_level": "warning"}
         settings |= {"database_url": database_url} if database_url else {}
@@ -50,10 +50,10 @@ def main(
             tally, rows = asyncio.run(write(server.url, seconds, forms, calls))
             log = server.errors
     expected = {id_: f"n{tally.written[id_]}" for id_ in rows}
-    print(dict(sorted(tally.answers.items())))
+    print(dict(sorted(tally.responses.items())))
     print(f"{sum(tally.written.values()) / seconds:.0f} writes a second")
     print("locked" if "locked" in log else "never locked")
-    lost = rows != expected or any(a.startswith("5") for a in tally.answers)
+    lost = rows != expected or any(a.startswith("5") for a in tally.responses)
     print("LOST" if lost else "nothing lost")
     raise typer.Exit(int(lost or "locked" in log))
 
@@ -67,7 +67,7 @@ def make_admin(folder: Path, **settings: Any) -> None:
 async def write(
     url: str, seconds: float, forms: int, calls: int
 ) -> tuple[Tally, dict[str, str]]:
-    """The tally, and what the rows hold in the end."""
+    """Run all writers, and return the tally and the rows' final names."""
     tally, until = Tally(), time.monotonic() + seconds
     async with httpx.AsyncClient(base_url=f"{url}/api/v1", timeout=30) as api:
         form = {"username": ADMIN, "password": PASSWORD}
@@ -79,8 +79,8 @@ async def write(
                 tasks.create_task(call(api, rows[start % ROWS :], tally, until))
             for start in range(forms):
                 tasks.create_task(fill(url, rows[start % ROWS :], tally, until))
-        left = {id_: (await api.get(f"/users/{id_}")).json()["name"] for id_ in rows}
-    return tally, left
+        names = {id_: (await api.get(f"/users/{id_}")).json()["name"] for id_ in rows}
+    return tally, names
 
 
 async def add_row(api: httpx.AsyncClient, number: int) -> str:
@@ -95,22 +95,22 @@ def next_of(name: str) -> str:
 async def call(
     api: httpx.AsyncClient, rows: list[str], tally: Tally, until: float
 ) -> None:
-    """A client of the API, which sends what it read as `If-Match`."""
+    """Write through the API, with the ETag that was read as `If-Match`."""
     for id_ in cycle(rows):
         if time.monotonic() > until:
             return
         read = await api.get(f"/users/{id_}")
-        answer = await api.patch(
+        response = await api.patch(
             f"/users/{id_}",
             json={"name": next_of(read.json()["name"])},
             headers={"If-Match": read.headers["etag"]},
         )
-        tally.answers[f"{answer.status_code} by the API"] += 1
-        tally.written[id_] += answer.status_code == httpx.codes.OK
+        tally.responses[f"{response.status_code} by the API"] += 1
+        tally.written[id_] += response.status_code == httpx.codes.OK
 
 
 async def fill(url: str, rows: list[str], tally: Tally, until: float) -> None:
-    """An admin, who changes what the form shows."""
+    """Write as an admin, who changes the value that the form shows."""
     async with httpx.AsyncClient(base_url=url, timeout=30) as client:
         browser = Browser(client)
         await browser.sign_in(ADMIN, PASSWORD)
@@ -118,11 +118,11 @@ async def fill(url: str, rows: list[str], tally: Tally, until: float) -> None:
             if time.monotonic() > until:
                 return
             await browser.open(f"/admin/bedplate/user/{id_}/change/")
-            shown = browser.form().fields["name"]
-            answer = await browser.submit(name=next_of(shown), _continue="1")
-            kind = "saved" if answer.is_redirect else "told of a change meanwhile"
-            tally.answers[f"{answer.status_code} by a form, {kind}"] += 1
-            tally.written[id_] += answer.is_redirect
+            name = browser.form().fields["name"]
+            response = await browser.submit(name=next_of(name), _continue="1")
+            kind = "saved" if response.is_redirect else "refused as changed meanwhile"
+            tally.responses[f"{response.status_code} by a form, {kind}"] += 1
+            tally.written[id_] += response.is_redirect
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ BANNED_WORDS = {
     r"can't be had": "is unavailable",
     r"\bat the most\b": "at most",
     r"\bof ours\b": "our",
-    r"\bis no (?!longer\b)": "is not a",
+    r"(?<!there )\bis no (?!longer\b)": "is not a",
     r"\bwhom\b": "who, or the name of the thing",
     r"\bone's\b": "your, the caller's",
 }

@@ -1,8 +1,7 @@
-"""Pin every version that the project resolves to, direct or not, in pyproject.toml.
+"""Upgrade all dependencies, direct and indirect, and pin them in pyproject.toml.
 
-uv.lock names the registry that it was made with, so it stays out of the repository;
-the versions go into `[tool.uv] constraint-dependencies`, which hold wherever and with
-whatever index the project is installed.
+uv.lock contains the URL of the registry it was created with, so it isn't committed.
+The versions go into `[tool.uv] constraint-dependencies`, which apply with every index.
 """
 
 import os
@@ -21,7 +20,7 @@ BLOCK = re.compile(r"^constraint-dependencies = \[\n.*?^\]\n", re.MULTILINE | re
 def main() -> None:
     pinned = PYPROJECT.read_text()
     try:
-        write_constraints([])  # or the old pins would hold the upgrade back
+        write_constraints([])  # the old pins would prevent the upgrade
         uv_lock("--upgrade")
         write_constraints(resolved(tomllib.loads(LOCK.read_text())))
         uv_lock()
@@ -31,12 +30,12 @@ def main() -> None:
 
 
 def uv_lock(*arguments: str) -> None:
-    uv = os.environ.get("UV", "uv")  # `uv run` says which uv it is
+    uv = os.environ.get("UV", "uv")  # set by `uv run`
     subprocess.run([uv, "lock", *arguments], cwd=ROOT, check=True)
 
 
 def resolved(lock: dict[str, Any]) -> list[str]:
-    """`name==version` of each package, with its markers if versions differ by them."""
+    """Return `name==version` of each package, with markers if it has several."""
     return [
         f"{package['name']}=={package['version']}{marker}"
         for package in lock["package"]
@@ -51,10 +50,10 @@ def _markers(package: dict[str, Any]) -> list[str]:
 
 def write_constraints(constraints: list[str]) -> None:
     lines = "".join(f'  "{constraint}",\n' for constraint in constraints)
-    text, found = BLOCK.subn(
+    text, replaced = BLOCK.subn(
         lambda _: f"constraint-dependencies = [\n{lines}]\n", PYPROJECT.read_text()
     )
-    if found != 1:
+    if replaced != 1:
         raise SystemExit("pyproject.toml has no [tool.uv] constraint-dependencies")
     PYPROJECT.write_text(text)
 

@@ -28,29 +28,29 @@ NOTE = "<!-- Written by scripts/reference.py: change the code, not this page. --
 def settings_page() -> Iterator[str]:
     yield "# Settings\n\n" + NOTE + "\n"
     yield (
-        "From the environment, or `.env` in the folder that the service is started "
-        "in;\nthe environment wins. Lists are comma-separated. A wrong value stops the "
-        "start with one\nline that names the variable. `bedplate doctor` shows them as "
-        "they resolve, secrets\nmasked.\n"
+        "Settings come from environment variables and from `.env` in the folder where "
+        "the service\nis started. Environment variables override `.env`. Lists are "
+        "comma-separated. An invalid\nvalue stops the start with one line that names "
+        "the variable. `bedplate doctor` shows all\nvalues, with secrets masked.\n"
     )
     yield "| variable | default | |\n| --- | --- | --- |"
     schema = Settings.model_json_schema()["properties"]
     for name, field in Settings.model_fields.items():
-        told = " ".join(filter(None, [field.description, _range(schema[name])]))
-        yield f"| `{PREFIX}{name.upper()}` | {_default(field.default)} | {told} |"
+        text = " ".join(filter(None, [field.description, _range(schema[name])]))
+        yield f"| `{PREFIX}{name.upper()}` | {_default(field.default)} | {text} |"
 
 
 def _default(value: Any) -> str:
     if value is None or value == () or value is PydanticUndefined:
-        return ""  # none, or the description says how it comes about
+        return ""  # no default, or the description explains it
     if isinstance(value, SecretStr):
-        value = value.get_secret_value()  # a default is no secret
-    shown = ", ".join(value) if isinstance(value, tuple) else str(value)
-    return f"`{shown.lower() if isinstance(value, bool) else shown}`"
+        value = value.get_secret_value()  # a default isn't secret
+    text = ", ".join(value) if isinstance(value, tuple) else str(value)
+    return f"`{text.lower() if isinstance(value, bool) else text}`"
 
 
 def _range(schema: dict[str, Any]) -> str:
-    """What a value has to be, as far as its description may leave it out."""
+    """Return the accepted values as a sentence, or an empty text without limits."""
     if choices := schema.get("enum"):
         return "One of " + ", ".join(f"`{choice}`" for choice in choices) + "."
     least = schema.get("minimum", schema.get("exclusiveMinimum"))
@@ -63,8 +63,8 @@ def _range(schema: dict[str, Any]) -> str:
 def commands_page() -> Iterator[str]:
     yield "# Commands\n\n" + NOTE + "\n"
     yield (
-        "`python -m bedplate` is the same as `bedplate`. An error is one line on "
-        "standard error\nand a non-zero exit code.\n"
+        "`python -m bedplate` is the same as `bedplate`. A failed command prints one "
+        "line on standard\nerror and exits with a non-zero code.\n"
     )
     register_commands()
     yield from _commands(typer.main.get_command(commands), "bedplate")
@@ -83,9 +83,9 @@ def _commands(command: Any, path: str) -> Iterator[str]:
 
 def _parameter(parameter: Any) -> Iterator[str]:
     is_option = parameter.param_type_name == "option"
-    shown = parameter.opts[0] if is_option else (parameter.metavar or parameter.name)
+    name = parameter.opts[0] if is_option else (parameter.metavar or parameter.name)
     help_ = getattr(parameter, "help", None) or ""
-    yield f"| `{shown if is_option else shown.upper()}` | {help_} |"
+    yield f"| `{name if is_option else name.upper()}` | {help_} |"
 
 
 def errors_page() -> Iterator[str]:
@@ -100,46 +100,46 @@ def errors_page() -> Iterator[str]:
     for kind in sorted(_kinds(APIError), key=lambda k: (k.status_code, k.code)):
         yield f"| {kind.status_code} | `{kind.code}` | {kind.message} |"
     yield (
-        "\n## Exceptions of your own\n\nWhat `HTTPException(409, detail)` says, "
-        "FastAPI's or Starlette's, or an `APIException` of\nREST framework, goes into "
-        "the same body, with its `headers`:\n\n"
+        "\n## Exceptions of your own\n\nThe `detail` of an `HTTPException(409, detail)`"
+        ", FastAPI's or Starlette's, and of an\n`APIException` of REST framework is "
+        "written to the same body, with its `headers`:\n\n"
         "| `detail` | becomes |\n| --- | --- |\n"
         '| a text: `"Sold out"` | `message` |\n'
         '| a mapping: `{"code": "SOLD_OUT", "message": "Sold out", "left": 3}` | '
-        "`code` (in capitals) and `message`; each other key a detail, "
+        "`code` (in capitals) and `message`; each other key becomes a detail, "
         '`{"field": "left", "message": "3"}` |\n'
         "| nested mappings and lists | a detail for each text; its `field` is the keys "
         "that lead to it, `lines.sku` |\n"
         "| a list of Pydantic's errors | a detail for each, by `loc` and `msg`; the "
         "input is left out |\n\n"
-        "Of a status in the table the code is the one there, of another its name: "
-        "`IM_A_TEAPOT`. Of\na status of 500 or above the detail is only logged: the "
-        "message is ours, since the detail\nmay name a cause."
+        "The code is that of the status in the table, or else the status's name: "
+        "`IM_A_TEAPOT`.\nFor a status of 500 or above, the detail is only logged and "
+        "the message is Bedplate's,\nbecause the detail may reveal a cause."
     )
 
 
 def _kinds(kind: type[APIError]) -> list[type[APIError]]:
-    """One class a code, of those that are ours."""
+    """Return one error class for each code, of those that Bedplate declares."""
     assert EXAMPLE  # importing the modules has declared their errors
-    found: dict[str, type[APIError]] = {}
+    by_code: dict[str, type[APIError]] = {}
     pending = [kind]
     while pending:
         current = pending.pop()
         pending += current.__subclasses__()
         if current is not APIError and current.__module__.startswith("bedplate"):
-            found.setdefault(current.code, current)
-    return list(found.values())
+            by_code.setdefault(current.code, current)
+    return list(by_code.values())
 
 
 def http_page() -> Iterator[str]:
     yield "# Operations\n\n" + NOTE + "\n"
     yield (
-        "The whole contract of each is at `/docs` and in `bedplate openapi`. Outside "
-        "the API:\n`/health/live`, `/health/ready`, `/metrics`, "
-        "`/.well-known/jwks.json`, `/docs`, `/openapi.json`,\nand the pages that mails "
-        "link to, below `/account/`.\nHEAD answers wherever GET does.\n"
+        "`/docs` and `bedplate openapi` show each operation in full. Outside the API "
+        "there are\n`/health/live`, `/health/ready`, `/metrics`, "
+        "`/.well-known/jwks.json`, `/docs`, `/openapi.json`\nand the pages below "
+        "`/account/` that mails link to.\nHEAD works wherever GET does.\n"
     )
-    yield "| | for | does | answers |\n| --- | --- | --- | --- |"
+    yield "| | for | summary | statuses |\n| --- | --- | --- | --- |"
     settings = Settings.load(
         _env_file=None,
         secret_key=secrets.token_hex(32),
@@ -155,22 +155,22 @@ def http_page() -> Iterator[str]:
     }
     for path, operations in app.openapi()["paths"].items():
         for method, operation in operations.items():
-            who = _who(operation, dependants[method.upper(), path])
+            callers = _callers(operation, dependants[method.upper(), path])
             statuses = ", ".join(operation["responses"])
             summary = operation["description"].splitlines()[0]
-            yield f"| `{method.upper()} {path}` | {who} | {summary} | {statuses} |"
+            yield f"| `{method.upper()} {path}` | {callers} | {summary} | {statuses} |"
 
 
-def _who(operation: dict[str, Any], dependant: Any) -> str:
+def _callers(operation: dict[str, Any], dependant: Any) -> str:
     if {} in operation.get("security", [{}]):
         return "anyone"
     return ", ".join(sorted(_roles(dependant))) or "signed in"
 
 
 def _roles(dependant: Any) -> set[str]:
-    """The roles that an endpoint asks for, if any."""
-    own = getattr(dependant.call, "roles", ())
-    return set(own).union(*map(_roles, dependant.dependencies))
+    """Return the roles that an endpoint requires, if any."""
+    roles = getattr(dependant.call, "roles", ())
+    return set(roles).union(*map(_roles, dependant.dependencies))
 
 
 PAGES_BY_NAME: dict[str, Callable[[], Iterator[str]]] = {

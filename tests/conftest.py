@@ -29,8 +29,8 @@ hypothesis.settings.load_profile("bedplate")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    told = "sign-ups of each test that breaks something under them"
-    parser.addoption("--sign-ups", type=int, default=40, help=told)
+    help_text = "sign-ups of each test that breaks something under them"
+    parser.addoption("--sign-ups", type=int, default=40, help=help_text)
 
 
 @pytest.fixture

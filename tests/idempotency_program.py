@@ -10,7 +10,7 @@ from bedplate.example import MODULES
 
 
 class HoldBack:
-    """Holds back the answer of a request that asks for it, for good."""
+    """Holds back the response of a request with a header, for good."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app

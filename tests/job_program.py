@@ -7,7 +7,7 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
-import bedplate.modules
+import bedplate.example
 import bedplate.worker
 from bedplate.cli import main
 from bedplate.jobs import JobRun, Queue, exponential, job

@@ -1,4 +1,4 @@
-"""What several test modules share."""
+"""Helpers that several test modules share."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -17,15 +17,15 @@ Snapshot = Callable[[], Awaitable[Sequence[Any]]]
 
 
 async def read_table(app: Application, model: type[Base]) -> Sequence[Any]:
-    """A table's rows as they are stored, by another way than the application's own."""
+    """Return a table's stored rows, without using the application's own reads."""
     table = model.__table__
     async with app.state.runtime.database.engine.connect() as connection:
-        rows = await connection.execute(select(table).order_by(table.c.id))
-        found: Sequence[Any] = rows.all()
-        return found
+        result = await connection.execute(select(table).order_by(table.c.id))
+        rows: Sequence[Any] = result.all()
+        return rows
 
 
 async def execute(app: Application, statement: Any) -> None:
-    """Change the tables behind the application's back."""
+    """Change the tables without the application."""
     async with app.state.runtime.database.engine.begin() as connection:
         await connection.execute(statement)

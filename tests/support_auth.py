@@ -10,10 +10,10 @@ NEW_PASSWORD = "Another-passw0rd"
 
 
 async def sign_in(client: AsyncClient, email: str, password: str = PASSWORD) -> Any:
-    """The tokens of a new session."""
-    answer = await try_sign_in(client, email, password)
-    assert answer.status_code == 200, answer.text
-    return answer.json()
+    """Sign in and return the tokens of the new session."""
+    response = await try_sign_in(client, email, password)
+    assert response.status_code == 200, response.text
+    return response.json()
 
 
 async def try_sign_in(
@@ -33,6 +33,6 @@ def bearer(tokens: Any) -> dict[str, str]:
 
 
 async def is_signed_in(client: AsyncClient, tokens: Any) -> bool:
-    answer = await client.get("/users/me", headers=bearer(tokens))
-    assert answer.status_code in {200, 401}
-    return answer.status_code == 200
+    response = await client.get("/users/me", headers=bearer(tokens))
+    assert response.status_code in {200, 401}
+    return response.status_code == 200

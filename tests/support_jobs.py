@@ -1,4 +1,4 @@
-"""Shared by the tests that need jobs in a worker's hands, without a worker."""
+"""Helpers for tests that need claimed or dead jobs without a worker."""
 
 from typing import Any
 from uuid import UUID
@@ -7,7 +7,7 @@ from bedplate.jobs.store import JobStore, StalledJob
 
 
 async def claim(session: Any, job_id: str) -> None:
-    """What the engine does to a job that it starts."""
+    """Change a job's row as the engine does when it starts the job."""
     job = JobStore(session).job
     row = await session.get(job, UUID(job_id))
     row.status, row.executor_id, row.attempts = "running", "worker", 8
@@ -15,7 +15,7 @@ async def claim(session: Any, job_id: str) -> None:
 
 
 async def mark_dead(session: Any, job_id: str) -> None:
-    """Make a job a dead letter, as a worker that gave it up."""
+    """Mark a job dead, like a worker after its last attempt."""
     await claim(session, job_id)
     stalled = StalledJob(job_id, "send_email", 8, "worker")
     await JobStore(session).mark_dead(stalled, RuntimeError("the mail server said no"))

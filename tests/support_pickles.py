@@ -1,4 +1,4 @@
-"""Rows of the job engine that run code where they are unpickled."""
+"""Rows of the job engine that run code if they are unpickled."""
 
 import base64
 import pickle
@@ -20,7 +20,7 @@ class _Bomb:
 
 
 def bomb(mark: Path) -> str:
-    """What creates a file when it is unpickled, as the engine stores a pickle."""
+    """Return a pickle, encoded as the engine stores it, that creates a file."""
     return base64.b64encode(pickle.dumps(_Bomb(mark))).decode()
 
 
@@ -29,24 +29,24 @@ async def plant(
 ) -> None:
     """Write a bomb to every column of a job that the engine decodes."""
     store = JobStore(session)
-    stored = bomb(mark)
-    await _write(store, "workflow_input", job_id, inputs=stored)
-    await _write(store, "workflow_output", job_id, output=stored, error=stored)
-    old = {"inputs": stored, "output": stored, "error": stored}
-    values = {**old, "serialization": serialization, **status}
+    payload = bomb(mark)
+    await _write(store, "workflow_input", job_id, inputs=payload)
+    await _write(store, "workflow_output", job_id, output=payload, error=payload)
+    columns = {"inputs": payload, "output": payload, "error": payload}
+    values = {**columns, "serialization": serialization, **status}
     await _write(store, "workflow_status", job_id, **values)
 
 
 async def _write(store: JobStore, name: str, job_id: str, **values: Any) -> None:
-    """Whatever was in these columns, and whether there was a row or not."""
+    """Overwrite these columns of a job's row, or insert the row."""
     key = {"workflow_uuid": job_id}
     columns: list[sa.ColumnClause[Any]] = [
         sa.column(column) for column in (*key, *values)
     ]
     table = sa.table(name, *columns, schema=store.job.__table__.schema)
     of_job = table.c.workflow_uuid == job_id
-    done: Any = await store.session.execute(
+    result: Any = await store.session.execute(
         sa.update(table).where(of_job).values(values)
     )
-    if not done.rowcount:
+    if not result.rowcount:
         await store.session.execute(sa.insert(table).values(key | values))

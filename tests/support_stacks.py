@@ -1,4 +1,4 @@
-"""The ways to the service that the contract is held to on."""
+"""The two stacks that serve the contract: FastAPI and Django REST framework."""
 
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ PREFIXES = {"fastapi": "/api/v1", "django": "/django/api/v1"}
 
 
 class Stack(NamedTuple):
-    """One way to the service."""
+    """One stack: its ASGI service and the prefix of its paths."""
 
     service: ASGIApp
     prefix: str

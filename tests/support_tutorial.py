@@ -1,8 +1,8 @@
-"""Follows a tutorial as a reader does: from top to bottom, in one empty folder.
+"""Follows a tutorial like a reader: from top to bottom, in one empty folder.
 
-Each fenced block is taken up once and in its order, as a file or as commands. Two
-things differ from a reader's machine: ports are free ones, and `uv` and `pip` run what
-is installed here instead of fetching it.
+Each fenced block is used once, in order, as a file or as commands. Two things differ
+from a reader's machine: servers get free ports, and `uv` and `pip` use the installed
+packages instead of downloading them.
 """
 
 import os
@@ -42,7 +42,7 @@ PYTHON = f"""#!/bin/sh
 [ "$1 $2" = "-m pip" ] && exit 0
 exec {sys.executable} "$@"
 """
-# Variables and the folder last from block to block, as in one shell.
+# Blocks share variables and the current folder, as in one shell.
 SCRIPT = """set -euo pipefail
 set -a
 if [ -f "$STATE" ]; then . "$STATE"; fi
@@ -53,7 +53,7 @@ trap remember EXIT
 
 
 class Block(NamedTuple):
-    """A fenced block, and the text before it."""
+    """A fenced block with the text before it."""
 
     language: str
     code: str
@@ -61,15 +61,15 @@ class Block(NamedTuple):
 
 
 def blocks_of(page: Path) -> Iterator[Block]:
-    """Yield a page's fenced blocks in their order."""
+    """Yield a page's fenced blocks in order."""
     text, end = page.read_text(), 0
-    for found in FENCE.finditer(text):
-        yield Block(found[1], found[2], text[end : found.start()])
-        end = found.end()
+    for match in FENCE.finditer(text):
+        yield Block(match[1], match[2], text[end : match.start()])
+        end = match.end()
 
 
 class Reader:
-    """Follows a page in a folder; `blocks` are those that are left."""
+    """Follows a page in a folder. `blocks` are those that remain."""
 
     def __init__(self, page: Path, folder: Path) -> None:
         self.blocks = list(blocks_of(page))
@@ -106,16 +106,16 @@ class Reader:
             file.write(f"\n\n{block.code}")
 
     def replace(self, name: str, since: str) -> None:
-        """Put the next block in the place of all from `since` on, as the text says."""
+        """Replace everything from `since` on with the next block."""
         block = self._next("python")
         assert f"In `{name}`" in block.before, block.before
         assert f"all from `{since}` on" in block.before, block.before
-        kept, found, _ = (self.folder / name).read_text().partition(since)
-        assert found, name
-        (self.folder / name).write_text(kept + block.code)
+        before, separator, _ = (self.folder / name).read_text().partition(since)
+        assert separator, name
+        (self.folder / name).write_text(before + block.code)
 
     def insert(self, name: str, below: str) -> None:
-        """Add the next block's line below an attribute of a class, as the text says."""
+        """Insert the next block's line below an attribute of a class."""
         block = self._next("python")
         assert f"below `{below}`" in block.before, block.before
         assert f"`{name}`" in block.before, block.before
@@ -126,7 +126,7 @@ class Reader:
         path.write_text(changed)
 
     def look_at(self, language: str) -> str:
-        """Take the next block as one to look at, and return it."""
+        """Skip the next block, which is for reading only, and return it."""
         return self._next(language).code
 
     # Commands
@@ -137,22 +137,22 @@ class Reader:
         put: Mapping[str, str] | None = None,
         exit_code: int = 0,
     ) -> str:
-        """Run the next block at a terminal, and return what it shows.
+        """Run the next block in a terminal and return its output.
 
-        Each answer is typed when its question appears. `put` is what the reader puts in
-        the place of a text, as `{"…": password}`.
+        Each answer is typed when its question appears. `put` are texts that the reader
+        replaces, such as `{"…": password}`.
         """
         with self._start(self._next("sh").code, put or {}) as terminal:
             for question, answer in answers:
                 terminal.wait_for(question)
                 terminal.type(f"{answer}\n")
-            shown = terminal.read_to_the_end()
-            assert terminal.process.wait(PATIENCE) == exit_code, shown
-        return shown
+            output = terminal.read_to_the_end()
+            assert terminal.process.wait(PATIENCE) == exit_code, output
+        return output
 
     @contextmanager
     def serve(self) -> Iterator[httpx.Client]:
-        """Run the next block's server in the `with`, and stop it with Ctrl-C."""
+        """Run the next block's server, and stop it with Ctrl-C at the end."""
         code = self._next("sh").code
         port = self._ports[8001 if "8001" in code else 8000]
         with self._start(code, {}) as terminal:
@@ -161,15 +161,15 @@ class Reader:
             with httpx.Client(base_url=url, timeout=PATIENCE) as client:
                 yield client
             terminal.type("\x03")
-            shown = terminal.read_to_the_end()
+            output = terminal.read_to_the_end()
             terminal.process.wait(PATIENCE)
-            assert "Traceback" not in shown, shown
+            assert "Traceback" not in output, output
 
     @contextmanager
     def _start(self, code: str, put: Mapping[str, str]) -> Iterator["Terminal"]:
-        for shown, meant in put.items():
-            assert shown in code, code
-            code = code.replace(shown, meant)
+        for placeholder, value in put.items():
+            assert placeholder in code, code
+            code = code.replace(placeholder, value)
         script = self._tools / f"script-{len(self.blocks)}"
         script.write_text(SCRIPT.format(code=self._on_free_ports(code)))
         with Terminal(script, self.folder, self._environment()) as terminal:
@@ -183,30 +183,30 @@ class Reader:
             flags=re.MULTILINE,
         )
         code = re.sub(r"runserver$", "runserver 8000", code, flags=re.MULTILINE)
-        for told, free in self._ports.items():
-            code = re.sub(rf"\b{told}\b", str(free), code)
+        for port, free_port in self._ports.items():
+            code = re.sub(rf"\b{port}\b", str(free_port), code)
         return code
 
     def _environment(self) -> dict[str, str]:
         installed = Path(sys.executable).parent
         path = f"{self._tools}:{installed}:{os.environ['PATH']}"
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(PREFIX)}
-        ours = {"PATH": path, "STATE": str(self._tools / "state")}
-        return {**inherited, **ours, "NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "200"}
+        tools = {"PATH": path, "STATE": str(self._tools / "state")}
+        return {**inherited, **tools, "NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "200"}
 
 
 class Terminal:
-    """A program in front of somebody who reads and types."""
+    """A program in a pseudo-terminal, with methods to type and to read its output."""
 
     def __init__(
         self, script: Path, folder: Path, environment: Mapping[str, str]
     ) -> None:
-        self._ours, its = pty.openpty()
-        self._shown = ""
-        self._seen = 0
-        self._more = threading.Condition()
-        # In a session that the terminal controls: passwords are asked for at the
-        # terminal, and Ctrl-C reaches all that the script started.
+        self._controller, program_side = pty.openpty()
+        self._output = ""
+        self._position = 0  # in the output: `wait_for` searches from here
+        self._has_more = threading.Condition()
+        # In a session that the terminal controls: programs prompt for passwords at the
+        # terminal, and Ctrl-C reaches every process that the script started.
         setsid, bash = shutil.which("setsid"), shutil.which("bash")
         assert setsid
         assert bash
@@ -214,14 +214,14 @@ class Terminal:
             [setsid, "--ctty", bash, str(script)],
             cwd=folder,
             env=environment,
-            stdin=its,
-            stdout=its,
-            stderr=its,
+            stdin=program_side,
+            stdout=program_side,
+            stderr=program_side,
         )
-        os.close(its)
-        # All the time: a program that nobody reads stops at its first 4 KB.
-        self._reading = threading.Thread(target=self._read)
-        self._reading.start()
+        os.close(program_side)
+        # A thread reads all the time: otherwise the program blocks after 4 KB.
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
 
     def __enter__(self) -> Self:
         return self
@@ -230,40 +230,41 @@ class Terminal:
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(PATIENCE)
-        self._reading.join(PATIENCE)
-        os.close(self._ours)
+        self._reader.join(PATIENCE)
+        os.close(self._controller)
 
     def _read(self) -> None:
         piece = b"-"
         while piece:
             try:
-                piece = os.read(self._ours, 1 << 16)
-            except OSError:  # what Linux answers once nobody is on the other side
+                piece = os.read(self._controller, 1 << 16)
+            except OSError:  # on Linux: the other side is closed
                 piece = b""
-            with self._more:
-                self._shown += piece.decode(errors="replace").replace("\r\n", "\n")
-                self._more.notify_all()
+            with self._has_more:
+                self._output += piece.decode(errors="replace").replace("\r\n", "\n")
+                self._has_more.notify_all()
 
     def type(self, keys: str) -> None:
-        os.write(self._ours, keys.encode())
+        os.write(self._controller, keys.encode())
 
     def wait_for(self, text: str) -> None:
-        """Wait until a text appears that wasn't seen yet."""
-        with self._more:
-            self._more.wait_for(
+        """Wait until a text appears after the last one that was waited for."""
+        with self._has_more:
+            self._has_more.wait_for(
                 lambda: (
-                    text in self._shown[self._seen :] or not self._reading.is_alive()
+                    text in self._output[self._position :]
+                    or not self._reader.is_alive()
                 ),
                 PATIENCE,
             )
-            assert text in self._shown[self._seen :], self._shown
-            self._seen = self._shown.index(text, self._seen) + len(text)
+            assert text in self._output[self._position :], self._output
+            self._position = self._output.index(text, self._position) + len(text)
 
     def read_to_the_end(self) -> str:
-        """Wait until the program has ended, and return all that it showed."""
-        self._reading.join(PATIENCE)
-        assert not self._reading.is_alive(), self._shown
-        return self._shown
+        """Wait until the program has ended, and return all of its output."""
+        self._reader.join(PATIENCE)
+        assert not self._reader.is_alive(), self._output
+        return self._output
 
 
 def _wait_until_listening(terminal: Terminal, port: int) -> None:

@@ -11,12 +11,12 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
-def run_module(*arguments: str, given: bytes = b"") -> tuple[int, str]:
-    """Exit code and standard error."""
+def run_module(*arguments: str, stdin: bytes = b"") -> tuple[int, str]:
+    """Run a module and return its exit code and standard error."""
     done = subprocess.run(
         [sys.executable, "-m", *arguments],
         cwd=ROOT,
-        input=given,
+        input=stdin,
         capture_output=True,
         timeout=300,
         check=False,
@@ -25,10 +25,10 @@ def run_module(*arguments: str, given: bytes = b"") -> tuple[int, str]:
 
 
 @pytest.mark.parametrize("database", ["postgresql", "sqlite"])
-def test_the_limit_app_answers_every_scenario_as_the_service_does(
+def test_the_limit_app_and_the_service_return_the_same_in_every_scenario(
     database: str,
 ) -> None:
-    code, told = run_module(
+    code, log = run_module(
         "benchmarks",
         "--check",
         "--users",
@@ -39,12 +39,12 @@ def test_the_limit_app_answers_every_scenario_as_the_service_does(
         database,
     )
 
-    assert code == 0, told
-    assert told.count("equal answers") == 11
+    assert code == 0, log
+    assert log.count("equal answers") == 11
 
 
-class Answers(BaseHTTPRequestHandler):
-    """200 at `/ok`, 401 elsewhere."""
+class Handler(BaseHTTPRequestHandler):
+    """Responds with 200 at `/ok` and with 401 elsewhere."""
 
     protocol_version = "HTTP/1.1"
 
@@ -59,7 +59,7 @@ class Answers(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def port() -> Iterator[int]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         server.daemon_threads = True
         Thread(target=server.serve_forever, daemon=True).start()
         yield server.server_port
@@ -67,7 +67,7 @@ def port() -> Iterator[int]:
 
 
 @pytest.mark.parametrize(("path", "accepted"), [("/ok", True), ("/refused", False)])
-def test_a_load_counts_only_if_every_answer_is_200(
+def test_a_load_fails_unless_every_response_is_200(
     port: int, path: str, accepted: bool
 ) -> None:
     load = {
@@ -78,7 +78,7 @@ def test_a_load_counts_only_if_every_answer_is_200(
         "max_requests": 20,
     }
 
-    code, told = run_module("benchmarks.load", given=msgspec.msgpack.encode(load))
+    code, log = run_module("benchmarks.load", stdin=msgspec.msgpack.encode(load))
 
-    assert (code == 0) is accepted, told
-    assert ("UnexpectedAnswer" in told) is not accepted
+    assert (code == 0) is accepted, log
+    assert ("UnexpectedAnswer" in log) is not accepted

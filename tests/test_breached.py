@@ -1,4 +1,4 @@
-"""The check against a range service: a real HTTP server, good and bad answers."""
+"""The check against a range service, with good and bad responses of a real server."""
 
 import asyncio
 import hashlib
@@ -13,20 +13,20 @@ from structlog.testing import capture_logs
 from bedplate.breached import RangeService
 
 PASSWORD = "Known-passw0rd"
-DIGEST = hashlib.sha1(PASSWORD.encode()).hexdigest().upper()  # noqa: S324, theirs
-ANSWER = f"{'0' * 35}:3\r\n{DIGEST[5:]}:7\r\n{'F' * 35}:0"
-Answer = Callable[[asyncio.StreamWriter], Awaitable[None]]
+DIGEST = hashlib.sha1(PASSWORD.encode()).hexdigest().upper()  # noqa: S324, the service's hash
+BODY = f"{'0' * 35}:3\r\n{DIGEST[5:]}:7\r\n{'F' * 35}:0"
+Respond = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
 
 @asynccontextmanager
-async def range_server(answer: Answer) -> AsyncIterator[tuple[str, list[bytes]]]:
-    """A server that answers so, with the requests that it got."""
+async def range_server(respond: Respond) -> AsyncIterator[tuple[str, list[bytes]]]:
+    """Run a server that responds like this, and yield its URL and its requests."""
     requests: list[bytes] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         requests.append(await reader.readuntil(b"\r\n\r\n"))
         try:
-            await answer(writer)
+            await respond(writer)
         finally:
             writer.close()
 
@@ -36,7 +36,7 @@ async def range_server(answer: Answer) -> AsyncIterator[tuple[str, list[bytes]]]
         server.close()
 
 
-def answer_of(body: bytes | str, status: str = "200 OK", *headers: str) -> Answer:
+def responding(body: bytes | str, status: str = "200 OK", *headers: str) -> Respond:
     content = body.encode() if isinstance(body, str) else body
     head = [f"HTTP/1.1 {status}", f"Content-Length: {len(content)}", *headers, "", ""]
 
@@ -53,7 +53,7 @@ async def hang(writer: asyncio.StreamWriter) -> None:
 
 
 async def drip(writer: asyncio.StreamWriter) -> None:
-    """Keep each read shorter than any timeout of one read."""
+    """Respond in small pieces, each within any timeout of a single read."""
     writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
     for _ in range(100):
         writer.write(b"0")
@@ -61,11 +61,11 @@ async def drip(writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(0.02)
 
 
-async def close_at_once(writer: asyncio.StreamWriter) -> None:
+async def close_immediately(writer: asyncio.StreamWriter) -> None:
     writer.close()
 
 
-async def check(url: str, password: str = PASSWORD, timeout: float = 5) -> bool:  # noqa: ASYNC109, the service's own
+async def check(url: str, password: str = PASSWORD, timeout: float = 5) -> bool:  # noqa: ASYNC109, the service implements it
     service = RangeService(url, timeout=timeout)
     try:
         return await service.contains(password)
@@ -73,13 +73,13 @@ async def check(url: str, password: str = PASSWORD, timeout: float = 5) -> bool:
         await service.close()
 
 
-def counted(outcome: str) -> float:
+def count_of(outcome: str) -> float:
     name = "bedplate_breached_password_checks_total"
     return REGISTRY.get_sample_value(name, {"outcome": outcome}) or 0
 
 
-async def test_only_the_first_five_characters_of_the_hash_leave() -> None:
-    async with range_server(answer_of(ANSWER)) as (url, requests):
+async def test_only_the_first_five_characters_of_the_hash_are_sent() -> None:
+    async with range_server(responding(BODY)) as (url, requests):
         assert await check(url)
         assert not await check(url, "Another-passw0rd")
 
@@ -101,14 +101,14 @@ async def test_only_the_first_five_characters_of_the_hash_leave() -> None:
     assert DIGEST[:5].encode() not in second
 
 
-async def test_a_padded_entry_is_no_breach() -> None:
-    async with range_server(answer_of(f"{DIGEST[5:]}:0")) as (url, _):
+async def test_a_padding_entry_is_not_a_breach() -> None:
+    async with range_server(responding(f"{DIGEST[5:]}:0")) as (url, _):
         assert not await check(url)
 
 
-async def test_no_cookie_ties_two_checks_together() -> None:
-    answer = answer_of(ANSWER, "200 OK", "Set-Cookie: id=1", "Connection: close")
-    async with range_server(answer) as (url, requests):
+async def test_no_cookie_connects_two_checks() -> None:
+    respond = responding(BODY, "200 OK", "Set-Cookie: id=1", "Connection: close")
+    async with range_server(respond) as (url, requests):
         service = RangeService(url, timeout=5)
         assert await service.contains(PASSWORD)
         assert await service.contains(PASSWORD)
@@ -119,47 +119,47 @@ async def test_no_cookie_ties_two_checks_together() -> None:
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "respond",
     [
         hang,
         drip,
-        close_at_once,
-        answer_of("<html>sign in to the hotel's network</html>"),
-        answer_of(b"\xff\xfe\x00"),
-        answer_of(f"{DIGEST[5:]}:seven"),
-        answer_of(ANSWER, "503 Service Unavailable"),
-        answer_of("", "302 Found", "Location: http://elsewhere.example/"),
-        answer_of(f"{'0' * 35}:1\n" * 40_000),
-        answer_of(b"not gzip", "200 OK", "Content-Encoding: gzip"),
+        close_immediately,
+        responding("<html>sign in to the hotel's network</html>"),
+        responding(b"\xff\xfe\x00"),
+        responding(f"{DIGEST[5:]}:seven"),
+        responding(BODY, "503 Service Unavailable"),
+        responding("", "302 Found", "Location: http://elsewhere.example/"),
+        responding(f"{'0' * 35}:1\n" * 40_000),
+        responding(b"not gzip", "200 OK", "Content-Encoding: gzip"),
     ],
 )
-async def test_it_fails_open_counted_and_logged(answer: Answer) -> None:
-    before = counted("failed")
+async def test_failed_checks_pass_and_are_counted_and_logged(respond: Respond) -> None:
+    before = count_of("failed")
     began = time.monotonic()
-    async with range_server(answer) as (url, _):
+    async with range_server(respond) as (url, _):
         with capture_logs() as logs:
-            assert not await check(url, timeout=0.3 if answer in {hang, drip} else 5)
+            assert not await check(url, timeout=0.3 if respond in {hang, drip} else 5)
 
     assert time.monotonic() - began < 5
-    assert counted("failed") == before + 1
+    assert count_of("failed") == before + 1
     (line,) = logs
     assert line["event"] == "breached password check failed"
     assert DIGEST[:5] not in str(line)
 
 
-async def test_it_fails_open_when_nobody_listens() -> None:
+async def test_checks_pass_when_the_service_is_down() -> None:
     async with range_server(hang) as (url, _):
         pass
-    before = counted("failed")
+    before = count_of("failed")
 
     assert not await check(url)
-    assert counted("failed") == before + 1
+    assert count_of("failed") == before + 1
 
 
 async def test_outcomes_are_counted() -> None:
-    before = counted("breached"), counted("clean")
-    async with range_server(answer_of(ANSWER)) as (url, _):
+    before = count_of("breached"), count_of("clean")
+    async with range_server(responding(BODY)) as (url, _):
         await check(url)
         await check(url, "Another-passw0rd")
 
-    assert (counted("breached"), counted("clean")) == (before[0] + 1, before[1] + 1)
+    assert (count_of("breached"), count_of("clean")) == (before[0] + 1, before[1] + 1)

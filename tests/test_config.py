@@ -1,6 +1,7 @@
-"""Settings: from the environment and `.env`; a wrong value is told by its name only."""
+"""Settings come from the environment and `.env`; each error names its variable."""
 
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from bedplate.config import PREFIX, Settings, SettingsError
 MARKER = "marker-secret"
 KEY = "a key for tests, at least 32 bytes long"
 
-# One wrong value, at the least, for every setting that can have one.
+# At least one wrong value for every setting that can have one.
 WRONG = {
     "app": [MARKER, f"{MARKER}:", f"a-b:{MARKER}"],
     "environment": [MARKER],
@@ -96,13 +97,14 @@ WRONG = {
     "compiled_routes": [MARKER],
 }
 FREE_TEXT = {"cors_origins", "data_dir", "mail_templates", "token_issuer"}
+SECRETS = {"secret_key", "previous_secret_keys", "metrics_token"}  # and all URLs
 
 Environment = Callable[..., None]
 
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty working folder, and an environment without settings of ours."""
+    """Run in an empty directory, with an environment without Bedplate's settings."""
     monkeypatch.chdir(tmp_path)
     for name in [name for name in os.environ if name.startswith(PREFIX)]:
         monkeypatch.delenv(name)
@@ -118,10 +120,10 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Environment:
     return set_
 
 
-def refusal() -> str:
-    with pytest.raises(SettingsError) as refused:
+def load_error() -> str:
+    with pytest.raises(SettingsError) as error:
         Settings.load()
-    return str(refused.value)
+    return str(error.value)
 
 
 def test_every_setting_has_a_wrong_value_here() -> None:
@@ -131,17 +133,82 @@ def test_every_setting_has_a_wrong_value_here() -> None:
 @pytest.mark.parametrize(
     ("name", "value"), [(name, value) for name in WRONG for value in WRONG[name]]
 )
-def test_a_wrong_value_is_one_line_that_names_the_variable_and_not_the_value(
+def test_a_wrong_value_is_one_line_that_names_the_variable_and_no_secret(
     environment: Environment, name: str, value: str
 ) -> None:
     environment(**{name: value})
 
-    line = refusal()
+    line = load_error()
 
-    assert f"{PREFIX}{name.upper()}" in line
+    assert line.startswith(f"{PREFIX}{name.upper()}: ")
+    assert line.endswith((".", "openssl rand -hex 32"))
     assert "\n" not in line
-    assert MARKER not in line.lower()
     assert "pydantic" not in line
+    assert "Input should" not in line
+    if name in SECRETS or name.endswith("_url"):
+        assert MARKER not in line.lower()
+    else:
+        assert re.match(r"\w+: ['\[{\d]", line), line
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "line"),
+    [
+        (
+            "pool_size",
+            "ten",
+            "'ten' is not a whole number. Use a number from 1 to 1000.",
+        ),
+        ("pool_size", "0", "'0' is out of range. Use a number from 1 to 1000."),
+        (
+            "mail_timeout",
+            "0",
+            "'0' is out of range. Use a number above 0, at most 300.",
+        ),
+        (
+            "mail_timeout",
+            "nan",
+            "'nan' is out of range. Use a number above 0, at most 300.",
+        ),
+        ("max_connections", "0", "'0' is out of range. Use a number from 1 up."),
+        ("signup", "maybe", "'maybe' is not allowed. Use 'open' or 'closed'."),
+        ("docs", "perhaps", "'perhaps' is not a boolean. Use true or false."),
+        (
+            "trusted_proxies",
+            "10.0.0.0/8,ten",
+            "'ten' is not a network. Use CIDR notation, such as 10.0.0.0/8.",
+        ),
+        ("app", "x" * 90, f"'{'x' * 59}…' is not an import path. Use shop.main:app."),
+        (
+            "public_url",
+            f"https://me:{MARKER}@host?a",
+            (
+                "the value is not an http or https URL. "
+                "Use https://app.example.com/path, without a query or fragment."
+            ),
+        ),
+    ],
+)
+def test_a_wrong_value_is_explained(
+    environment: Environment, name: str, value: str, line: str
+) -> None:
+    environment(**{name: value})
+
+    assert load_error() == f"{PREFIX}{name.upper()}: {line}"
+
+
+def test_a_secret_of_an_application_that_is_a_plain_string_is_not_shown(
+    environment: Environment,
+) -> None:
+    class ShopSettings(Settings):
+        payment_key: str = Field("", pattern="^pk_")
+
+    environment(payment_key=MARKER)
+
+    with pytest.raises(SettingsError, match="BEDPLATE_PAYMENT_KEY: the value") as error:
+        ShopSettings.load()
+
+    assert MARKER not in str(error.value)
 
 
 def test_a_wrong_value_is_not_in_the_traceback_either(
@@ -149,10 +216,10 @@ def test_a_wrong_value_is_not_in_the_traceback_either(
 ) -> None:
     environment(secret_key=MARKER)
 
-    with pytest.raises(SettingsError) as refused:
+    with pytest.raises(SettingsError) as error:
         Settings.load()
 
-    assert refused.value.__suppress_context__
+    assert error.value.__suppress_context__
 
 
 def test_nothing_needs_to_be_set(folder: Path) -> None:
@@ -164,7 +231,7 @@ def test_nothing_needs_to_be_set(folder: Path) -> None:
     )
 
 
-def test_an_empty_variable_is_as_none(environment: Environment) -> None:
+def test_an_empty_variable_counts_as_unset(environment: Environment) -> None:
     environment(database_url="", secret_key="", roles="")
 
     assert Settings.load() == Settings.load(_env_file=None)
@@ -190,25 +257,25 @@ def test_dotenv_is_read_and_the_environment_wins(
         ("BEDPLATE_XYZ", "Remove it."),
     ],
 )
-def test_an_unknown_variable_is_refused_with_the_nearest_name(
+def test_an_unknown_variable_is_rejected_with_the_nearest_name(
     monkeypatch: pytest.MonkeyPatch, name: str, nearest: str
 ) -> None:
     monkeypatch.setenv(name, MARKER)
 
-    line = refusal()
+    line = load_error()
 
     assert line.startswith(f"{name.upper()} is not a setting. ")
     assert nearest in line
     assert MARKER not in line
 
 
-def test_an_unknown_variable_in_dotenv_is_refused(folder: Path) -> None:
+def test_an_unknown_variable_in_dotenv_is_rejected(folder: Path) -> None:
     (folder / ".env").write_text("BEDPLATE_SIGNUPS=closed")
 
-    assert "Did you mean BEDPLATE_SIGNUP?" in refusal()
+    assert "Did you mean BEDPLATE_SIGNUP?" in load_error()
 
 
-def test_the_old_name_of_a_renamed_setting_is_known(
+def test_the_old_name_of_a_renamed_setting_is_accepted(
     environment: Environment,
 ) -> None:
     class Renamed(Settings):
@@ -219,7 +286,7 @@ def test_the_old_name_of_a_renamed_setting_is_known(
     assert Renamed.load().color == "red"
 
 
-def test_what_kubernetes_sets_for_a_service_called_bedplate_is_not_ours(
+def test_variables_that_kubernetes_sets_for_a_service_are_ignored(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for name, value in {
@@ -254,17 +321,17 @@ def test_lists_are_comma_separated(environment: Environment) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "resolved"),
+    ("path_url", "resolved"),
     [
         ("sqlite:///app.db", "{folder}/app.db"),
         ("sqlite:///data/../app.db", "{folder}/data/../app.db"),
         ("sqlite:////var/lib/app.db", "/var/lib/app.db"),
     ],
 )
-def test_a_relative_sqlite_path_is_of_the_working_folder(
-    folder: Path, environment: Environment, given: str, resolved: str
+def test_a_relative_sqlite_path_starts_at_the_working_directory(
+    folder: Path, environment: Environment, path_url: str, resolved: str
 ) -> None:
-    environment(database_url=given)
+    environment(database_url=path_url)
 
     url = Settings.load().resolved_database_url
 
@@ -273,7 +340,9 @@ def test_a_relative_sqlite_path_is_of_the_working_folder(
 
 
 @pytest.mark.parametrize("driver", ["", "+asyncpg", "+psycopg"])
-def test_the_driver_is_ours_to_pick(environment: Environment, driver: str) -> None:
+def test_the_driver_in_a_database_url_is_ignored(
+    environment: Environment, driver: str
+) -> None:
     environment(database_url=f"postgresql{driver}://me:{MARKER}@host/app")
 
     settings = Settings.load()
@@ -289,7 +358,7 @@ def test_the_driver_is_ours_to_pick(environment: Environment, driver: str) -> No
         f"postgresql://me@host/app?password={MARKER}&application_name=mine",
     ],
 )
-def test_no_secret_stands_in_what_settings_show_of_themselves(
+def test_the_repr_of_settings_holds_no_secret(
     environment: Environment, url: str
 ) -> None:
     mail_url = f"smtp://me:{MARKER}@host"
@@ -303,7 +372,10 @@ def test_no_secret_stands_in_what_settings_show_of_themselves(
 
 def test_production_requires_a_secret_key(environment: Environment) -> None:
     environment(environment="production")
-    assert refusal() == "BEDPLATE_SECRET_KEY is required in production"
+    assert load_error() == (
+        "BEDPLATE_SECRET_KEY is required in production. "
+        "Create one with: openssl rand -hex 32"
+    )
 
     environment(secret_key=KEY)
     assert Settings.load().is_production
@@ -315,27 +387,27 @@ def test_a_secret_key_has_32_bytes(environment: Environment) -> None:
     Settings.load()
 
 
-def test_a_made_key_is_kept_for_its_owner_only(folder: Path) -> None:
+def test_a_generated_key_is_readable_by_its_owner_only(folder: Path) -> None:
     first = Settings.load().key_for("tokens")
-    kept = folder / ".bedplate" / "secret_key"
+    key_file = folder / ".bedplate" / "secret_key"
 
-    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
-    assert len(kept.read_bytes()) >= 32
+    assert stat.S_IMODE(key_file.stat().st_mode) == 0o600
+    assert len(key_file.read_bytes()) >= 32
     assert Settings.load().key_for("tokens") == first
-    assert [path.name for path in kept.parent.iterdir()] == ["secret_key"]
+    assert [path.name for path in key_file.parent.iterdir()] == ["secret_key"]
 
 
-def test_a_kept_key_that_others_can_read_is_closed_to_them(folder: Path) -> None:
+def test_a_stored_key_that_others_can_read_is_made_private(folder: Path) -> None:
     Settings.load().key_for("tokens")
-    kept = folder / ".bedplate" / "secret_key"
-    kept.chmod(0o644)
+    key_file = folder / ".bedplate" / "secret_key"
+    key_file.chmod(0o644)
 
     Settings.load().key_for("tokens")
 
-    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert stat.S_IMODE(key_file.stat().st_mode) == 0o600
 
 
-def test_a_kept_key_that_was_cut_short_is_refused(folder: Path) -> None:
+def test_a_stored_key_that_was_truncated_is_rejected(folder: Path) -> None:
     (folder / ".bedplate").mkdir()
     (folder / ".bedplate" / "secret_key").write_bytes(b"short")
 
@@ -343,27 +415,27 @@ def test_a_kept_key_that_was_cut_short_is_refused(folder: Path) -> None:
         Settings.load().key_for("tokens")
 
 
-def test_each_purpose_has_a_key_of_its_own() -> None:
+def test_each_purpose_has_its_own_key() -> None:
     settings = Settings.load(secret_key=KEY)
 
     assert settings.key_for("tokens") != settings.key_for("cursors")
 
 
-def test_processes_that_start_at_once_agree_on_one_key(folder: Path) -> None:
+def test_processes_that_start_together_agree_on_one_key(folder: Path) -> None:
     program = "from bedplate.config import Settings as s; print(s.load().key_for('x'))"
     command = [sys.executable, "-c", program]
 
     def start(_: int) -> str:
-        done = subprocess.run(
+        process = subprocess.run(
             command, cwd=folder, capture_output=True, text=True, check=True
         )
-        return done.stdout
+        return process.stdout
 
     with ThreadPoolExecutor(2) as threads:
         assert len(set(threads.map(start, range(2)))) == 1
 
 
-def test_threads_that_start_at_once_agree_on_one_key(folder: Path) -> None:
+def test_threads_that_start_together_agree_on_one_key(folder: Path) -> None:
     def derive(_: int) -> bytes:
         return Settings.load(_env_file=None).key_for("x")
 

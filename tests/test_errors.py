@@ -1,4 +1,4 @@
-"""What holds for every answer: the envelope, request ids, limits, media types."""
+"""Every response has the envelope, a request id, limits and checked media types."""
 
 import asyncio
 import re
@@ -74,20 +74,20 @@ ALLOWED = {
 
 
 @both_stacks
-async def test_a_wrong_method_is_told_every_right_one(
+async def test_a_wrong_method_gets_every_allowed_one(
     as_admin: AsyncClient, user: User
 ) -> None:
     for path, allowed in ALLOWED.items():
-        told = allowed | ({"HEAD"} if "GET" in allowed else set())
+        expected = allowed | ({"HEAD"} if "GET" in allowed else set())
         for method in {"GET", "POST", "PUT", "PATCH", "DELETE", "TRACE", "X"} - allowed:
-            answer = await as_admin.request(method, path.format(user=user.id))
+            response = await as_admin.request(method, path.format(user=user.id))
 
-            assert_refused(answer, 405, "METHOD_NOT_ALLOWED")
-            assert set(answer.headers["allow"].split(", ")) == told
+            assert_refused(response, 405, "METHOD_NOT_ALLOWED")
+            assert set(response.headers["allow"].split(", ")) == expected
 
 
 @both_stacks
-async def test_foreign_media_types_are_refused(
+async def test_other_media_types_are_rejected(
     as_user: AsyncClient, snapshot: Snapshot
 ) -> None:
     before = await snapshot()
@@ -104,15 +104,15 @@ async def test_foreign_media_types_are_refused(
         "",
     ):
         headers = {"Content-Type": media_type}
-        answer = await as_user.patch("/users/me", content=body, headers=headers)
-        assert_refused(answer, 415, "UNSUPPORTED_MEDIA_TYPE")
+        response = await as_user.patch("/users/me", content=body, headers=headers)
+        assert_refused(response, 415, "UNSUPPORTED_MEDIA_TYPE")
     untyped = await as_user.patch("/users/me", content=body)
     assert_refused(untyped, 415, "UNSUPPORTED_MEDIA_TYPE")
     assert await snapshot() == before
 
 
 @both_stacks
-async def test_json_s_media_types_are_accepted(as_user: AsyncClient) -> None:
+async def test_json_media_types_are_accepted(as_user: AsyncClient) -> None:
     for number, media_type in enumerate(
         (
             "application/json",
@@ -123,11 +123,11 @@ async def test_json_s_media_types_are_accepted(as_user: AsyncClient) -> None:
     ):
         body = b'{"name": "%d"}' % number
         headers = {"Content-Type": media_type}
-        answer = await as_user.patch("/users/me", content=body, headers=headers)
-        assert (answer.status_code, answer.json()["name"]) == (200, str(number))
+        response = await as_user.patch("/users/me", content=body, headers=headers)
+        assert (response.status_code, response.json()["name"]) == (200, str(number))
 
 
-# Bodies that are too large.
+# Bodies that are too large
 
 
 async def chunks(size: int) -> AsyncIterator[bytes]:
@@ -135,9 +135,9 @@ async def chunks(size: int) -> AsyncIterator[bytes]:
         yield b"x" * 256
 
 
-async def endless(sent: list[int]) -> AsyncIterator[bytes]:
+async def endless(pieces: list[int]) -> AsyncIterator[bytes]:
     for number in range(100_000):
-        sent.append(number)
+        pieces.append(number)
         yield b"x" * 256
 
 
@@ -149,14 +149,14 @@ async def endless(sent: list[int]) -> AsyncIterator[bytes]:
     ],
     ids=["compiled", "stock"],
 )
-async def test_a_body_over_the_limit_is_refused(
+async def test_a_body_over_the_limit_is_rejected(
     client: AsyncClient, as_user: AsyncClient, snapshot: Snapshot
 ) -> None:
     before = await snapshot()
     json_body = {"Content-Type": "application/json"}
     form_body = {"Content-Type": "application/x-www-form-urlencoded"}
-    sent: list[int] = []
-    answers = [
+    pieces: list[int] = []
+    responses = [
         await client.post("/users", json={**SIGN_UP, "name": "x" * LIMIT}),
         await as_user.patch("/users/me", json={"name": "x" * LIMIT}),
         await client.post("/auth/token", data={"username": "x" * LIMIT}),
@@ -164,18 +164,18 @@ async def test_a_body_over_the_limit_is_refused(
         await client.post(
             "/auth/token", content=chunks(LIMIT + 256), headers=form_body
         ),
-        await client.post("/users", content=endless(sent), headers=json_body),
+        await client.post("/users", content=endless(pieces), headers=json_body),
         await client.post("/nope", content=b"x" * (LIMIT + 1)),
     ]
 
-    for answer in answers:
-        assert_refused(answer, 413, "PAYLOAD_TOO_LARGE")
-    assert len(sent) < 20  # it was not read to its end
+    for response in responses:
+        assert_refused(response, 413, "PAYLOAD_TOO_LARGE")
+    assert len(pieces) < 20  # the server stopped reading
     assert await snapshot() == before
 
 
 @small_bodies
-async def test_a_body_of_just_the_limit_is_read(client: AsyncClient) -> None:
+async def test_a_body_of_exactly_the_limit_is_accepted(client: AsyncClient) -> None:
     body = b'{"name": "x"}'.ljust(LIMIT)
     headers = {"Content-Type": "application/json"}
 
@@ -184,19 +184,19 @@ async def test_a_body_of_just_the_limit_is_read(client: AsyncClient) -> None:
         yield body[100:]
 
     for content in (body, in_chunks()):
-        answer = await client.post("/users", content=content, headers=headers)
+        response = await client.post("/users", content=content, headers=headers)
         fields = ["body.email", "body.password"]
-        assert_refused(answer, 422, "VALIDATION_ERROR", *fields)
+        assert_refused(response, 422, "VALIDATION_ERROR", *fields)
 
 
-# Request ids.
+# Request ids
 
 
-async def test_a_caller_s_request_id_is_kept_on_every_answer(
+async def test_a_client_s_request_id_is_on_every_response(
     client: AsyncClient, as_admin: AsyncClient, user: User
 ) -> None:
     headers = {"X-Request-ID": "trace-7f/~"}
-    answers = [
+    responses = [
         await as_admin.get("/users/me", headers=headers),
         await as_admin.delete(f"/users/{user.id}", headers=headers),
         await client.get("/users/me", headers=headers),
@@ -207,21 +207,21 @@ async def test_a_caller_s_request_id_is_kept_on_every_answer(
         await client.get("http://test/health/live", headers=headers),
     ]
 
-    assert {a.headers["x-request-id"] for a in answers} == {"trace-7f/~"}
-    for answer in answers:
-        if answer.is_error:
-            assert answer.json()["error"]["request_id"] == "trace-7f/~"
+    assert {a.headers["x-request-id"] for a in responses} == {"trace-7f/~"}
+    for response in responses:
+        if response.is_error:
+            assert response.json()["error"]["request_id"] == "trace-7f/~"
 
 
 async def test_each_request_without_an_id_gets_its_own(client: AsyncClient) -> None:
-    answers = [await client.get("/users/me") for _ in range(3)]
+    responses = [await client.get("/users/me") for _ in range(3)]
 
-    ids = {answer.headers["x-request-id"] for answer in answers}
+    ids = {response.headers["x-request-id"] for response in responses}
     assert len(ids) == 3
     assert all(UUID(id_) for id_ in ids)
 
 
-@given(sent=st.binary(max_size=140))
+@given(request_id=st.binary(max_size=140))
 @example(b"a" * 128)
 @example(b"a" * 129)
 @example(b"")
@@ -229,18 +229,18 @@ async def test_each_request_without_an_id_gets_its_own(client: AsyncClient) -> N
 @example(b"a\xff")
 @example(b"~!")
 @hypothesis_settings(max_examples=60)
-async def test_only_visible_ascii_of_128_characters_is_kept_as_an_id(
-    client: AsyncClient, sent: bytes
+async def test_only_128_visible_ascii_characters_are_accepted_as_an_id(
+    client: AsyncClient, request_id: bytes
 ) -> None:
-    answer = await client.get("/users/me", headers={b"X-Request-ID": sent})
+    response = await client.get("/users/me", headers={b"X-Request-ID": request_id})
 
-    acceptable = re.fullmatch(rb"[!-~]{1,128}", sent) is not None
-    given_back = answer.headers["x-request-id"]
-    assert (given_back.encode("latin-1") == sent) is acceptable
-    assert given_back == answer.json()["error"]["request_id"]
+    acceptable = re.fullmatch(rb"[!-~]{1,128}", request_id) is not None
+    echoed = response.headers["x-request-id"]
+    assert (echoed.encode("latin-1") == request_id) is acceptable
+    assert echoed == response.json()["error"]["request_id"]
 
 
-# Bugs.
+# Bugs
 
 router = Router()
 
@@ -293,33 +293,33 @@ async def no_answer() -> Any:
 @pytest.fixture
 def broken_client(app: Application) -> AsyncClient:
     app.include_router(router, prefix="/api/v1")
-    # The stock stack raises after it has answered, for the server to log.
+    # FastAPI's own stack raises after its response, so that the server logs the error.
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     return AsyncClient(transport=transport, base_url=API)
 
 
 @both_stacks
 @pytest.mark.parametrize("path", ["/broken", "/no-answer"])
-async def test_a_bug_is_told_to_the_log_and_not_to_the_caller(
+async def test_a_bug_is_logged_and_not_shown_to_the_client(
     capfd: pytest.CaptureFixture[str], broken_client: AsyncClient, path: str
 ) -> None:
-    answer = await broken_client.get(path, headers={"X-Request-ID": "bug-1"})
+    response = await broken_client.get(path, headers={"X-Request-ID": "bug-1"})
 
-    assert_refused(answer, 500, "INTERNAL_ERROR")
-    assert "secret" not in answer.text
+    assert_refused(response, 500, "INTERNAL_ERROR")
+    assert "secret" not in response.text
     logged = capfd.readouterr().err
     assert "Traceback" in logged
     assert "bug-1" in logged
 
 
 @both_stacks
-async def test_errors_without_a_name_have_the_envelope_too(
+async def test_generic_errors_have_the_envelope_too(
     broken_client: AsyncClient,
 ) -> None:
     assert_refused(await broken_client.get("/conflict"), 409, "CONFLICT")
 
 
-TOLD: dict[str, tuple[int, str, str, Any]] = {
+EXPECTED: dict[str, tuple[int, str, str, Any]] = {
     "text": (409, "CONFLICT", "Sold out: three are left", None),
     "own status": (418, "IM_A_TEAPOT", "Short and stout", None),
     "unknown status": (499, "ERROR_499", "Gone away", None),
@@ -351,27 +351,31 @@ TOLD: dict[str, tuple[int, str, str, Any]] = {
 
 
 @both_stacks
-async def test_a_framework_s_exception_keeps_what_it_says_below_500(
+async def test_a_framework_s_exception_keeps_its_text_below_500(
     broken_client: AsyncClient,
 ) -> None:
-    for name, (status, code, message, details) in TOLD.items():
-        answer = await broken_client.get(f"/raise/{name}")
+    for name, (status, code, message, details) in EXPECTED.items():
+        response = await broken_client.get(f"/raise/{name}")
 
-        error = answer.json()["error"]
-        told = error["details"]
-        if told is not None:
-            told = [(detail["field"], detail["message"]) for detail in told]
-        assert (answer.status_code, error["code"], told) == (status, code, details), (
-            name
-        )
+        error = response.json()["error"]
+        shown_details = error["details"]
+        if shown_details is not None:
+            shown_details = [
+                (detail["field"], detail["message"]) for detail in shown_details
+            ]
+        assert (response.status_code, error["code"], shown_details) == (
+            status,
+            code,
+            details,
+        ), name
         assert error["message"] == (message or BadRequest.message), name
-        assert "secret" not in answer.text
+        assert "secret" not in response.text
         for header, value in (RAISED[name].headers or {}).items():
-            assert answer.headers[header] == value
+            assert response.headers[header] == value
 
 
 @both_stacks
-async def test_an_exception_that_is_no_error_has_no_envelope(
+async def test_an_exception_with_a_status_below_400_has_no_envelope(
     broken_client: AsyncClient,
 ) -> None:
     unchanged = await broken_client.get("/raise/nothing")
@@ -384,10 +388,10 @@ async def test_an_exception_that_is_no_error_has_no_envelope(
     assert (await broken_client.get("/raise/limited")).headers["retry-after"] == "1"
 
 
-async def test_security_headers_stand_on_every_answer(
+async def test_security_headers_are_on_every_response(
     client: AsyncClient, broken_client: AsyncClient
 ) -> None:
-    answers = [
+    responses = [
         await client.get("/users/me"),
         await client.get("/nope"),
         await client.get("http://test/health/live"),
@@ -395,13 +399,13 @@ async def test_security_headers_stand_on_every_answer(
         await broken_client.get("/broken"),
     ]
 
-    for answer in answers:
-        assert answer.headers["x-content-type-options"] == "nosniff"
-        assert answer.headers["x-frame-options"] == "DENY"
-        policy = answer.headers["content-security-policy"]
+    for response in responses:
+        assert response.headers["x-content-type-options"] == "nosniff"
+        assert response.headers["x-frame-options"] == "DENY"
+        policy = response.headers["content-security-policy"]
         assert "default-src 'none'" in policy
         assert "base-uri 'none'" in policy
-        assert "strict-transport-security" not in answer.headers  # not over TLS
+        assert "strict-transport-security" not in response.headers  # not over TLS
 
 
 MEGABYTE = (1 << 20) - 100
@@ -410,7 +414,7 @@ FORM_BODY = "application/x-www-form-urlencoded"
 
 
 def filled(start: bytes, unit: bytes, end: bytes = b"") -> bytes:
-    """A megabyte of one thing; `%d` in it is a number."""
+    """Return a megabyte of a repeated unit, with a number for each `%d` in it."""
     room = MEGABYTE - len(start) - len(end)
     if b"%d" in unit:
         parts = [unit % number for number in range(room // (len(unit) + 4))]
@@ -448,7 +452,7 @@ HOSTILE_FORMS = {
     "escapes in the largest form": b"username=" + b"%41" * (42 << 10),
     "separators in the largest form": b"&" * (128 << 10),
 }
-WAYS = [
+REQUESTS = [
     *(("/users", JSON_BODY, body) for body in HOSTILE.values()),
     *(("/auth/token", FORM_BODY, body) for body in HOSTILE_FORMS.values()),
 ]
@@ -458,27 +462,27 @@ WAYS = [
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(
     ("path", "media_type", "body"),
-    WAYS,
+    REQUESTS,
     ids=[*HOSTILE, *map("form {}".format, HOSTILE_FORMS)],
 )
-async def test_no_anonymous_body_holds_the_event_loop(
+async def test_no_anonymous_body_blocks_the_event_loop(
     client: AsyncClient, path: str, media_type: str, body: bytes
 ) -> None:
     headers = {"Content-Type": media_type}
-    # The best of three, and thrice the 50 ms of a quiet machine: others slow this down.
-    answers = [await held_by(client, path, headers, body) for _ in range(3)]
+    # The best of three, with three times the 50 ms of an idle machine as the limit.
+    responses = [await measure_block(client, path, headers, body) for _ in range(3)]
 
-    answer, _ = answers[0]
-    assert answer.status_code in {400, 413, 422}
-    assert min(seconds for _, seconds in answers) < 0.15
-    assert len(answer.content) < 10_000
-    assert "x" * 200 not in answer.text
+    response, _ = responses[0]
+    assert response.status_code in {400, 413, 422}
+    assert min(seconds for _, seconds in responses) < 0.15
+    assert len(response.content) < 10_000
+    assert "x" * 200 not in response.text
 
 
-async def held_by(
+async def measure_block(
     client: AsyncClient, path: str, headers: dict[str, str], body: bytes
 ) -> tuple[httpx.Response, float]:
-    """The answer, and the CPU seconds of the longest step of the event loop."""
+    """Return the response, and the CPU seconds of the event loop's longest step."""
     longest, is_done = 0.0, asyncio.Event()
 
     async def watch() -> None:
@@ -491,20 +495,20 @@ async def held_by(
 
     watching = asyncio.create_task(watch())
     await asyncio.sleep(0)
-    answer = await client.post(path, content=body, headers=headers)
+    response = await client.post(path, content=body, headers=headers)
     is_done.set()
     await watching
-    return answer, longest
+    return response, longest
 
 
-async def test_so_many_unknown_names_are_refused_by_the_first(
+async def test_of_many_unknown_names_the_first_are_listed(
     client: AsyncClient,
 ) -> None:
     body = {**SIGN_UP, **{f"field{number}": 1 for number in range(1000)}}
-    answer = await client.post("/users", json=body)
+    response = await client.post("/users", json=body)
 
     fields = [f"body.field{number}" for number in range(20)]
-    assert_refused(answer, 422, "VALIDATION_ERROR", *fields)
+    assert_refused(response, 422, "VALIDATION_ERROR", *fields)
 
 
 async def test_no_error_lists_more_than_fifty_details(
@@ -532,13 +536,13 @@ async def test_no_error_lists_more_than_fifty_details(
 
     details = wrong.json()["error"]["details"]
     assert [d["field"] for d in details] == [f"body.lines.{n}.sku" for n in range(50)]
-    for answer in (too_wrong, numbers):
-        assert_refused(answer, 422, "VALIDATION_ERROR", "body")
-        assert "too many errors" in answer.text
+    for response in (too_wrong, numbers):
+        assert_refused(response, 422, "VALIDATION_ERROR", "body")
+        assert "too many errors" in response.text
 
 
-async def test_long_names_are_not_echoed_at_length(client: AsyncClient) -> None:
-    answer = await client.post("/users", json={**SIGN_UP, "n" * 100_000: 1})
+async def test_long_names_are_truncated_in_errors(client: AsyncClient) -> None:
+    response = await client.post("/users", json={**SIGN_UP, "n" * 100_000: 1})
 
-    (detail,) = answer.json()["error"]["details"]
+    (detail,) = response.json()["error"]["details"]
     assert detail["field"] == "body." + "n" * 100

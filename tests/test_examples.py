@@ -1,4 +1,4 @@
-"""The examples run, as their pages say."""
+"""The examples run as their pages describe it."""
 
 import re
 import subprocess
@@ -18,7 +18,7 @@ PASSWORD = "Passw0rd-of-tests"
 
 @pytest.fixture
 def url(tmp_path: Path) -> Iterator[str]:
-    """The bookmarks' server, on an empty folder."""
+    """Run the bookmarks' server in an empty folder, and yield its URL."""
     with (tmp_path / "log").open("w+b") as log:
         process = subprocess.Popen(
             [
@@ -39,14 +39,14 @@ def url(tmp_path: Path) -> Iterator[str]:
 
 def _address(process: subprocess.Popen[bytes], log: Path) -> str:
     deadline = time.monotonic() + 30
-    while not (found := re.search(r"running on (http://[\d.:]+)", log.read_text())):
+    while not (match := re.search(r"running on (http://[\d.:]+)", log.read_text())):
         assert process.poll() is None, log.read_text()
         assert time.monotonic() < deadline, log.read_text()
         time.sleep(0.05)
-    return found[1]
+    return match[1]
 
 
-def test_an_existing_application_takes_up_bedplate(url: str) -> None:
+def test_an_existing_application_adopts_bedplate(url: str) -> None:
     with httpx.Client(base_url=url, timeout=30) as client:
         account = {"email": "ada@example.com", "name": "Ada", "password": PASSWORD}
         assert client.post("/api/v1/users", json=account).status_code == 201
@@ -56,26 +56,26 @@ def test_an_existing_application_takes_up_bedplate(url: str) -> None:
         client.headers["Authorization"] = f"Bearer {token}"
 
         hello = client.get("/hello")
-        kept = {"url": "https://example.com/a", "title": "A"}
-        first = client.post("/api/v1/bookmarks", json=kept)
-        again = client.post("/api/v1/bookmarks", json=kept)
-        listed = client.get("/api/v1/bookmarks").json()
-        gone = client.delete(first.headers["Location"])
+        bookmark = {"url": "https://example.com/a", "title": "A"}
+        first = client.post("/api/v1/bookmarks", json=bookmark)
+        again = client.post("/api/v1/bookmarks", json=bookmark)
+        page = client.get("/api/v1/bookmarks").json()
+        deleted = client.delete(first.headers["Location"])
         absent = client.get("/api/v1/posts")
         document = client.get("/openapi.json").json()
-        refused = client.put("/api/v1/bookmarks")
+        not_allowed = client.put("/api/v1/bookmarks")
 
     assert stranger.json()["error"]["code"] == "UNAUTHENTICATED"
     assert hello.json() == {"message": "Hello, Ada"}
-    assert (first.status_code, gone.status_code) == (201, 204)
+    assert (first.status_code, deleted.status_code) == (201, 204)
     assert again.json()["error"]["code"] == "ALREADY_KEPT"
-    assert [item["title"] for item in listed["items"]] == ["A"]
+    assert [item["title"] for item in page["items"]] == ["A"]
     assert absent.status_code == 404
     assert {"/hello", "/api/v1/bookmarks"} <= document["paths"].keys()
-    assert refused.headers["Allow"] == "GET, HEAD, POST"
+    assert not_allowed.headers["Allow"] == "GET, HEAD, POST"
 
 
-# What a client of the Django project does, with a token that the API's service made.
+# Requests to the Django project, with a token that the API's service issued.
 USE_DJANGO = """
 import os, sys
 os.environ["DJANGO_SETTINGS_MODULE"] = "shop.settings"
@@ -101,22 +101,22 @@ signed_in = call_service(
 assert Client().get("/whoami/").status_code == 401
 bearer = Client(headers={"Authorization": f"Bearer {signed_in.tokens.access_token}"})
 assert bearer.get("/whoami/").json() == {"email": "ada@example.com", "role": "admin"}
-made = bearer.post("/baskets/", {"note": "Apples"}, content_type="application/json")
-assert made.json()["owner"] == "ada@example.com", made.content
+created = bearer.post("/baskets/", {"note": "Apples"}, content_type="application/json")
+assert created.json()["owner"] == "ada@example.com", created.content
 me = bearer.get("/api/v1/users/me")
 assert me.json()["email"] == "ada@example.com", me.content
 assert me["X-Request-ID"]
 post = {"title": "Apples", "content": "Ripe"}
-made = bearer.post("/api/v1/posts", post, content_type="application/json")
-assert bearer.get(made["Location"]).json() == made.json(), made.content
+created = bearer.post("/api/v1/posts", post, content_type="application/json")
+assert bearer.get(created["Location"]).json() == created.json(), created.content
 assert "/api/v1/posts/{post_id}" in bearer.get("/api/v1/schema").json()["paths"]
 print("uvicorn" in sys.modules)
 """
 
 
-def test_an_existing_django_project_takes_up_bedplate(tmp_path: Path) -> None:
+def test_an_existing_django_project_adopts_bedplate(tmp_path: Path) -> None:
     def run(*command: str) -> str:
-        done = subprocess.run(
+        process = subprocess.run(
             [sys.executable, "-W", "error", *command],
             cwd=tmp_path,
             env={
@@ -128,8 +128,8 @@ def test_an_existing_django_project_takes_up_bedplate(tmp_path: Path) -> None:
             text=True,
             check=False,
         )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        assert process.returncode == 0, process.stdout + process.stderr
+        return process.stdout
 
     manage = str(EXAMPLES / "django_project" / "manage.py")
     account = ("--email", "ada@example.com", "--name", "Ada")

@@ -1,4 +1,4 @@
-"""Named permissions over HTTP: granted by declaration and setting, at once."""
+"""Named permissions over HTTP, which modules declare and settings grant."""
 
 from typing import Annotated, Any
 
@@ -58,7 +58,7 @@ def setting_overrides() -> dict[str, Any]:
     }
 
 
-async def test_a_role_may_what_it_was_granted_and_admin_all(
+async def test_a_role_has_its_permissions_and_admin_has_all(
     client: AsyncClient, make_user: MakeUser, sign_in: SignIn
 ) -> None:
     allowed = {
@@ -67,23 +67,23 @@ async def test_a_role_may_what_it_was_granted_and_admin_all(
         "guest": {"eat", "judge"},
         "admin": {"bake", "eat"},  # a role is not a permission
     }
-    for role, deeds in allowed.items():
+    for role, actions in allowed.items():
         caller = await sign_in((await make_user(role=role)).id)
-        for deed in ("bake", "eat", "judge"):
-            answer = await caller.post(f"/cakes/{deed}")
-            if deed in deeds:
-                assert (answer.status_code, answer.json()) == (200, {"by": role})
+        for action in ("bake", "eat", "judge"):
+            response = await caller.post(f"/cakes/{action}")
+            if action in actions:
+                assert (response.status_code, response.json()) == (200, {"by": role})
             else:
-                assert_refused(answer, 403, "FORBIDDEN")
-        told = (await caller.get("/cakes/mine")).json()
-        may = {deed: deed in deeds for deed in ("bake", "eat")}
-        assert told == {**may, "admin": role == "admin"}
-    for deed in ("bake", "eat", "judge"):
-        stranger = await client.post(f"/cakes/{deed}")
+                assert_refused(response, 403, "FORBIDDEN")
+        shown_permissions = (await caller.get("/cakes/mine")).json()
+        may = {action: action in actions for action in ("bake", "eat")}
+        assert shown_permissions == {**may, "admin": role == "admin"}
+    for action in ("bake", "eat", "judge"):
+        stranger = await client.post(f"/cakes/{action}")
         assert_refused(stranger, 401, "UNAUTHENTICATED")
 
 
-async def test_a_role_that_changes_changes_what_one_may_on_the_next_request(
+async def test_a_changed_role_applies_to_the_next_request(
     as_admin: AsyncClient, make_user: MakeUser, sign_in: SignIn
 ) -> None:
     user = await make_user()
@@ -95,14 +95,17 @@ async def test_a_role_that_changes_changes_what_one_may_on_the_next_request(
 
 
 @pytest.mark.parametrize(
-    ("grants", "told"),
+    ("grants", "message"),
     [
-        ({"guest": ["cakes:fly"]}, r"ROLE_PERMISSIONS: .*'cakes:fly', for 'guest'"),
-        ({"chef": ["cakes:eat"]}, "names a role that is not in BEDPLATE_ROLES"),
+        (
+            {"guest": ["cakes:fly"]},
+            r"ROLE_PERMISSIONS: .*'cakes:fly' of the role 'guest'",
+        ),
+        ({"chef": ["cakes:eat"]}, "BEDPLATE_ROLE_PERMISSIONS: 'chef' is not a role"),
     ],
 )
-def test_a_grant_that_means_nothing_stops_the_start_in_one_line(
-    grants: dict[str, list[str]], told: str
+def test_an_unknown_permission_or_role_stops_the_start_with_one_line(
+    grants: dict[str, list[str]], message: str
 ) -> None:
     def start() -> None:
         key = "a key for tests, at least 32 bytes long"
@@ -110,6 +113,6 @@ def test_a_grant_that_means_nothing_stops_the_start_in_one_line(
         settings = Settings.load(_env_file=None, secret_key=key, **roles)
         create_app(settings, (*EXAMPLE, cakes))
 
-    with pytest.raises(SettingsError, match=told) as raised:
+    with pytest.raises(SettingsError, match=message) as error:
         start()
-    assert "\n" not in str(raised.value)
+    assert "\n" not in str(error.value)

@@ -56,28 +56,28 @@ calls: list[str] = []
 Moderator = Annotated[Caller, require_permission(WRITE_ANY)]
 
 
-class Made(BaseModel):
+class Created(BaseModel):
     number: int
     path: str
 
 
 async def stamp(response: Response) -> None:
-    """A dependency that sets a header of its own."""
+    """Set a header, as a dependency may."""
     response.headers["X-Stamp"] = "stamped"
 
 
 @planted.post("/made", status_code=201, dependencies=[Depends(stamp)])
 async def make(
     request: Request, session: SessionDep, caller: CurrentUser, number: int = 0
-) -> Made:
+) -> Created:
     await write(session, caller)
-    return Made(number=number, path=request.url.path)
+    return Created(number=number, path=request.url.path)
 
 
 @planted.post("/moderated", status_code=201)
-async def moderate(who: Moderator, session: SessionDep) -> Made:
+async def moderate(who: Moderator, session: SessionDep) -> Created:
     await write(session, who)
-    return Made(number=1, path="")
+    return Created(number=1, path="")
 
 
 @planted.post("/own-response", status_code=201)
@@ -87,9 +87,9 @@ async def make_response(session: SessionDep, caller: CurrentUser) -> Response:
 
 
 @planted.post("/partly", status_code=201, response_model_exclude={"path"})
-async def make_partly(session: SessionDep, caller: CurrentUser) -> Made:
+async def make_partly(session: SessionDep, caller: CurrentUser) -> Created:
     await write(session, caller)
-    return Made(number=1, path="secret")
+    return Created(number=1, path="secret")
 
 
 @planted.post("/text", status_code=201, response_class=PlainTextResponse)
@@ -105,16 +105,16 @@ async def author_of(caller: CurrentUser) -> Caller:
 @planted.post("/deeper", status_code=201)
 async def make_deeper(
     session: SessionDep, author: Annotated[Caller, Depends(author_of)]
-) -> Made:
+) -> Created:
     """Whose caller is a dependency's own affair."""
     await write(session, author)
-    return Made(number=2, path="")
+    return Created(number=2, path="")
 
 
 @planted.post("/open", status_code=201)
-async def make_without_caller() -> Made:
+async def make_without_caller() -> Created:
     calls.append("open")
-    return Made(number=len(calls), path="")
+    return Created(number=len(calls), path="")
 
 
 class Gate:
@@ -126,29 +126,31 @@ class Gate:
 
 
 @planted.post("/slow", status_code=201)
-async def wait(request: Request, session: SessionDep, caller: CurrentUser) -> Made:
+async def wait(request: Request, session: SessionDep, caller: CurrentUser) -> Created:
     calls.append("slow")
     request.app.state.gate.reached.set()
     await request.app.state.gate.opened.wait()
     await write(session, caller)
-    return Made(number=1, path="")
+    return Created(number=1, path="")
 
 
 @planted.post("/limited", status_code=201)
-async def count(session: SessionDep, caller: CurrentUser, runtime: RuntimeDep) -> Made:
-    """Counts in a unit of work of its own, as limits do."""
+async def count(
+    session: SessionDep, caller: CurrentUser, runtime: RuntimeDep
+) -> Created:
+    """Count in a separate unit of work, as limits do."""
     await runtime.limits.count(hit("1 per hour", str(caller.id)))
     await write(session, caller)
-    return Made(number=1, path="")
+    return Created(number=1, path="")
 
 
 @planted.post("/fails-once", status_code=201)
-async def fail_once(session: SessionDep, caller: CurrentUser, how: str) -> Made:
+async def fail_once(session: SessionDep, caller: CurrentUser, how: str) -> Created:
     await write(session, caller)
     calls.append(how)
     if calls.count(how) == 1:
         raise ServiceUnavailable if how == "unavailable" else ZeroDivisionError
-    return Made(number=len(calls), path="")
+    return Created(number=len(calls), path="")
 
 
 async def write(session: SessionDep, caller: Caller) -> None:
@@ -167,8 +169,8 @@ def no_calls_yet() -> None:
 
 @pytest.fixture
 def gate(app: Application) -> Gate:
-    made = app.state.gate = Gate()
-    return made
+    gate = app.state.gate = Gate()
+    return gate
 
 
 async def count_rows(app: Application, *models: Any) -> list[int]:
@@ -284,10 +286,10 @@ async def test_what_is_counted_on_the_way_is_no_obstacle_and_429_is_not_kept(
     app: Application, as_user: AsyncClient
 ) -> None:
     """The count has a unit of work of its own, and SQLite one writer."""
-    made = await as_user.post("/planted/limited", headers=KEY)
+    created = await as_user.post("/planted/limited", headers=KEY)
     signed_up = await as_user.post("/users", json=ACCOUNT, headers=KEY)
-    assert (made.status_code, signed_up.status_code) == (201, 201), made.text
-    assert_replayed(await as_user.post("/planted/limited", headers=KEY), made)
+    assert (created.status_code, signed_up.status_code) == (201, 201), created.text
+    assert_replayed(await as_user.post("/planted/limited", headers=KEY), created)
 
     another, key = {**ACCOUNT, "email": "b@example.com"}, {"Idempotency-Key": "b"}
     for path, body in [("/planted/limited", None), ("/users", another)]:
@@ -345,8 +347,8 @@ async def test_only_what_creates_has_keys(
         for method, operation in item.items()
         if any(p["name"] == "Idempotency-Key" for p in operation.get("parameters", ()))
     }
-    ours = {f"post /api/v1/{path}" for path in ("users", "posts")}
-    made = [
+    built_in = {f"post /api/v1/{path}" for path in ("users", "posts")}
+    planted_paths = [
         "made",
         "moderated",
         "own-response",
@@ -357,7 +359,8 @@ async def test_only_what_creates_has_keys(
         "limited",
         "fails-once",
     ]
-    assert declared == ours | {f"post /api/v1/planted/{path}" for path in made}
+    planted = {f"post /api/v1/planted/{path}" for path in planted_paths}
+    assert declared == built_in | planted
 
 
 @both_stacks
@@ -439,11 +442,11 @@ async def test_expired_keys_are_deleted_and_an_account_s_go_with_it(
     await as_user.post("/posts", json=POST, headers=KEY)
     past = utc_now() - timedelta(seconds=1)
     await execute(app, sa.update(IdempotencyKey).values(expires_at=past))
-    kept = await clients["other"].post("/posts", json=POST, headers=KEY)
+    repeated = await clients["other"].post("/posts", json=POST, headers=KEY)
     await remove_expired(JobRun(app.state.runtime, "housekeeping", 1))
     assert await count_rows(app, IdempotencyKey) == [1]
     again = await clients["other"].post("/posts", json=POST, headers=KEY)
-    assert_replayed(again, kept)
+    assert_replayed(again, repeated)
 
     await clients["other"].delete("/users/me")
     assert await count_rows(app, IdempotencyKey) == [0]
@@ -480,10 +483,14 @@ async def test_endpoints_of_one_s_own_get_it_as_well(
         without = await user.post("/planted/open", headers=KEY)
         assert without.json()["number"] == number
 
-    own = await user.post("/planted/own-response", headers=KEY)
-    assert (own.status_code, own.text, own.headers["x-own"]) == (201, "<b>ü", "1")
-    assert own.headers["content-type"].startswith("text/html")
-    assert_replayed(await user.post("/planted/own-response", headers=KEY), own)
+    response = await user.post("/planted/own-response", headers=KEY)
+    assert (response.status_code, response.text, response.headers["x-own"]) == (
+        201,
+        "<b>ü",
+        "1",
+    )
+    assert response.headers["content-type"].startswith("text/html")
+    assert_replayed(await user.post("/planted/own-response", headers=KEY), response)
     assert await count_rows(app, Post) == [5]
 
 

@@ -42,13 +42,13 @@ def setting_overrides(request: pytest.FixtureRequest) -> dict[str, Any]:
 
 @pytest.fixture
 def limits(app: Application) -> Limits:
-    found: Limits = app.state.runtime.limits
-    return found
+    limits: Limits = app.state.runtime.limits
+    return limits
 
 
 @pytest.fixture
 def use() -> Any:
-    """A use of a limit by somebody who has used none yet."""
+    """Return a use of a limit by a new client."""
     somebody = uuid4().hex
 
     def make(limit: str) -> Hit:
@@ -134,18 +134,18 @@ async def test_after_what_retry_after_says_the_limit_is_fresh(
 ) -> None:
     limited = use("1 per 3 seconds")
     await limits.count(limited)
-    asked = time.monotonic()
-    told = int((await refusal(limits.check(limited))).headers["Retry-After"])
+    start = time.monotonic()
+    seconds = int((await refusal(limits.check(limited))).headers["Retry-After"])
 
     refused_at = 0.0
     async with asyncio.timeout(15):
         began = time.monotonic()  # an answer may be late, on a busy machine
         while not await is_let_through(limits.check(limited)):
-            refused_at = began - asked
+            refused_at = began - start
             await asyncio.sleep(0.02)  # the clock is what is waited for
             began = time.monotonic()
 
-    assert told - 2 < refused_at < told
+    assert seconds - 2 < refused_at < seconds
     await limits.count(limited)
 
 

@@ -48,7 +48,7 @@ async def walk(client: AsyncClient, **params: Any) -> list[dict[str, Any]]:
 
 
 async def leaf_through(client: AsyncClient, **params: Any) -> list[dict[str, Any]]:
-    """The same, page by page."""
+    """Return the same rows, page by page."""
     number, rows = 1, list[dict[str, Any]]()
     while True:
         answer = await client.get("/users", params={**params, "page": number})
@@ -106,9 +106,9 @@ async def test_a_page_past_the_end_is_empty_and_counts_all_the_same(
     answer = await as_admin.get("/users", params={"page": page, "limit": 10})
 
     assert answer.status_code == 200
-    told = answer.json()
-    assert (told["items"], told["next_cursor"]) == ([], None)
-    assert (told["total"], told["page"], told["pages"]) == (len(crowd), page, 2)
+    body = answer.json()
+    assert (body["items"], body["next_cursor"]) == ([], None)
+    assert (body["total"], body["page"], body["pages"]) == (len(crowd), page, 2)
 
 
 async def test_the_newest_come_first_by_default(
@@ -271,7 +271,7 @@ async def searched(make_user: MakeUser) -> None:
         await make_user(email=f"{key}@example.com", name=name)
 
 
-async def found(client: AsyncClient, q: str) -> set[str]:
+async def matches(client: AsyncClient, q: str) -> set[str]:
     page = (await client.get("/users", params={"q": q, "limit": 100})).json()
     assert page["total"] == len(page["items"])
     return {item["email"].partition("@")[0] for item in page["items"]} & {*SEARCHED}
@@ -279,14 +279,14 @@ async def found(client: AsyncClient, q: str) -> set[str]:
 
 @pytest.mark.usefixtures("searched")
 async def test_search_takes_like_s_characters_literally(as_admin: AsyncClient) -> None:
-    assert await found(as_admin, "%") == {"percent", "both"}
-    assert await found(as_admin, "_") == {"underscore", "both"}
-    assert await found(as_admin, "\\") == {"backslash", "both"}
-    assert await found(as_admin, "\\%") == {"both"}
-    assert await found(as_admin, "s%e") == set()
-    assert await found(as_admin, "snake-case") == set()
-    assert await found(as_admin, "'") == {"quote"}
-    assert await found(as_admin, '"bob"') == {"quote"}
+    assert await matches(as_admin, "%") == {"percent", "both"}
+    assert await matches(as_admin, "_") == {"underscore", "both"}
+    assert await matches(as_admin, "\\") == {"backslash", "both"}
+    assert await matches(as_admin, "\\%") == {"both"}
+    assert await matches(as_admin, "s%e") == set()
+    assert await matches(as_admin, "snake-case") == set()
+    assert await matches(as_admin, "'") == {"quote"}
+    assert await matches(as_admin, '"bob"') == {"quote"}
 
 
 @pytest.mark.usefixtures("searched")
@@ -305,18 +305,18 @@ async def test_search_knows_no_case_in_any_script(as_admin: AsyncClient) -> None
         ("straße", "sharp"),
         ("😀", "emoji"),
     ]:
-        assert await found(as_admin, q) == {key}, q
+        assert await matches(as_admin, q) == {key}, q
 
 
 @pytest.mark.usefixtures("searched")
 async def test_search_looks_into_the_middle_of_email_and_name(
     as_admin: AsyncClient,
 ) -> None:
-    assert await found(as_admin, "mlau") == {"umlaut"}
-    assert await found(as_admin, "@EXAMPLE.com") == {*SEARCHED}
-    assert await found(as_admin, "ain ja") == {"plain"}
-    assert await found(as_admin, "") == {*SEARCHED}
-    assert await found(as_admin, "$argon2id") == set()
+    assert await matches(as_admin, "mlau") == {"umlaut"}
+    assert await matches(as_admin, "@EXAMPLE.com") == {*SEARCHED}
+    assert await matches(as_admin, "ain ja") == {"plain"}
+    assert await matches(as_admin, "") == {*SEARCHED}
+    assert await matches(as_admin, "$argon2id") == set()
 
 
 WRONG_QUERIES = {

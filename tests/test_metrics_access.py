@@ -41,9 +41,9 @@ async def test_production_hides_metrics_and_documents(tmp_path: Any) -> None:
     app = make_app(tmp_path, **PRODUCTION)
     for path in ("/metrics", "/docs", "/openapi.json", "/docs/assets/swagger-ui.css"):
         assert_refused(await ask(app, path), 404, "NOT_FOUND")
-    shown = make_app(tmp_path, **PRODUCTION, docs=True)
+    with_docs = make_app(tmp_path, **PRODUCTION, docs=True)
     for path in ("/docs", "/openapi.json"):
-        assert (await ask(shown, path)).status_code == 200
+        assert (await ask(with_docs, path)).status_code == 200
 
 
 @pytest.mark.parametrize("values", [{}, PRODUCTION], ids=["development", "production"])
@@ -57,8 +57,8 @@ async def test_a_token_guards_the_metrics(tmp_path: Any, values: Any) -> None:
         f"Basic {TOKEN}",
         "Bearer é",
     ):
-        sent = {"Authorization": wrong.encode("latin-1")}
-        answer = await ask(app, "/metrics", **sent)  # type: ignore[arg-type]
+        headers = {"Authorization": wrong.encode("latin-1")}
+        answer = await ask(app, "/metrics", **headers)  # type: ignore[arg-type]
         assert_refused(answer, 401, "UNAUTHENTICATED")
         assert answer.headers["www-authenticate"].startswith("Bearer")
     answer = await ask(app, "/metrics", **BEARER)
@@ -104,7 +104,7 @@ def test_metrics_have_a_port_of_their_own(
 
 
 def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
         return port

@@ -25,42 +25,54 @@ WITHOUT_POSTS = tuple(module for module in EXAMPLE if module is not posts)
 
 @job
 async def purge_jobs(run: JobRun) -> None:
-    """Called like one of ours."""
+    """Do nothing, under the name of a built-in job."""
 
 
 WRONG: list[tuple[Sequence[Module], str]] = [
-    ((*EXAMPLE, posts), "the module 'posts' is listed twice"),
-    ((*EXAMPLE, Module(name="users")), "the module 'users' is listed twice"),
-    ((audit, emails, jobs, users, posts), "'posts' needs 'auth' before it"),
-    ((posts, *WITHOUT_POSTS), "'posts' needs 'users' before it"),
-    ((Module(name="x", requires=["y"]),), "'x' needs 'y' before it"),
-    ((Module(name="x", requires=["x"]),), "'x' needs 'x' before it"),
+    ((*EXAMPLE, posts), "the module 'posts' is listed twice: remove one of them"),
+    (
+        (*EXAMPLE, Module(name="users")),
+        "the module 'users' is listed twice: remove one of them",
+    ),
+    (
+        (audit, emails, jobs, users, posts),
+        "the module 'posts' requires 'auth': list it earlier",
+    ),
+    ((posts, *WITHOUT_POSTS), "the module 'posts' requires 'users': list it earlier"),
+    (
+        (Module(name="x", requires=["y"]),),
+        "the module 'x' requires 'y': list it earlier",
+    ),
+    (
+        (Module(name="x", requires=["x"]),),
+        "the module 'x' requires 'x': list it earlier",
+    ),
     (
         (*EXAMPLE, Module(name="x", jobs=[purge_jobs])),
-        "two jobs are called 'purge_jobs'",
+        "two jobs are named 'purge_jobs': rename one of them",
     ),
 ]
 
 
-@pytest.mark.parametrize(("modules", "told"), WRONG)
-def test_modules_that_don_t_fit_stop_the_start_with_one_line(
-    modules: Sequence[Module], told: str
+@pytest.mark.parametrize(("modules", "message"), WRONG)
+def test_a_wrong_list_of_modules_stops_the_start_with_one_line(
+    modules: Sequence[Module], message: str
 ) -> None:
-    with pytest.raises(ModuleError) as raised:
+    with pytest.raises(ModuleError) as error:
         create_app(Settings.load(_env_file=None, secret_key=KEY), modules)
-    assert str(raised.value) == told
+    assert str(error.value) == message
 
 
-def test_the_built_in_ones_fit() -> None:
+def test_the_built_in_modules_are_accepted() -> None:
     check_modules(EXAMPLE)
     check_modules(WITHOUT_POSTS)
     assert [m.name for m in EXAMPLE if m is auth or m is users] == ["users", "auth"]
 
 
-async def test_an_application_without_posts_knows_nothing_of_them(
+async def test_an_application_without_posts_has_nothing_of_them(
     tmp_path: Path,
 ) -> None:
-    """On a database of its own, which it migrates at its start."""
+    # With a new database, which the application migrates at its start.
     settings = Settings.load(
         _env_file=None,
         secret_key=KEY,
@@ -89,12 +101,14 @@ async def test_an_application_without_posts_knows_nothing_of_them(
 async def test_a_module_brings_mail_templates_before_ours(
     settings: Settings, tmp_path: Path
 ) -> None:
-    own = tmp_path / "templates" / "en"
-    own.mkdir(parents=True)
+    templates = tmp_path / "templates" / "en"
+    templates.mkdir(parents=True)
     for name in ("invoice", "welcome"):
-        (own / f"{name}.txt").write_text(f"Own {name}\n\nText for {{{{ name }}}}\n")
-        (own / f"{name}.html").write_text("<p>{{ name }}</p>")
-    shop = Module(name="shop", mail_templates=own.parent)
+        (templates / f"{name}.txt").write_text(
+            f"Own {name}\n\nText for {{{{ name }}}}\n"
+        )
+        (templates / f"{name}.html").write_text("<p>{{ name }}</p>")
+    shop = Module(name="shop", mail_templates=templates.parent)
     async with running(settings, modules=(*EXAMPLE, shop)) as app:
         runtime = app.state.runtime
         for template in ("invoice", "welcome"):

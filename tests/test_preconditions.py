@@ -30,7 +30,7 @@ MakeResource = Callable[[], Awaitable[tuple[AsyncClient, str]]]
 
 
 def resources(document: dict[str, Any]) -> set[str]:
-    """The paths that answer a GET with one resource: those with an ETag."""
+    """Return the paths that answer GET with one resource, and so with an ETag."""
     return {
         path
         for path, item in document["paths"].items()
@@ -93,22 +93,22 @@ async def stored(app: Application) -> dict[str, list[str]]:
     """All tables of the database, the job engine's on SQLite included."""
     async with app.state.runtime.database.engine.connect() as connection:
         tables = await connection.run_sync(lambda c: sa.inspect(c).get_table_names())
-        found = {}
+        rows_by_table = {}
         for table in tables:
             rows = await connection.execute(sa.select("*").select_from(sa.table(table)))
-            found[table] = sorted(map(repr, rows.all()))
-    return found
+            rows_by_table[table] = sorted(map(repr, rows.all()))
+    return rows_by_table
 
 
 def test_every_write_of_a_resource_declares_if_match(app: Application) -> None:
     document = app.openapi()
-    found = list(writes(document))
+    changes = list(writes(document))
 
-    assert len(found) >= 12
-    for method, path, _ in found:
+    assert len(changes) >= 12
+    for method, path, _ in changes:
         operation = document["paths"][path][method.lower()]
-        sent = {(p["in"], p["name"].lower()) for p in operation["parameters"]}
-        assert ("header", "if-match") in sent, f"{method} {path}"
+        parameters = {(p["in"], p["name"].lower()) for p in operation["parameters"]}
+        assert ("header", "if-match") in parameters, f"{method} {path}"
         assert "412" in operation["responses"], f"{method} {path}"
     for path in resources(document):
         responses = document["paths"][path]["get"]["responses"]
@@ -200,10 +200,10 @@ async def test_a_tag_is_known_alone_in_a_list_weak_or_as_any(
         assert etag.startswith('"')
         assert fresh.headers["cache-control"] == "private, no-cache"
 
-        for known in (etag, f"W/{etag}", "*", " * ", f'"a,b", W/"c" ,{etag}'):
-            answer = await client.get(address, headers={"If-None-Match": known})
-            assert (answer.status_code, answer.content) == (304, b""), known
-            stored_as = "W/" if known == f"W/{etag}" else ""
+        for tag in (etag, f"W/{etag}", "*", " * ", f'"a,b", W/"c" ,{etag}'):
+            answer = await client.get(address, headers={"If-None-Match": tag})
+            assert (answer.status_code, answer.content) == (304, b""), tag
+            stored_as = "W/" if tag == f"W/{etag}" else ""
             assert answer.headers["etag"] == f"{stored_as}{etag}"
             assert answer.headers["cache-control"] == "private, no-cache"
             assert "content-length" not in answer.headers
@@ -221,9 +221,9 @@ async def test_no_stranger_learns_of_a_draft_by_its_tag(
     client: AsyncClient, as_user: AsyncClient
 ) -> None:
     written = await as_user.post("/posts", json=POST)
-    for known in ("*", written.headers["etag"]):
+    for tag in ("*", written.headers["etag"]):
         path = f"/posts/{written.json()['id']}"
-        answer = await client.get(path, headers={"If-None-Match": known})
+        answer = await client.get(path, headers={"If-None-Match": tag})
         assert_refused(answer, 404, "NOT_FOUND")
     listed = await client.get("/posts", headers={"If-None-Match": "*"})
     assert (listed.status_code, "etag" in listed.headers) == (200, False)
@@ -262,8 +262,8 @@ async def test_a_tag_changes_with_the_embedded_author_s_name(
     path, etag = f"/posts/{post.json()['id']}", {"If-Match": post.headers["etag"]}
     await clients["user"].patch("/users/me", json={"name": "Renamed"})
 
-    known = {"If-None-Match": post.headers["etag"]}
-    fresh = await clients["stranger"].get(path, headers=known)
+    headers = {"If-None-Match": post.headers["etag"]}
+    fresh = await clients["stranger"].get(path, headers=headers)
     assert (fresh.status_code, fresh.json()["author"]["name"]) == (200, "Renamed")
     stale = await clients["user"].patch(path, json={"title": "X"}, headers=etag)
     assert_refused(stale, 412, "PRECONDITION_FAILED")
@@ -325,8 +325,8 @@ async def test_tags_are_equal_whoever_runs_the_routes(
                 second.headers.update(client.headers)
                 etag = await tag_of(client, address)
                 assert await tag_of(second, address) == etag
-                known = {"If-None-Match": etag}
-                assert (await second.get(address, headers=known)).status_code == 304
+                headers = {"If-None-Match": etag}
+                assert (await second.get(address, headers=headers)).status_code == 304
                 stale, fresh = {"If-Match": STALE}, {"If-Match": etag}
                 refused = await second.delete(address, headers=stale)
                 assert_refused(refused, 412, "PRECONDITION_FAILED")

@@ -64,7 +64,7 @@ SIGN_IN = {"username": "user@example.com", "password": PASSWORD}
 
 
 def corpus(user: User) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Requests of every kind, right and wrong; what is written is written alike."""
+    """Send requests of every kind, right and wrong. Both stacks write the same."""
     one = f"/users/{user.id}"
     for path in ("/users/me", one, f"/users/{uuid7()}", "/users/no-uuid"):
         for method in ("GET", "HEAD", "OPTIONS", "PUT", "TRACE"):
@@ -141,7 +141,7 @@ DEVICE = re.compile(r"(?<=bedplate_device=)[^;]+")  # chosen at random
 
 
 async def ask(client: AsyncClient, stack: str, number: int, request: Any) -> Any:
-    """An answer, without what differs from one time to the next."""
+    """Return a response without the parts that differ each time."""
     method, path, options = request
     if "email" in (options.get("json") or ()):
         email = options["json"]["email"].replace("{n}", f"{stack}{number}")
@@ -202,16 +202,16 @@ def is_compiled(app: Application, method: str, path: str) -> bool:
 
 def test_every_route_of_ours_is_compiled(app: Application) -> None:
     paths = app.openapi()["paths"]
-    ours = [(m.upper(), path) for path, item in paths.items() for m in item]
+    routes = [(m.upper(), path) for path, item in paths.items() for m in item]
 
-    assert len(ours) >= 11
-    assert [route for route in ours if not is_compiled(app, *route)] == []
+    assert len(routes) >= 11
+    assert [route for route in routes if not is_compiled(app, *route)] == []
 
 
 # What users add to the application.
 
 extras = APIRouter(prefix="/extras")
-ours = Router(prefix="/extras")
+compiled_extras = Router(prefix="/extras")
 
 
 @extras.get("/plain")
@@ -228,12 +228,12 @@ def in_a_thread() -> str:
     return "from a thread"
 
 
-@ours.get("/ours-with-a-def-dependency")
+@compiled_extras.get("/ours-with-a-def-dependency")
 async def ours_with_def(text: Annotated[str, Depends(in_a_thread)]) -> dict[str, str]:
     return {"text": text}
 
 
-@ours.get("/ours-with-def")
+@compiled_extras.get("/ours-with-def")
 def ours_def() -> dict[str, str]:
     return {"text": "def"}
 
@@ -241,13 +241,13 @@ def ours_def() -> dict[str, str]:
 done: list[str] = []
 
 
-@ours.get("/later")
+@compiled_extras.get("/later")
 async def later(tasks: BackgroundTasks) -> dict[str, str]:
     tasks.add_task(done.append, "later")
     return {"text": "soon"}
 
 
-@ours.get("/status")
+@compiled_extras.get("/status")
 async def status(response: Response) -> dict[str, str]:
     response.status_code = 202
     response.headers["X-Own"] = "1"
@@ -256,79 +256,79 @@ async def status(response: Response) -> dict[str, str]:
     return {}
 
 
-@ours.get("/own-response")
+@compiled_extras.get("/own-response")
 async def own_response() -> Response:
     return Response(b"<p>", 203, media_type="text/html")
 
 
-@ours.get("/text", response_class=PlainTextResponse)
+@compiled_extras.get("/text", response_class=PlainTextResponse)
 async def text() -> str:
     return "plain"
 
 
-@ours.get("/undeclared", response_model=None)
+@compiled_extras.get("/undeclared", response_model=None)
 async def undeclared() -> Any:
     return {"a": [1, None]}
 
 
-@ours.get("/nothing")
+@compiled_extras.get("/nothing")
 async def nothing() -> None:
     return None
 
 
 class Wide(BaseModel):
-    shown: int = Field(1, alias="SHOWN")
+    visible: int = Field(1, alias="SHOWN")
     hidden: int = 2
 
 
-@ours.get("/excluded", response_model_exclude={"hidden"})
+@compiled_extras.get("/excluded", response_model_exclude={"hidden"})
 async def excluded() -> Wide:
     return Wide()
 
 
-@ours.get("/included", response_model_include={"hidden"})
+@compiled_extras.get("/included", response_model_include={"hidden"})
 async def included() -> Wide:
     return Wide()
 
 
-@ours.get("/unaliased", response_model_by_alias=False)
+@compiled_extras.get("/unaliased", response_model_by_alias=False)
 async def unaliased() -> Wide:
     return Wide()
 
 
-@ours.get("/files/{path:path}")
+@compiled_extras.get("/files/{path:path}")
 async def files(path: str) -> dict[str, str]:
     return {"path": path}
 
 
-@ours.get("/twins/{first}/a")
+@compiled_extras.get("/twins/{first}/a")
 async def twin_a(first: str) -> dict[str, str]:
     return {"a": first}
 
 
-@ours.get("/twins/b/{second}")
+@compiled_extras.get("/twins/b/{second}")
 async def twin_b(second: str) -> dict[str, str]:
     return {"b": second}
 
 
-@ours.post("/rename")
+@compiled_extras.post("/rename")
 async def rename(session: SessionDep, name: str) -> dict[str, str]:
     await session.execute(sa.update(User).values(name=name))
     return {"name": name}
 
 
-@ours.post("/rename-and-fail")
+@compiled_extras.post("/rename-and-fail")
 async def rename_and_fail(session: SessionDep) -> None:
     await session.execute(sa.update(User).values(name="Never"))
     raise ZeroDivisionError
 
 
-@ours.post("/threaded-bug")
+@compiled_extras.post("/threaded-bug")
 def threaded_bug() -> None:
     raise ZeroDivisionError
 
 
-@ours.post("/raise-500")
+@compiled_extras.post("/raise-500")
 async def raise_500() -> None:
     raise HTTPException(500)
 
@@ -336,7 +336,7 @@ async def raise_500() -> None:
 @pytest.fixture
 def extended(app: Application) -> Application:
     app.include_router(extras, prefix="/api/v1")
-    app.include_router(ours, prefix="/api/v1")
+    app.include_router(compiled_extras, prefix="/api/v1")
     return app
 
 
@@ -376,15 +376,15 @@ async def test_an_endpoint_has_its_own_status_headers_and_response(
     extended: Application, client: AsyncClient
 ) -> None:
     drafted = await client.get("/extras/status")
-    own = await client.get("/extras/own-response")
+    response = await client.get("/extras/own-response")
 
     assert (drafted.status_code, drafted.headers["x-own"]) == (202, "1")
     assert drafted.headers.get_list("set-cookie") == [
         "a=1; Path=/; SameSite=lax",
         "b=2; Path=/; SameSite=lax",
     ]
-    assert (own.status_code, own.text) == (203, "<p>")
-    assert own.headers["content-type"].startswith("text/html")
+    assert (response.status_code, response.text) == (203, "<p>")
+    assert response.headers["content-type"].startswith("text/html")
 
 
 @both_stacks
@@ -603,10 +603,10 @@ def test_fastapi_s_routers_hold_what_the_table_walks() -> None:
     assert isinstance(included, _IncludedRouter)
     assert included.original_router is inner
     assert included.include_context.form_limits == {"max_fields": 1}
-    (found,) = included.effective_candidates()
-    assert isinstance(found, _EffectiveRouteContext)
-    assert found.original_route is inner.routes[0]
-    assert found.max_body_size is None
+    (context,) = included.effective_candidates()
+    assert isinstance(context, _EffectiveRouteContext)
+    assert context.original_route is inner.routes[0]
+    assert context.max_body_size is None
     assert outer.middleware_stack == outer.app
 
 

@@ -104,7 +104,7 @@ async def test_every_answer_is_as_the_document_says(
 
 @asynccontextmanager
 async def serving(app: Application) -> AsyncIterator[str]:
-    """The application on a real server, for a while."""
+    """Run the application on a real server."""
     config = uvicorn.Config(app, port=0, lifespan="off", log_config=None)
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve())
@@ -120,7 +120,7 @@ async def serving(app: Application) -> AsyncIterator[str]:
 
 
 class Examination:
-    """Asks every operation, as an admin and as a stranger, and notes what it said."""
+    """Calls every operation, as an admin and as a stranger, and records statuses."""
 
     def __init__(self, url: str, token: str, next_id: NextId) -> None:
         self.url = url
@@ -130,9 +130,9 @@ class Examination:
 
     def run(self, document: dict[str, Any]) -> Statuses:
         schema = schemathesis.openapi.from_dict(document)
-        found = list(schema.get_all_operations())
-        operations = [result.ok() for result in found if isinstance(result, Ok)]
-        assert len(operations) == len(found)
+        results = list(schema.get_all_operations())
+        operations = [result.ok() for result in results if isinstance(result, Ok)]
+        assert len(operations) == len(results)
         for operation in sorted(operations, key=lambda o: o.label == LAST):
             for mode in GenerationMode:
                 self.examine(operation, mode)
@@ -160,7 +160,7 @@ class Examination:
             ask_all()
 
     def make_likely(self, case: Case[Any]) -> None:
-        """What a schema can't know: an id that exists, a password by the policy."""
+        """Fill in values that a schema doesn't know: existing ids, a valid password."""
         for name in {"user_id", "post_id"} & case.path_parameters.keys():
             case.path_parameters[name] = str(self.next_id(name))
         for name in ("If-Match", "if-match"):  # a tag that fits is hard to guess

@@ -42,8 +42,8 @@ def sign_in(client: httpx.Client, email: str) -> None:
 
 def enter_admin(client: httpx.Client, path: str) -> str:
     """Sign in to the admin site, and return the page at a path."""
-    shown = find_form(client.get("/admin/login/").text).fields
-    form = {**shown, "username": ADA, "password": PASSWORD, "next": path}
+    fields = find_form(client.get("/admin/login/").text).fields
+    form = {**fields, "username": ADA, "password": PASSWORD, "next": path}
     page = client.post("/admin/login/", data=form, follow_redirects=True)
     assert (page.status_code, page.url.path) == (200, path)
     return page.text
@@ -61,8 +61,8 @@ def test_a_first_service(folder: Path) -> None:
     reader = read("docs/tutorial/first-service.md", folder)
     with reader.serve() as client:
         assert client.get("/docs").status_code == 200
-        made = {path.name for path in (folder / ".bedplate").iterdir()}
-        assert {"bedplate.db", "secret_key"} <= made
+        files = {path.name for path in (folder / ".bedplate").iterdir()}
+        assert {"bedplate.db", "secret_key"} <= files
         assert f"Created admin {ADA}" in reader.run(*TWICE)
         sign_in(client, ADA)
         assert client.get(f"{API}/users").json()["total"] == 1
@@ -70,8 +70,8 @@ def test_a_first_service(folder: Path) -> None:
     reader.write("notes.py")
     reader.run()
     with reader.serve() as client:
-        shown = reader.run(put={"…": PASSWORD})
-        assert shown.count("Buy milk") == 2  # the note as it was made, and in the list
+        output = reader.run(put={"…": PASSWORD})
+        assert output.count("Buy milk") == 2  # the note as it was made, and in the list
         assert "1 note" in enter_admin(client, "/admin/bedplate/note/")
     reader.replace("notes.py", since="module = Module(")
     with reader.serve() as client:
@@ -87,14 +87,14 @@ def test_from_fastapi(folder: Path) -> None:
     reader.run()
     reader.write("books.py")
     with reader.serve() as client:
-        made = client.post("/books", json={"title": "Emma"})
-        assert (made.status_code, made.json()["title"]) == (200, "Emma")
+        created = client.post("/books", json={"title": "Emma"})
+        assert (created.status_code, created.json()["title"]) == (200, "Emma")
         assert [book["title"] for book in client.get("/books").json()] == ["Emma"]
         assert client.post("/books", json={"title": "Emma"}).status_code == 409
     explained = re.findall(r"^\| (`.*?) \|", reader.blocks[1].before, re.MULTILINE)
     rules = {rule for cell in explained for rule in re.findall(r"`([\w-]+)`", cell)}
-    found = re.findall(r"^  ([\w-]+)  \S+$", reader.run(exit_code=1), re.MULTILINE)
-    assert set(found) == rules
+    names = re.findall(r"^  ([\w-]+)  \S+$", reader.run(exit_code=1), re.MULTILINE)
+    assert set(names) == rules
     reader.write("books.py")
     reader.run()
     reader.run()
@@ -120,8 +120,8 @@ def test_for_django_developers(folder: Path) -> None:
     reader.run()
     reader.run()
     reader.append("shop/settings.py")
-    asked = (("Email", ADA), ("Name:", "Ada"), ("Password: ", PASSWORD))
-    reader.run(*asked, ("Password (again): ", PASSWORD))
+    prompts = (("Email", ADA), ("Name:", "Ada"), ("Password: ", PASSWORD))
+    reader.run(*prompts, ("Password (again): ", PASSWORD))
     reader.write("shop/views.py")
     reader.append("shop/views.py")
     reader.write("shop/urls.py")
@@ -146,10 +146,10 @@ def test_for_django_developers(folder: Path) -> None:
 def test_a_project_in_ten_minutes(folder: Path) -> None:
     reader = read("docs/tutorial/project.md", folder)
     reader.run(
-        ("What do people call it?", ""),
-        ("With the Django admin?", ""),
-        ("CI", ""),
-        ("Write it?", "y"),
+        ("Title for people", ""),
+        ("Add the Django admin?", ""),
+        ("CI file", ""),
+        ("Write these files?", "y"),
     )
     shop = folder / "shop"
     for file in (
@@ -165,8 +165,8 @@ def test_a_project_in_ten_minutes(folder: Path) -> None:
         assert client.get("/docs").status_code == 200
         assert client.get("/admin/login/").status_code == 200
     reader.run()
-    reader.run(("Write it?", "y"))
-    reader.run(("Write it?", "y"))
+    reader.run(("Write these files?", "y"))
+    reader.run(("Write these files?", "y"))
     reader.run(*TWICE)
     with reader.serve() as client:
         sign_in(client, ADA)
@@ -184,9 +184,9 @@ def test_a_project_in_ten_minutes(folder: Path) -> None:
 def make_payment(client: httpx.Client) -> str:
     me = client.get(f"{API}/users/me").json()["id"]
     invoice = {"number": "1", "total": "9.90", "due": "2030-01-31", "customer_id": me}
-    made = client.post(f"{API}/invoices", json=invoice)
-    assert made.status_code == 201, made.text
-    payment = {"invoice_id": made.json()["id"], "amount": "9.90", "method": "cash"}
+    created = client.post(f"{API}/invoices", json=invoice)
+    assert created.status_code == 201, created.text
+    payment = {"invoice_id": created.json()["id"], "amount": "9.90", "method": "cash"}
     paid = client.post(f"{API}/payments", json=payment)
     assert paid.status_code == 201, paid.text
     return str(paid.json()["id"])

@@ -20,15 +20,15 @@ class Body(Schema):
 
 
 @pytest.mark.parametrize(
-    ("sent", "kept"),
+    ("value", "stored"),
     [("1.5", "1.50"), (1.5, "1.50"), (12, "12.00"), ("-0", "0.00"), ("99.99", "99.99")],
 )
-def test_a_decimal_has_all_its_decimals(sent: Any, kept: str) -> None:
-    assert str(Body(total=sent).total) == kept
+def test_a_decimal_has_all_its_decimals(value: Any, stored: str) -> None:
+    assert str(Body(total=value).total) == stored
 
 
 @pytest.mark.parametrize(
-    ("field", "sent"),
+    ("field", "value"),
     [
         ("total", "100"),
         ("total", "0.001"),
@@ -44,9 +44,9 @@ def test_a_decimal_has_all_its_decimals(sent: Any, kept: str) -> None:
         ("extra", {str(number): 1 for number in range(1001)}),
     ],
 )
-def test_what_can_not_be_kept_is_refused(field: str, sent: Any) -> None:
+def test_what_can_not_be_kept_is_refused(field: str, value: Any) -> None:
     with pytest.raises(ValidationError) as refused:
-        Body(**{field: sent})
+        Body(**{field: value})
 
     assert refused.value.error_count() == 1
 

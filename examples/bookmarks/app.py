@@ -20,7 +20,7 @@ app = FastAPI(title="Bookmarks", lifespan=lifespan)
 
 @app.get("/hello")
 async def say_hello(caller: CurrentUser) -> dict[str, str]:
-    """A route that was here before, and now knows who is calling."""
+    """Greet the caller. This route was here before."""
     return {"message": f"{app.state.greeting}, {caller.name}"}
 
 

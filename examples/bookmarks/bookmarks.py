@@ -102,7 +102,11 @@ class BookmarkService:
         self.bookmarks = BookmarkRepository(session)
 
     async def create(self, data: BookmarkCreate, caller: Caller) -> Bookmark:
-        """Raises AlreadyKept."""
+        """Create a bookmark.
+
+        Raises:
+            AlreadyKept: the caller has a bookmark of this address.
+        """
         return await self.bookmarks.insert(
             Bookmark(owner_id=caller.id, url=str(data.url), title=data.title)
         )
@@ -110,13 +114,21 @@ class BookmarkService:
     async def list_page(
         self, params: BookmarkListParams, caller: Caller
     ) -> Page[BookmarkResponse]:
-        """Raises InvalidCursor."""
+        """Return one page of the caller's bookmarks.
+
+        Raises:
+            InvalidCursor
+        """
         return await self.bookmarks.session.fetch_page(
             LIST_BOOKMARKS, params, "own", owner_id=caller.id
         )
 
     async def delete(self, bookmark_id: UUID, caller: Caller) -> None:
-        """Raises BookmarkNotFound, for another's too."""
+        """Delete a bookmark.
+
+        Raises:
+            BookmarkNotFound: also for bookmarks of others.
+        """
         bookmark = await self.bookmarks.get(bookmark_id, lock=True)
         if bookmark is None or bookmark.owner_id != caller.id:
             raise BookmarkNotFound

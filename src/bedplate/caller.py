@@ -1,6 +1,6 @@
-"""`Caller`: the signed-in user of a request, and the fields that accounts show.
+"""`Caller`: the signed-in user of a request, and the visible fields of accounts.
 
-A column that every account shows is added to the model, to `Account` and by a
+To add a column that every account shows, add it to the model, to `Account` and by a
 migration. Responses, lists, the caller and Django's user follow from `Account`.
 """
 
@@ -39,7 +39,7 @@ class Account(ResponseSchema, frozen=True):
 
 
 class SignedIn(Account, frozen=True):
-    """A session and its user, as the database had them a moment ago."""
+    """A session and its user, as read from the database for this request."""
 
     session_id: UUID
 

@@ -1,8 +1,8 @@
-"""What of Bedplate goes away, and what to use instead.
+"""Deprecated names and settings, and their replacements.
 
-A deprecated name or setting works for one minor version, with a warning, and is gone in
-the next. Its line stays here, so that `bedplate upgrade --check` finds it in a project
-that comes from further back.
+A deprecated name or setting works for one minor version, with a warning, and is removed
+in the next. Its entry stays here, so that `bedplate upgrade --check` finds it in a
+project that upgrades from an older version.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ class Deprecation:
     old: str
     new: str
     since: str
-    """The version that began to warn: `0.2`."""
+    """The first version that warns, such as `0.2`."""
 
     @property
     def is_setting(self) -> bool:
@@ -37,5 +37,5 @@ DEPRECATIONS: tuple[Deprecation, ...] = ()
 
 
 def deprecated(entry: Deprecation) -> "typing_extensions.deprecated":
-    """Decorate a function or a class that goes away: its use warns, and works."""
+    """Decorate a deprecated function or class: using it warns and still works."""
     return typing_extensions.deprecated(entry.message, stacklevel=1)

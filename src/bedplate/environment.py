@@ -10,8 +10,8 @@ from dotenv import dotenv_values
 
 from bedplate import deprecations
 
-# Kubernetes sets these in every pod for each service of the namespace, and the service
-# may well be called `bedplate` or `bedplate-worker`.
+# Kubernetes sets these in every pod for each service of the namespace, and a service
+# may be called `bedplate` or `bedplate-worker`.
 _KUBERNETES_NAME = re.compile(
     r"_SERVICE_HOST$|_SERVICE_PORT(_\w+)?$|_PORT_\d+_(TCP|UDP|SCTP)(_\w+)?$"
 )
@@ -21,30 +21,29 @@ _KUBERNETES_PORT = re.compile(r"(tcp|udp|sctp)://")
 def find_unknown_variable(
     prefix: str, names: Collection[str], env_file: str | None
 ) -> str | None:
-    """Describe the first variable with the prefix that is none of these names.
+    """Describe the first variable with the prefix that is not one of these names.
 
     A misspelled `BEDPLATE_SIGNUPS=closed` would otherwise leave sign-up open. The text
-    suggests the nearest name and never holds a value. None if all are known.
+    suggests the nearest name and never shows a value. Return None if all are settings.
     """
-    known = {name.upper() for name in names}
-    unknown = sorted(set(_variables(prefix, env_file)) - known)
+    settings = {name.upper() for name in names}
+    unknown = sorted(set(_variables(prefix, env_file)) - settings)
     if not unknown:
         return None
-    return (
-        f"{prefix}{unknown[0]} is not a setting. {_advice(prefix, unknown[0], known)}"
-    )
+    advice = _advice(prefix, unknown[0], settings)
+    return f"{prefix}{unknown[0]} is not a setting. {advice}"
 
 
-def _advice(prefix: str, name: str, known: Collection[str]) -> str:
+def _advice(prefix: str, name: str, settings: Collection[str]) -> str:
     for entry in deprecations.DEPRECATIONS:
         if entry.old == prefix + name:
             return f"Use {entry.new}."
-    nearest = get_close_matches(name, known, n=1)
+    nearest = get_close_matches(name, settings, n=1)
     return f"Did you mean {prefix}{nearest[0]}?" if nearest else "Remove it."
 
 
 def _variables(prefix: str, env_file: str | None) -> Iterator[str]:
-    """Yield what follows the prefix, in upper case: their case does not matter."""
+    """Yield the names after the prefix, in upper case: case does not matter."""
     in_file = dotenv_values(env_file) if env_file and Path(env_file).is_file() else {}
     for name, value in {**in_file, **os.environ}.items():
         if name.upper().startswith(prefix) and not _is_from_kubernetes(name, value):

@@ -1,8 +1,8 @@
 """Rate limits, counted in a store that all processes share.
 
-The counting is the `limits` library's; the store is our database, or Redis when
-`BEDPLATE_REDIS_URL` is set. A count is one atomic statement in a transaction of its
-own, so that no refusal undoes it.
+The `limits` library counts. The store is the database, or Redis if
+`BEDPLATE_REDIS_URL` is set. A count is one atomic statement in its own transaction, so
+that a rejected request is still counted.
 """
 
 import hashlib
@@ -41,23 +41,23 @@ class RateLimit(Base):
 
 
 class Hit(NamedTuple):
-    """One use of a limit: which, and by whom."""
+    """One use of a limit, and the key that it is counted under."""
 
     limit: RateLimitItem
     key: str
 
 
 def hit(limit: str, *parts: str) -> Hit:
-    """A use of a limit written like `5 per 5 minutes`, by what the parts name.
+    """Return a use of a limit, such as `5 per 5 minutes`, by a key of these parts.
 
-    The key is a digest, so that the store holds no address of anybody.
+    The key is a digest, so that the store holds no personal data.
     """
     digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()
     return Hit(parse(limit), digest[:40])
 
 
 class Limits:
-    """Counts hits and refuses the one too many."""
+    """Counts hits and rejects those over a limit."""
 
     def __init__(
         self,
@@ -71,56 +71,59 @@ class Limits:
         self._close_storage = close_storage
 
     async def check(self, *hits: Hit) -> None:
-        """Count nothing.
+        """Check limits without counting.
 
         Raises:
-            RateLimited: one of the limits is used up already.
+            RateLimited: one of the limits is used up.
+            ServiceUnavailable: the store is unavailable.
         """
-        with _store_needed():
+        with _require_store():
             for limit, key in hits if self._enabled else ():
                 if not await self._windows.test(limit, key):
-                    raise await self._refusal(limit, key)
+                    raise await self._error(limit, key)
 
     async def is_used_up(self, used: Hit) -> bool:
-        """Whether one more hit of this limit would be refused. Count nothing."""
-        with _store_needed():
+        """Return whether one more hit would be rejected, without counting it."""
+        with _require_store():
             return self._enabled and not await self._windows.test(*used)
 
     async def clear(self, *hits: Hit) -> None:
-        """Forget what was counted under these keys."""
-        with _store_needed():
+        """Reset the counts of these keys."""
+        with _require_store():
             for limit, key in hits:
                 await self._windows.clear(limit, key)
 
     async def count(self, *hits: Hit) -> None:
-        """Count each of them, even when one is over its limit.
+        """Count every hit, even if one is over its limit.
 
         Raises:
             RateLimited: one of the limits was used up already.
+            ServiceUnavailable: the store is unavailable.
         """
-        with _store_needed():
+        with _require_store():
             over = [
                 used
                 for used in (hits if self._enabled else ())
                 if not await self._windows.hit(*used)
             ]
             if over:
-                raise await self._refusal(*over[0])
+                raise await self._error(*over[0])
 
-    async def _refusal(self, limit: RateLimitItem, key: str) -> RateLimited:
+    async def _error(self, limit: RateLimitItem, key: str) -> RateLimited:
         window = await self._windows.get_window_stats(limit, key)
+        # At least 1: clients would repeat a request after 0 seconds immediately.
         seconds = max(1, math.ceil(window.reset_time - time.time()))
         return RateLimited(headers={"Retry-After": str(seconds)})
 
     async def close(self) -> None:
-        """Let go of a store of its own; the database is others' too."""
+        """Close the Redis connections. The database is closed by its owner."""
         if self._close_storage is not None:
             await self._close_storage()
 
 
 @contextmanager
-def _store_needed() -> Iterator[None]:
-    """Fail closed: what can't be counted is not let through."""
+def _require_store() -> Iterator[None]:
+    """Fail closed: reject what can't be counted."""
     try:
         yield
     except StorageError as error:
@@ -128,7 +131,7 @@ def _store_needed() -> Iterator[None]:
 
 
 def make_limits(database: Database, *, redis_url: str | None, enabled: bool) -> Limits:
-    """Limits in Redis if there is one, else in the database.
+    """Return limits that count in Redis if there is a URL, else in the database.
 
     Raises:
         SettingsError: the Redis client isn't installed.
@@ -149,8 +152,9 @@ def _redis_pool(url: str) -> Any:
     try:
         from redis.asyncio import ConnectionPool
     except ImportError:
-        needed = "needs the package redis: install bedplate[redis]"
-        raise SettingsError(f"{PREFIX}REDIS_URL: {needed}") from None
+        raise SettingsError(
+            f"{PREFIX}REDIS_URL: needs the package redis: install bedplate[redis]"
+        ) from None
     return ConnectionPool.from_url(url)
 
 
@@ -162,7 +166,7 @@ _WINDOW = Statement(
 
 
 class DatabaseStorage(Storage):
-    """`limits`' storage, in our database."""
+    """Storage of the `limits` library in the database."""
 
     STORAGE_SCHEME = None
 
@@ -175,7 +179,7 @@ class DatabaseStorage(Storage):
         return sa.exc.SQLAlchemyError
 
     async def incr(self, key: str, expiry: int, amount: int = 1) -> int:
-        """Count, in a window that begins with its first hit; the count so far."""
+        """Count hits and return the sum of their window, which the first hit starts."""
         now = utc_now()
         values = {
             "key": _shortened(key),
@@ -187,18 +191,20 @@ class DatabaseStorage(Storage):
         return int(count or 0)
 
     def _upsert(self, values: dict[str, Any], now: datetime) -> Any:
+        # One statement, so that concurrent hits are all counted.
         insert: Any = sqlite_insert if self._database.is_sqlite else postgresql_insert
-        over = RateLimit.expires_at <= now  # the window: the next hit begins a new one
+        # After the end of its window, the next hit starts a new one.
+        has_ended = RateLimit.expires_at <= now
         new = insert(RateLimit).values(**values)
         return new.on_conflict_do_update(
             index_elements=[RateLimit.key],
             set_={
                 "hits": sa.case(
-                    (over, new.excluded.hits),
+                    (has_ended, new.excluded.hits),
                     else_=RateLimit.hits + new.excluded.hits,
                 ),
                 "expires_at": sa.case(
-                    (over, new.excluded.expires_at), else_=RateLimit.expires_at
+                    (has_ended, new.excluded.expires_at), else_=RateLimit.expires_at
                 ),
             },
         ).returning(RateLimit.hits)
@@ -230,4 +236,5 @@ class DatabaseStorage(Storage):
 
 
 def _shortened(key: str) -> str:
+    # The library's keys have any length, the column has 64 characters.
     return hashlib.sha256(key.encode()).hexdigest()

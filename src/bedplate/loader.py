@@ -1,11 +1,11 @@
-"""The application that commands, server and worker are about.
+"""Load the application that the commands, the server and the worker run.
 
-In a folder whose pyproject.toml says so it is the project's:
+A project names it in its pyproject.toml:
 
 [tool.bedplate]
 app = "shop.main:app"
 
-BEDPLATE_APP names another. Without either it is the example, `bedplate.example`.
+BEDPLATE_APP overrides it. Without either, it is the example, `bedplate.example`.
 """
 
 import sys
@@ -22,14 +22,14 @@ from bedplate.runtime import Runtime
 
 
 class ProjectError(Exception):
-    """The project can't be worked on; the text says what was expected where."""
+    """The project is not usable. The text explains what is wrong, and where."""
 
 
 def load_app() -> FastAPI:
-    """The application of the folder that this process runs in.
+    """Return the application of the working directory.
 
     Raises:
-        ProjectError: what names it is wrong.
+        ProjectError: its name is wrong, or pyproject.toml can't be read.
         SettingsError, ModuleError: as `create_app` does.
     """
     name = app_name(Path())
@@ -37,7 +37,7 @@ def load_app() -> FastAPI:
 
 
 def example_app() -> FastAPI:
-    """Make the application of a folder that names none.
+    """Return the example, which is the default application.
 
     Raises:
         SettingsError: a setting is wrong.
@@ -48,7 +48,7 @@ def example_app() -> FastAPI:
 
 
 def app_name(folder: Path) -> str | None:
-    """`module:attribute`, from BEDPLATE_APP or a folder's pyproject.toml.
+    """Return `module:attribute` from BEDPLATE_APP or a folder's pyproject.toml.
 
     Raises:
         ProjectError: pyproject.toml can't be read.
@@ -58,7 +58,7 @@ def app_name(folder: Path) -> str | None:
 
 
 def read_table(folder: Path) -> dict[str, Any]:
-    """`[tool.bedplate]` of a folder's pyproject.toml; empty where there is none.
+    """Return `[tool.bedplate]` of a folder's pyproject.toml, empty if missing.
 
     Raises:
         ProjectError: pyproject.toml can't be read.
@@ -77,38 +77,38 @@ def read_table(folder: Path) -> dict[str, Any]:
 def import_app(name: str, folder: Path = Path()) -> FastAPI:
     """Import an application by its name, such as `shop.main:app`.
 
-    Modules are looked for in the folder first.
+    Python searches for its module in the folder first.
 
     Raises:
-        ProjectError: there is no such application.
+        ProjectError: the application does not exist.
     """
     module_name, _, attribute = name.partition(":")
     if not module_name or not attribute:
-        raise _wrong(name, "is not like `shop.main:app`")
+        raise _error(name, "is not an import path such as `shop.main:app`")
     app = getattr(_import(module_name, name, folder), attribute, None)
-    if not isinstance(app, FastAPI) or not _is_ours(app):
-        raise _wrong(name, f"has no {attribute!r} that `create_app` made")
+    if not isinstance(app, FastAPI) or not _has_runtime(app):
+        raise _error(name, f"has no {attribute!r} that `create_app` returned")
     return app
 
 
 def _import(module_name: str, name: str, folder: Path) -> Any:
-    # A console script's path begins with its own folder, not with this one.
+    # `sys.path` of a console script starts with the script's folder, not with this one.
     if str(folder.absolute()) not in sys.path:
         sys.path.insert(0, str(folder.absolute()))
     try:
         return import_module(module_name)
     except ModuleNotFoundError as error:
-        # Another module that is missing is an error inside theirs, shown as it is.
+        # If another module is missing, the error is in the project's code: show it all.
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
             raise
-        raise _wrong(name, f"can't be imported: {error}") from None
+        raise _error(name, f"can't be imported: {error}") from None
 
 
-def _is_ours(app: FastAPI) -> bool:
+def _has_runtime(app: FastAPI) -> bool:
     return isinstance(getattr(app.state, "runtime", None), Runtime)
 
 
-def _wrong(name: str, reason: str) -> ProjectError:
+def _error(name: str, reason: str) -> ProjectError:
     return ProjectError(
         f"the application {name!r} {reason} "
         f"(from `app` in [tool.bedplate] of pyproject.toml, or {PREFIX}APP)"

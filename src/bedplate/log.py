@@ -1,4 +1,4 @@
-"""Structured logs: one line an event, JSON in production, readable in development."""
+"""Structured logs: one line per event, JSON in production, text in development."""
 
 import logging
 import sys
@@ -13,23 +13,23 @@ from bedplate.core.origin import origin
 
 
 class _StandardError:
-    """Where events go. Our own skip `logging`, which costs 60 µs a line."""
+    """Output of structlog, which bypasses `logging`: that takes 60 µs per line."""
 
     def write(self, text: str) -> None:
-        sys.stderr.write(text)  # looked up each time: it may be replaced and closed
+        sys.stderr.write(text)  # looked up each time: tests replace and close it
 
     def flush(self) -> None:
         sys.stderr.flush()
 
     def write_line(self, line: str) -> None:
-        self.write(line + "\n")  # one write: lines of two processes don't mix
+        self.write(line + "\n")  # one write, so that lines of two processes don't mix
         self.flush()
 
     debug = info = warning = error = critical = exception = msg = write_line
 
 
 def configure_logging(*, level: str, as_json: bool) -> None:
-    """Send our events, and those of libraries that use `logging`, to standard error."""
+    """Write events, and those of libraries that use `logging`, to standard error."""
     threshold = getattr(logging, level.upper())
     shared: list[Processor] = [
         _add_request_id,
@@ -59,13 +59,13 @@ def configure_logging(*, level: str, as_json: bool) -> None:
         "alembic",
         "asyncio",
         "dbos",
-        "sqlalchemy",  # each pool that is made or disposed of
+        "sqlalchemy",  # an event for each pool
     ):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
 def log_as_configured(settings: Settings) -> None:
-    """Log at the level of the settings: JSON in production, else for people."""
+    """Log at the level of the settings, as JSON in production and else as text."""
     configure_logging(level=settings.log_level, as_json=settings.is_production)
 
 
@@ -81,7 +81,7 @@ def _renderers(*, as_json: bool) -> list[Processor]:
     if as_json:
         to_json = structlog.processors.JSONRenderer(serializer=_to_json)
         return [structlog.processors.format_exc_info, to_json]
-    # Plain tracebacks: the pretty ones show local variables, passwords among them.
+    # Plain tracebacks, because the pretty ones show local variables, even passwords.
     console = structlog.dev.ConsoleRenderer(
         colors=sys.stderr.isatty(),
         exception_formatter=structlog.dev.plain_traceback,

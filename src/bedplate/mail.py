@@ -1,4 +1,4 @@
-"""Mail: what one is, and the ways to send it: to the console, to files, by SMTP."""
+"""`Mail`, and mailers that send it: to the console, to files or by SMTP."""
 
 import asyncio
 import re
@@ -21,13 +21,13 @@ from bedplate.core.clock import utc_now
 from bedplate.core.errors import PermanentError
 from bedplate.core.private_files import make_private_directory, write_draft
 
-# A server drops an idle connection when it likes: ask before one is used again.
+# SMTP servers close idle connections: test one that was idle longer before use.
 _TRUST_IDLE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Mail:
-    """One message to one person."""
+    """One message to one recipient."""
 
     to: str
     sender: str
@@ -35,14 +35,14 @@ class Mail:
     text: str
     html: str
     message_id: str
-    """The same for each attempt to send it, so that a repeat can be recognized."""
+    """The same for each attempt to send it, so that duplicates can be recognized."""
     language: str = "en"
 
     def as_message(self) -> EmailMessage:
-        """As it goes over the wire.
+        """Return the mail as a MIME message.
 
         Raises:
-            ValueError: a header would have a line break.
+            ValueError: a header contains a line break.
         """
         message = EmailMessage(policy=WIRE)
         message["From"] = self.sender
@@ -58,17 +58,17 @@ class Mail:
 
 
 class MailRefused(PermanentError):
-    """The server won't have this mail, now or later (a reply of 5xx)."""
+    """The server rejected this mail permanently (a reply of 5xx)."""
 
 
 class Mailer(Protocol):
     """A way to send mail."""
 
     async def send(self, mail: Mail) -> None:
-        """Returns once the mail is handed over.
+        """Send a mail, and return once the server has accepted it.
 
         Raises:
-            MailRefused: for good. Any other error may pass.
+            MailRefused: permanently. Any other error may be temporary.
         """
 
     async def close(self) -> None: ...
@@ -79,16 +79,16 @@ def make_mailer(settings: Settings) -> Mailer:
     if url.scheme == "smtp":
         return SmtpMailer(url, timeout=settings.mail_timeout)
     folder = outbox_folder(settings)
-    kept = FileMailer(folder) if folder else None
-    if kept and url.scheme == "file":
-        return kept
-    return ConsoleMailer(kept, with_text=not settings.is_production)
+    files = FileMailer(folder) if folder else None
+    if files and url.scheme == "file":
+        return files
+    return ConsoleMailer(files, with_text=not settings.is_production)
 
 
 def outbox_folder(settings: Settings) -> Path | None:
-    """Where sent mail is kept, to be looked at; None when it isn't.
+    """Return the directory that stores sent mail for inspection, or None.
 
-    The console's is kept in development only: it holds one-time links.
+    Mail to the console is stored in development only: it contains one-time links.
     """
     url = settings.parsed_mail_url
     if url.scheme == "file":
@@ -99,19 +99,19 @@ def outbox_folder(settings: Settings) -> Path | None:
 
 
 def read_mails(folder: Path) -> list[EmailMessage]:
-    """The mail that is kept in a folder, oldest first."""
+    """Return the mails in a directory, oldest first."""
     files = sorted(folder.glob("*.eml"), key=lambda file: file.stat().st_mtime_ns)
     return [message_from_bytes(f.read_bytes(), policy=default) for f in files]
 
 
 class ConsoleMailer:
-    """Prints the mail, and may keep it: development's default.
+    """Prints mail and can also write it to files. The default in development.
 
-    Without the text in production, where what is printed is a log: it may hold a token.
+    Production prints no texts: the output becomes a log, and texts contain tokens.
     """
 
-    def __init__(self, kept: "FileMailer | None", *, with_text: bool) -> None:
-        self._kept = kept
+    def __init__(self, files: "FileMailer | None", *, with_text: bool) -> None:
+        self._files = files
         self._with_text = with_text
 
     async def send(self, mail: Mail) -> None:
@@ -123,15 +123,15 @@ class ConsoleMailer:
         )
         sys.stdout.write(f"\n{framed}\n\n")
         sys.stdout.flush()
-        if self._kept is not None:
-            await self._kept.send(mail)
+        if self._files is not None:
+            await self._files.send(mail)
 
     async def close(self) -> None:
         pass
 
 
 class FileMailer:
-    """Writes an `.eml` a mail, which any mail program opens."""
+    """Writes one `.eml` file per mail, which mail programs can open."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -140,7 +140,7 @@ class FileMailer:
         await asyncio.to_thread(self._write, mail)
 
     def _write(self, mail: Mail) -> None:
-        """Whole or not at all; a repeat replaces the first."""
+        # Atomic: the file appears when it is complete. A repeated mail replaces it.
         make_private_directory(self._directory)
         name = re.sub(r"[^\w.-]+", "-", mail.message_id.strip("<>"))
         path = self._directory / f"{name}.eml"
@@ -151,7 +151,7 @@ class FileMailer:
 
 
 class SmtpMailer:
-    """Sends by SMTP, over one connection that is kept open between mails."""
+    """Sends by SMTP, over one connection that stays open between mails."""
 
     def __init__(self, url: MailUrl, *, timeout: float) -> None:
         self._client = aiosmtplib.SMTP(
@@ -164,20 +164,20 @@ class SmtpMailer:
             tls_context=ssl.create_default_context() if url.tls != "none" else None,
             timeout=timeout,
         )
-        self._lock = asyncio.Lock()
+        self._lock = asyncio.Lock()  # a connection sends one mail at a time
         self._used_at = 0.0
 
     async def send(self, mail: Mail) -> None:
-        message = await asyncio.to_thread(mail.as_message)  # takes a millisecond
+        message = await asyncio.to_thread(mail.as_message)  # it takes a millisecond
         async with self._lock:
             try:
                 await self._ensure_connected()
                 await self._client.send_message(message)
             except BaseException as error:
-                self._client.close()  # it may be in the middle of anything
-                if (refused := _refusal(error)) is None:
+                self._client.close()  # its state is unknown
+                if (rejection := _rejection(error)) is None:
                     raise
-                raise refused from error
+                raise rejection from error
             self._used_at = time.monotonic()
 
     async def _ensure_connected(self) -> None:
@@ -201,8 +201,8 @@ class SmtpMailer:
                     self._client.close()
 
 
-# Replies to the mail itself. A refused sign-in or greeting is about us, and may be
-# put right while the mail waits.
+# Replies to the mail itself. A rejected sign-in or greeting is a problem of the
+# configuration, which can be fixed while the mail waits.
 _ABOUT_THE_MAIL = (
     aiosmtplib.SMTPSenderRefused,
     aiosmtplib.SMTPRecipientRefused,
@@ -211,9 +211,9 @@ _ABOUT_THE_MAIL = (
 _PERMANENT = 500
 
 
-def _refusal(error: BaseException) -> MailRefused | None:
+def _rejection(error: BaseException) -> MailRefused | None:
     if isinstance(error, aiosmtplib.SMTPRecipientsRefused):
-        error = error.recipients[0]  # a mail of ours has one
+        error = error.recipients[0]  # each mail has one recipient
     if isinstance(error, _ABOUT_THE_MAIL) and error.code >= _PERMANENT:
         return MailRefused(f"{error.code} {error.message}")
     return None

@@ -130,11 +130,11 @@ def install(
     _add_modules(app, modules)
     app.add_middleware(_with_request_middleware, state=app.state)
     app.openapi = partial(_cached_document, app)  # type: ignore[method-assign]
-    own = app.router.lifespan_context
+    app_lifespan = app.router.lifespan_context
 
     @asynccontextmanager
     async def both(app: FastAPI) -> AsyncIterator[Any]:
-        async with _lifespan(app), own(app) as state:
+        async with _lifespan(app), app_lifespan(app) as state:
             yield state
 
     app.router.lifespan_context = both

@@ -27,11 +27,12 @@ _BREACHED_CHECKS = Counter(
     "New passwords checked against breaches, by outcome: clean, breached or failed.",
     ("outcome",),
 )
+# Clients can invent methods: all others share one series.
 _METHODS = frozenset(("GET", "POST", "PATCH", "PUT", "DELETE", "HEAD", "OPTIONS"))
 
 
 def observe_request(method: str, route: str, status: int, seconds: float) -> None:
-    """Count a request. `route` is the template, so that ids make no new series."""
+    """Count a request. `route` is the template, so that ids don't create series."""
     _series(method if method in _METHODS else "other", route, status).observe(seconds)
 
 
@@ -46,7 +47,8 @@ def _series(method: str, route: str, status: int) -> Histogram:
 
 
 def exposition() -> tuple[bytes, str]:
-    """The metrics of every worker process, and their media type."""
+    """Return the metrics of every worker process, and their media type."""
+    # `bedplate serve --workers` sets it: all processes write their metrics there.
     registry = REGISTRY
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         registry = CollectorRegistry()

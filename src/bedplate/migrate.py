@@ -1,4 +1,4 @@
-"""Bring the schema to head or to another revision, and check where it is."""
+"""Migrate the schema to head or to another revision, and compare it with the code."""
 
 from argparse import Namespace
 from collections.abc import AsyncIterator, Sequence
@@ -29,17 +29,17 @@ NOT_AT_HEAD = "the schema is not at head: run `bedplate migrate`"
 
 
 class SchemaError(Exception):
-    """The schema is not what the code needs; the text says what to run."""
+    """The code can't run on the schema. The text names the command to run."""
 
 
 class UnknownRevision(SchemaError):
-    """The database was migrated by code that is not this code."""
+    """The database has a revision that this code doesn't have."""
 
     def __init__(self, revision: str) -> None:
         super().__init__(
-            f"the schema is at revision {revision!r}, which this code does not know: a "
-            "newer version made it, or a module that is not listed here. Start that "
-            "version, or restore a backup that is older than it"
+            f"the schema is at revision {revision!r}, which this code does not have. "
+            "It was migrated by a newer version, or by a module that is not in your "
+            "list. Start that version, or restore a backup from before the migration"
         )
 
 
@@ -50,30 +50,32 @@ class Step(NamedTuple):
     is_upgrade: bool = True
 
 
-OURS = "bedplate:migrations/versions"
+BUILT_IN = "bedplate:migrations/versions"
 
 
 def alembic_config(folders: Sequence[str] = ()) -> Config:
-    """Alembic on our revisions and those in these folders, each `package:folder`.
+    """Return Alembic's configuration for the built-in revisions and these folders.
+
+    Each folder is written `package:folder`.
 
     Raises:
-        SchemaError: a folder is not there; Alembic would pass over it in silence.
+        SchemaError: a folder does not exist. Alembic itself would ignore it.
     """
     for folder in folders:
         if not coerce_resource_to_filename(folder).is_dir():
-            raise SchemaError(f"the folder of migrations {folder!r} is not there")
+            raise SchemaError(f"the folder of migrations {folder!r} does not exist")
     config = Config(cmd_opts=Namespace(quiet=True))
     config.set_main_option("script_location", "bedplate:migrations")
     config.set_main_option("path_separator", "newline")
-    config.set_main_option("version_locations", "\n".join([OURS, *folders]))
+    config.set_main_option("version_locations", "\n".join([BUILT_IN, *folders]))
     return config
 
 
 @cache
 def _heads(folders: tuple[str, ...]) -> frozenset[str]:
-    """What the version table holds when every migration was run."""
+    """Return the content of the version table when every migration was run."""
     script = ScriptDirectory.from_config(alembic_config(folders))
-    # Alembic forgets a head that another branch's revision depends on: it is implied.
+    # Alembic does not store a head that another branch's revision depends on.
     implied = {
         dependency.revision
         for revision in script.walk_revisions()
@@ -83,18 +85,18 @@ def _heads(folders: tuple[str, ...]) -> frozenset[str]:
 
 
 async def schema_is_at_head(database: Database, folders: Sequence[str] = ()) -> bool:
-    """Whether every migration of ours and of these folders, and no other, was run.
+    """Return whether exactly the built-in and these folders' migrations were run.
 
     Raises:
-        ServiceUnavailable: the database can't be asked.
+        ServiceUnavailable: the database is unavailable.
     """
     current = await _current(database)
-    is_ours = {*current} == _heads(tuple(folders))
-    return is_ours and await engine_is_at_head(database)
+    is_at_head = {*current} == _heads(tuple(folders))
+    return is_at_head and await engine_is_at_head(database)
 
 
 async def schema_problem(database: Database, folders: Sequence[str] = ()) -> str | None:
-    """Return why this code can't run on the schema, and what to do; None if it can.
+    """Return why this code can't run on the schema and what to do, or None if it can.
 
     Raises:
         ServiceUnavailable: the database is unavailable.
@@ -109,10 +111,10 @@ async def schema_problem(database: Database, folders: Sequence[str] = ()) -> str
 async def missing_migrations(
     database: Database, folders: Sequence[str] = ()
 ) -> list[str]:
-    """Return the migrations that are still to run, in their order.
+    """Return the migrations that are still to run, in order.
 
     Raises:
-        UnknownRevision: the database has one that this code doesn't know.
+        UnknownRevision: the database has one that this code doesn't have.
         ServiceUnavailable: the database is unavailable.
     """
     history = await read_history(database, folders)
@@ -122,16 +124,16 @@ async def missing_migrations(
 async def read_history(
     database: Database, folders: Sequence[str] = ()
 ) -> dict[str, bool]:
-    """Return every migration in its order, and whether it was run.
+    """Return every migration in order, and whether it was run.
 
     Raises:
-        UnknownRevision: the database has one that this code doesn't know.
+        UnknownRevision: the database has one that this code doesn't have.
         ServiceUnavailable: the database is unavailable.
     """
     script = _script(folders)
-    done = _ancestors(script, await _known_current(database, script))
+    applied = _ancestors(script, await _checked_current(database, script))
     revisions = reversed(list(script.walk_revisions()))
-    return {_name(r): r.revision in done for r in revisions}
+    return {_name(r): r.revision in applied for r in revisions}
 
 
 def _script(folders: Sequence[str]) -> ScriptDirectory:
@@ -142,13 +144,13 @@ def _name(revision: Script) -> str:
     return f"{revision.revision}: {revision.doc}"
 
 
-async def _known_current(
+async def _checked_current(
     database: Database, script: ScriptDirectory
 ) -> tuple[str, ...]:
     current = await _current(database)
-    known = {revision.revision for revision in script.walk_revisions()}
+    revisions = {revision.revision for revision in script.walk_revisions()}
     for revision in current:
-        if revision not in known:
+        if revision not in revisions:
             raise UnknownRevision(revision)
     return current
 
@@ -159,52 +161,53 @@ async def _current(database: Database) -> tuple[str, ...]:
     except APIError:
         raise
     except Exception as error:
+        # The drivers have no common error for it, but all name the missing table.
         if "alembic_version" in str(error):
-            return ()  # no table yet
+            return ()
         raise
 
 
 def _ancestors(script: ScriptDirectory, current: tuple[str, ...]) -> set[str]:
-    """These revisions, and all that came before them or that they depend on."""
-    found: set[str] = set()
+    """Return these revisions, those before them and those that they depend on."""
+    ancestors: set[str] = set()
     waiting = list(current)
     while waiting:
         for revision in script.get_revisions(waiting.pop()):
-            if revision.revision not in found:
-                found.add(revision.revision)
+            if revision.revision not in ancestors:
+                ancestors.add(revision.revision)
                 waiting += to_tuple(revision.down_revision, default=())
                 waiting += to_tuple(revision.dependencies, default=())
-    return found
+    return ancestors
 
 
 async def ensure_schema(database: Database, folders: Sequence[str] = ()) -> None:
-    """Migrate SQLite; refuse PostgreSQL that is not at head.
+    """Migrate SQLite. Reject a PostgreSQL schema that is not at head.
 
     Raises:
-        SchemaError: PostgreSQL's schema is not this code's.
-        UnknownRevision: the database was migrated by other code.
+        SchemaError: the schema is on PostgreSQL and not at head.
+        UnknownRevision: the database has one that this code doesn't have.
         ServiceUnavailable: the database is unavailable.
     """
     if await schema_is_at_head(database, folders):
         return
-    await _known_current(database, _script(folders))
+    await _checked_current(database, _script(folders))
     if not database.is_sqlite:
         raise SchemaError(f"{NOT_AT_HEAD} first")
     await upgrade(database, folders)
 
 
 async def upgrade(database: Database, folders: Sequence[str] = ()) -> list[Step]:
-    """Run the migrations that are missing: ours, those of the folders, the engine's.
+    """Run the missing migrations and return them: built-in, folders', job engine's.
 
-    Ours come first, for theirs refer to our tables; both are one transaction.
-    Two at once are safe: the second waits, and finds nothing to do. Return what was
-    run.
+    The built-in ones come first, because the others refer to their tables; both run in
+    one transaction. Two processes can upgrade at the same time: the second one waits
+    and then has nothing to do.
 
     Raises:
-        UnknownRevision: the database was migrated by other code.
+        UnknownRevision: the database has one that this code doesn't have.
         ServiceUnavailable: the database is unavailable.
     """
-    await _known_current(database, _script(folders))
+    await _checked_current(database, _script(folders))
     steps = await _run(database, folders, _upgrade_branches)
     if await upgrade_engine(database):
         steps.append(Step("the job engine's migrations"))
@@ -221,37 +224,38 @@ async def steps_down(
 ) -> list[str]:
     """Return the migrations that going to a revision undoes, in that order.
 
-    None of them where the revision was not run yet, for then it is an upgrade.
+    The list is empty if the revision was not run yet: going there is an upgrade.
 
     Raises:
-        SchemaError: there is no such revision.
-        UnknownRevision: the database was migrated by other code.
+        SchemaError: the revision does not exist.
+        UnknownRevision: the database has one that this code doesn't have.
     """
     script = _script(folders)
-    if revision not in {known.revision for known in script.walk_revisions()}:
-        advice = "`bedplate migrate --history` lists all of them"
-        raise SchemaError(f"there is no revision {revision!r}: {advice}")
-    current = await _known_current(database, script)
+    if revision not in {each.revision for each in script.walk_revisions()}:
+        advice = "run `bedplate migrate --history` for a list"
+        raise SchemaError(f"the revision {revision!r} does not exist: {advice}")
+    current = await _checked_current(database, script)
     if revision not in _ancestors(script, current):
         return []
-    # Not public, but what Alembic's own `downgrade` asks, dependencies included.
-    steps: Any = script._downgrade_revs(revision, current)  # type: ignore[arg-type]  # noqa: SLF001, it takes several, too
+    # Private, but `alembic downgrade` uses it, and no public function includes the
+    # dependencies of other branches.
+    steps: Any = script._downgrade_revs(revision, current)  # type: ignore[arg-type]  # noqa: SLF001, it accepts several
     return [_name(step.revision) for step in steps]
 
 
 async def migrate_to(
     database: Database, folders: Sequence[str], revision: str
 ) -> list[Step]:
-    """Go up or down to a revision, in one transaction; return what was run or undone.
+    """Go up or down to a revision in one transaction, and return the steps.
 
     Raises:
-        SchemaError: there is no such revision.
-        UnknownRevision: the database was migrated by other code.
+        SchemaError: the revision does not exist.
+        UnknownRevision: the database has one that this code doesn't have.
         ServiceUnavailable: the database is unavailable.
     """
     undone = await steps_down(database, folders, revision)
-    act = command.downgrade if undone else command.upgrade
-    return await _run(database, folders, act, revision)
+    migrate = command.downgrade if undone else command.upgrade
+    return await _run(database, folders, migrate, revision)
 
 
 async def check(database: Database, folders: Sequence[str] = ()) -> None:
@@ -264,13 +268,13 @@ async def check(database: Database, folders: Sequence[str] = ()) -> None:
 
 
 class NothingChanged(SchemaError):
-    """The models are what the migrations made."""
+    """The models and the schema are equal, so there is nothing to write."""
 
 
 async def write_revision(
     database: Database, folders: Sequence[str], **options: Any
 ) -> None:
-    """Write the revision from this schema to the models, as `alembic revision` does.
+    """Write a revision that changes this schema to the models, as Alembic does.
 
     Raises:
         NothingChanged
@@ -278,7 +282,7 @@ async def write_revision(
 
     def refuse_empty(_context: Any, _revision: Any, directives: list[Any]) -> None:
         if directives[0].upgrade_ops.is_empty():
-            raise NothingChanged("the models are what the migrations made already")
+            raise NothingChanged("the schema already matches the models")
 
     def write(config: Config) -> None:
         config.set_main_option("file_template", _FILE_TEMPLATE)
@@ -296,7 +300,7 @@ _FILE_TEMPLATE = "%%(year)d_%%(month).2d_%%(day).2d_%%(slug)s"
 
 
 async def _run(
-    database: Database, folders: Sequence[str], act: Any, *arguments: str
+    database: Database, folders: Sequence[str], migrate: Any, *arguments: str
 ) -> list[Step]:
     config = alembic_config(folders)
     steps: list[Step] = []
@@ -309,7 +313,7 @@ async def _run(
 
     def run(connection: sa.Connection) -> None:
         config.attributes["connection"] = connection
-        act(config, *arguments)
+        migrate(config, *arguments)
 
     try:
         async with _migration_connection(database) as connection:
@@ -332,8 +336,8 @@ async def _migration_connection(database: Database) -> AsyncIterator[AsyncConnec
         return
     async with database.engine.connect() as connection:
         raw: Any = (await connection.get_raw_connection()).driver_connection
-        # Changing a SQLite table means copying and dropping it, and with foreign keys
-        # enforced the drop deletes what refers to it.
+        # SQLite changes a table by copying and dropping it, and with foreign keys
+        # enforced the drop deletes the rows that refer to it.
         await raw.execute("PRAGMA foreign_keys=OFF")
         try:
             async with connection.begin():

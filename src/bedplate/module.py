@@ -1,4 +1,4 @@
-"""What a module brings to an application, said in one object."""
+"""`Module`: everything that a module adds to an application, in one object."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bedplate.database import Base
 from bedplate.jobs import Job, Queue
 from bedplate.jobs.tables import ENGINE_TABLES
 
-if TYPE_CHECKING:  # a service reaches this file, and must not reach a framework
+if TYPE_CHECKING:  # services import this file, and must not import a framework
     from fastapi import APIRouter
     from starlette.requests import Request
 
@@ -26,63 +26,67 @@ StartHook = Callable[["Runtime"], Awaitable[None]]
 
 @dataclass(frozen=True, kw_only=True)
 class Module:
-    """A feature: a folder with a router, models and what else it needs.
+    """A feature: its router, its models and whatever else it adds.
 
     module = Module(name="invoices", router=router, models=[Invoice])
     """
 
     name: str
     router: APIRouter | None = None
-    """Its operations, below `/api/v1`."""
+    """Its operations, under `/api/v1`."""
     pages: APIRouter | None = None
-    """What it serves outside the API, at the paths as they are."""
+    """Its pages outside the API, at the paths as they are written."""
     rest: str | None = None
-    """The file of its viewsets, as `shop.invoices.viewsets`; only Django imports it."""
+    """The module of its viewsets: `shop.invoices.viewsets`. Only Django imports it."""
     models: Sequence[type[Base]] = ()
     migrations: str | None = None
-    """The folder of the revisions of its tables, as `shop:migrations`.
+    """The folder of its tables' revisions: `shop:migrations`.
 
-    Modules of one package share it; `bedplate migrate` runs them after ours.
+    Modules of one package share a folder. Its revisions run after Bedplate's.
     """
     jobs: Sequence[Job] = ()
     on_sign_up: Sequence[Job] = ()
     """Jobs to start for each new account, with its `email`."""
     on_start: StartHook | None = None
-    """Called when an application or a command begins its work."""
+    """Called when an application or a command starts, with the schema at head."""
     permissions: Sequence[Permission] = ()
-    """What its rules ask for, besides being signed in."""
+    """The permissions that its rules check."""
     mail_templates: Path | None = None
-    """A folder of mail templates, one folder a language in it."""
+    """A directory of mail templates, with one directory for each language."""
     admin: Sequence[Admin] = ()
-    """Its models' places in the admin site; those without are there to be looked at."""
+    """Its models in the admin site. Models without one are read-only there."""
     requires: Sequence[str] = ()
-    """The modules that must come before this one."""
+    """The names of modules that must be listed before this one."""
     authenticate: Authenticate | None = None
-    """Turns a request's credentials into its caller; one module has it."""
+    """Returns the caller of a request from its credentials. One module has it."""
 
 
 def migrations_of(modules: Sequence[Module]) -> Sequence[str]:
-    """The folders of the modules' own revisions, each once, lowest first."""
+    """Return the folders of the modules' revisions, each once, lowest module first."""
     return list(dict.fromkeys(m.migrations for m in modules if m.migrations))
 
 
 class ModuleError(Exception):
-    """The list of modules can't work; the text says which one and why."""
+    """The list of modules is wrong. The text names the module and what to do."""
 
 
 def check_modules(modules: Sequence[Module]) -> None:
-    """Each once, each after what it requires.
+    """Check that each module is listed once, and after the modules it requires.
 
     Raises:
-        ModuleError: names what is doubled, missing or taken.
+        ModuleError: also for a duplicate job or queue, and for a reserved table name.
     """
-    seen: set[str] = set()
+    earlier: set[str] = set()
     for module in modules:
-        if module.name in seen:
-            raise ModuleError(f"the module {module.name!r} is listed twice")
-        if missing := [name for name in module.requires if name not in seen]:
-            raise ModuleError(f"{module.name!r} needs {missing[0]!r} before it")
-        seen.add(module.name)
+        if module.name in earlier:
+            raise ModuleError(
+                f"the module {module.name!r} is listed twice: remove one of them"
+            )
+        if missing := [name for name in module.requires if name not in earlier]:
+            raise ModuleError(
+                f"the module {module.name!r} requires {missing[0]!r}: list it earlier"
+            )
+        earlier.add(module.name)
         _check_tables(module)
     _check_jobs([job for module in modules for job in module.jobs])
 
@@ -90,14 +94,18 @@ def check_modules(modules: Sequence[Module]) -> None:
 def _check_tables(module: Module) -> None:
     for model in module.models:
         if model.__tablename__ in ENGINE_TABLES:
-            name = f"{model.__tablename__!r} of {module.name!r}"
-            raise ModuleError(f"the table {name} has the name of a table of the jobs")
+            raise ModuleError(
+                f"the table {model.__tablename__!r} of the module {module.name!r} has "
+                "the name of a table of the job engine: rename it"
+            )
 
 
 def _check_jobs(jobs: Sequence[Job]) -> None:
     queues: dict[str, Queue] = {}
     for job in jobs:
         if sum(other.name == job.name for other in jobs) > 1:
-            raise ModuleError(f"two jobs are called {job.name!r}")
+            raise ModuleError(f"two jobs are named {job.name!r}: rename one of them")
         if queues.setdefault(job.queue.name, job.queue) != job.queue:
-            raise ModuleError(f"the queue {job.queue.name!r} is declared twice")
+            raise ModuleError(
+                f"the queue {job.queue.name!r} is declared twice: share one `Queue`"
+            )

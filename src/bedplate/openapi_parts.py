@@ -59,7 +59,7 @@ def describe(name: str, schema: dict[str, Any], default: str = "") -> None:
 
 
 def describe_parameters(operation: Operation) -> None:
-    """Describe parameters that have no text: ids, and the order and filters of lists."""
+    """Describe parameters without a text: ids, and the order and filters of lists."""
     for parameter in operation.get("parameters", ()):
         name = parameter["name"]
         is_filter = parameter["in"] == "query"

@@ -1,4 +1,4 @@
-"""The rules that every new password has to pass, whichever door it comes by."""
+"""Rules for new passwords, wherever they are set: API, admin or command."""
 
 import asyncio
 import inspect
@@ -11,25 +11,25 @@ from typing import TYPE_CHECKING, Any, Protocol
 from bedplate.config import PREFIX, Settings, SettingsError
 from bedplate.core.password_policy import POLICIES
 
-if TYPE_CHECKING:  # it loads an HTTP client, which most deployments don't need
+if TYPE_CHECKING:  # it imports an HTTP client, which most deployments don't need
     from bedplate.breached import BreachedPasswords
 
 
 class PasswordPolicy(Protocol):
-    """What `BEDPLATE_PASSWORD_POLICY` names: a policy of ours or a function of yours.
+    """A password policy: a built-in one, or the function that you write.
 
     def check(password: str, *, email: str, name: str) -> list[str]: ...
     """
 
     def __call__(self, password: str, *, email: str, name: str) -> Sequence[str]:
-        """Return what is wrong, as sentences for the user; empty if nothing is.
+        """Return the problems of a password as sentences for the user.
 
-        It runs in a thread, so it may wait. A text must not repeat the password.
+        It runs in a thread, so it may block. A sentence must not repeat the password.
         """
 
 
 class PasswordRules:
-    """The policy and, if one is set, the check against breached passwords."""
+    """The policy and, if it is configured, the check against breached passwords."""
 
     def __init__(
         self, policy: PasswordPolicy, breached: "BreachedPasswords | None" = None
@@ -38,15 +38,17 @@ class PasswordRules:
         self._breached = breached
 
     async def problems(self, password: str, *, email: str, name: str) -> list[str]:
-        """Return what is wrong with a new password of an account.
+        """Return the problems of a new password, as sentences for the user.
 
-        No transaction may be under way: it may wait for another service.
+        Call it outside a transaction: it may wait for another service.
         """
         # In a thread: the first call loads the list of common passwords.
-        found = await asyncio.to_thread(self._policy, password, email=email, name=name)
-        if not found and self._breached and await self._breached.contains(password):
+        problems = await asyncio.to_thread(
+            self._policy, password, email=email, name=name
+        )
+        if not problems and self._breached and await self._breached.contains(password):
             return ["That password is known from a data breach. Choose another one"]
-        return [found] if isinstance(found, str) else list(found)
+        return [problems] if isinstance(problems, str) else list(problems)
 
     async def close(self) -> None:
         if self._breached is not None:
@@ -54,10 +56,10 @@ class PasswordRules:
 
 
 def load_policy(settings: Settings) -> PasswordPolicy:
-    """Return the password policy that the settings name.
+    """Return the password policy of the settings.
 
     Raises:
-        SettingsError: it can't be imported, or can't be called as a policy is.
+        SettingsError: it can't be imported, or doesn't take a policy's parameters.
     """
     name = settings.password_policy
     if name in POLICIES:
@@ -65,18 +67,18 @@ def load_policy(settings: Settings) -> PasswordPolicy:
     try:
         policy = _import(name)
         inspect.signature(policy).bind("password", email="email", name="name")
-    except Exception as error:  # noqa: BLE001, whatever the import of their module raises
+    except Exception as error:  # noqa: BLE001, importing a module can raise anything
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise SettingsError(
             f"{PREFIX}PASSWORD_POLICY: {name!r} is not a function that takes "
             f"(password, *, email, name): {reason}"
         ) from None
-    found: PasswordPolicy = policy
-    return found
+    checked: PasswordPolicy = policy
+    return checked
 
 
 def _import(name: str) -> Any:
-    # A console script's path begins with its own folder, not with this one.
+    # `sys.path` of a console script starts with the script's folder, not with this one.
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     module, _, attribute = name.partition(":")

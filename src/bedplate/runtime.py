@@ -22,7 +22,7 @@ AUDIT_DAYS: Final = "audit_days"
 
 @dataclass(frozen=True)
 class Runtime:
-    """Made once by `create_app`, the command line or a worker; holds no request."""
+    """Created once per process, by `create_app`, a command or a worker."""
 
     settings: Settings
     database: Database
@@ -34,9 +34,9 @@ class Runtime:
     mailer: Mailer
     jobs: JobOutbox
     migrations: Sequence[str]
-    """The folders of the modules' own revisions, lowest first."""
+    """The folders of the modules' revisions, lowest module first."""
     mail_folders: Sequence[Path]
-    """Folders of mail templates, that of the module listed last first."""
+    """Directories of mail templates. Those of later modules come first."""
     sign_up_jobs: Sequence[Job]
     """Jobs to start for each new account."""
     start_hooks: Sequence[StartHook]
@@ -44,11 +44,11 @@ class Runtime:
 
     @classmethod
     def make(cls, settings: Settings, modules: Sequence[Module]) -> "Runtime":
-        """Opens nothing yet.
+        """Create the parts without opening a connection.
 
         Raises:
-            SettingsError: the secret key can't be had, the password policy can't be
-                imported, or a role is granted what no module declares.
+            SettingsError: the secret key is unavailable, the password policy can't be
+                imported, or a role has a permission that no module declares.
         """
         database = make_database(settings)
         return cls(
@@ -73,12 +73,13 @@ class Runtime:
         )
 
     async def start(self) -> None:
-        """Run the modules' `on_start` hooks; the schema is at head."""
+        """Run the modules' `on_start` hooks. The schema must be at head."""
         for hook in self.start_hooks:
             await hook(self)
 
     async def close(self) -> None:
-        """Let go of all connections."""
+        """Close all connections."""
+        # The database last, because the others may still use it.
         await self.mailer.close()
         await self.jobs.close()
         await self.passwords.close()
@@ -88,13 +89,15 @@ class Runtime:
 
 def make_database(settings: Settings) -> Database:
     if settings.database_url is None:
-        settings.make_data_dir()  # the default file lies there
+        settings.make_data_dir()  # it contains the default database
     database = Database(
         settings.resolved_database_url,
         cursor_keys=settings.keys_for("list cursors"),
         pool_size=settings.pool_size,
         pool_timeout=settings.pool_timeout,
         transaction_pooler=settings.transaction_pooler,
+        # A second connection of one task is an error in development and only logged
+        # in production, where it usually succeeds.
         is_strict=not settings.is_production,
         timeouts=timeouts_of(settings),
     )
@@ -103,7 +106,7 @@ def make_database(settings: Settings) -> Database:
 
 
 def timeouts_of(settings: Settings) -> Timeouts:
-    """Return how long PostgreSQL is waited for."""
+    """Return the timeouts of PostgreSQL."""
     return Timeouts(
         connect=settings.database_connect_timeout,
         statement=settings.database_statement_timeout,
@@ -112,11 +115,12 @@ def timeouts_of(settings: Settings) -> Timeouts:
 
 
 def private_paths(settings: Settings) -> Iterator[Path]:
-    """Yield what holds secrets or personal data: nobody else may read any of it."""
+    """Yield files and folders with secrets or personal data, which must be private."""
     yield settings.data_dir.absolute()
     yield settings.data_dir.absolute() / "secret_key"
     url = settings.resolved_database_url
     if url.drivername == "sqlite":
+        # SQLite's journals contain rows too.
         for suffix in ("", "-wal", "-shm", "-journal"):
             yield Path(f"{url.database}{suffix}")
     if (outbox := outbox_folder(settings)) is not None:
@@ -133,7 +137,7 @@ def make_permissions(settings: Settings, modules: Sequence[Module]) -> Permissio
 
 
 def make_tokens(settings: Settings) -> AccessTokens:
-    """HS256 has its key at once; the others' are loaded from the database at start."""
+    """Return the token signer. Keys other than HS256's are loaded at start."""
     secrets = settings.keys_for("access tokens")
     is_symmetric = settings.jwt_algorithm == "HS256"
     return AccessTokens(
@@ -148,7 +152,7 @@ def make_password_rules(settings: Settings) -> PasswordRules:
     policy, url = load_policy(settings), settings.breached_passwords_url
     if url is None:
         return PasswordRules(policy)
-    from bedplate.breached import RangeService  # it loads an HTTP client
+    from bedplate.breached import RangeService  # here, because it loads an HTTP client
 
     return PasswordRules(policy, RangeService(url))
 

@@ -1,8 +1,8 @@
-"""What goes in and out: strict Pydantic schemas in, structs out.
+"""Schemas of requests and responses: strict Pydantic models in, msgspec structs out.
 
 A body or a query is a `Schema`. A response is a `ResponseSchema`: FastAPI documents it
-like any Pydantic model, and it becomes bytes straight from a row, without a second
-validation of what the database just said.
+like any Pydantic model, and it is serialized directly from a row, without validating
+data from the database again.
 """
 
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError
 
 T = TypeVar("T")
 
-# PostgreSQL can't store NUL in text. The pattern stands in the OpenAPI document too.
+# PostgreSQL can't store NUL in text. The OpenAPI document shows the pattern too.
 NO_NUL = r"^[^\x00]*$"
 NO_CONTROLS = r"^[^\x00-\x1f\x7f]*$"
 
@@ -45,7 +45,7 @@ PageNumber = Annotated[
 PageLimit = Annotated[
     int, Field(ge=1, le=100, description="The maximum number of rows on the page.")
 ]
-# Any text is read: one that is not ours is 400, not 422.
+# Any text is accepted here: an invalid cursor is 400, not 422.
 Cursor = Annotated[str, WithJsonSchema({"type": "string", "maxLength": 2048})]
 SearchText = Annotated[str, StringConstraints(max_length=200, pattern=NO_NUL)]
 
@@ -54,20 +54,20 @@ def _in_utc(value: datetime) -> datetime:
     try:
         return value.astimezone(UTC)
     except OverflowError:
-        raise ValueError("That is too far away") from None
+        raise ValueError("The date is out of range") from None
 
 
 Instant = Annotated[AwareDatetime, AfterValidator(_in_utc)]
-"""An instant with its offset, kept in UTC as the database gives it back."""
+"""An instant with an offset, converted to UTC as the database returns it."""
 
 
 @dataclass(frozen=True)
 class Digits(GroupedMetadata):
-    """How many digits a decimal has, and how many of them after the point.
+    """The number of digits of a decimal, and how many of them follow the point.
 
     Total = Annotated[Decimal, Digits(10, 2)]
 
-    It comes as a number or a string, and is kept with all its decimals.
+    Clients send a number or a string. The value has all its decimal places.
     """
 
     precision: int
@@ -85,36 +85,36 @@ class Digits(GroupedMetadata):
         return Decimal(1).scaleb(-self.scale)
 
     def _with_all_decimals(self, value: Decimal) -> Decimal:
-        return value.quantize(self._step) + 0  # no -0.00, which no database keeps
+        return value.quantize(self._step) + 0  # no -0.00: databases don't store it
 
     def _number(self) -> dict[str, Any]:
-        most = float((Decimal(10) ** self.precision - 1) * self._step)
-        return {"type": "number", "minimum": -most, "maximum": most}
+        maximum = float((Decimal(10) ** self.precision - 1) * self._step)
+        return {"type": "number", "minimum": -maximum, "maximum": maximum}
 
     def _text(self) -> dict[str, Any]:
         whole = self.precision - self.scale
         pattern = rf"-?\d{{1,{whole}}}" if whole else "-?0"
         if self.scale:
             pattern += rf"(\.\d{{1,{self.scale}}})?"
-        most = self.precision + len("-0.")
-        return {"type": "string", "pattern": f"^{pattern}$", "maxLength": most}
+        max_length = self.precision + len("-0.")
+        return {"type": "string", "pattern": f"^{pattern}$", "maxLength": max_length}
 
 
 JsonObject = Annotated[dict[str, Any], Field(max_length=1000)]
-"""Any JSON object; its size is limited by that of the body."""
+"""Any JSON object. The limit of the body limits its size."""
 
 
-_MOST_UNKNOWN = 20
-_MOST_ERRORS = 500
+_MAX_UNKNOWN = 20
+_MAX_ERRORS = 500
 
 
 class Schema(BaseModel):
-    """A body: unknown fields are refused, and so is `1` where a string is asked for.
+    """A body or a query. Unknown fields and values of another type are refused.
 
-    Pydantic lists every error there is, which takes half a second for a megabyte of
-    unknown names, on the event loop. So many unknown names are refused by the first
-    of them, before anything is validated, and of very many other errors only the
-    number is told.
+    Pydantic lists every error, which takes half a second on the event loop for a
+    megabyte of unknown names. So a body with many unknown names is refused before
+    validation, with the first ones listed, and very many other errors are reported as
+    one.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -124,24 +124,28 @@ class Schema(BaseModel):
     def _list_few_errors(
         cls, data: Any, handler: ModelWrapValidatorHandler[Self]
     ) -> Self:
-        if isinstance(data, dict) and len(data) > _MOST_UNKNOWN:
+        if isinstance(data, dict) and len(data) > _MAX_UNKNOWN:
             _refuse_many_unknown(cls, data)
         try:
             return handler(data)
         except ValidationError as error:
-            if error.error_count() > _MOST_ERRORS:
+            if error.error_count() > _MAX_ERRORS:
                 raise _too_many_errors() from None
             raise
 
 
 def _refuse_many_unknown(schema: type[BaseModel], data: dict[Any, Any]) -> None:
-    """Raises ValidationError, with the first unknown names, if there are many."""
+    """Check that a body has few unknown names.
+
+    Raises:
+        ValidationError: it has many. The error lists the first ones.
+    """
     if schema.model_config.get("extra") != "forbid":
         return
-    known = known_names(schema)
-    unknown = (name for name in data if name not in known)
-    first = [*islice(unknown, _MOST_UNKNOWN)]
-    if len(first) == _MOST_UNKNOWN:
+    field_names = known_names(schema)
+    unknown = (name for name in data if name not in field_names)
+    first = [*islice(unknown, _MAX_UNKNOWN)]
+    if len(first) == _MAX_UNKNOWN:
         errors: list[InitErrorDetails] = [
             {"type": "extra_forbidden", "loc": (str(name),), "input": None}
             for name in first
@@ -151,7 +155,7 @@ def _refuse_many_unknown(schema: type[BaseModel], data: dict[Any, Any]) -> None:
 
 @cache
 def known_names(schema: type[BaseModel]) -> frozenset[str]:
-    """Return every name that a field of a schema may be sent by."""
+    """Return every name that a client may use for a field of a schema."""
     names: set[Any] = set()
     for name, field in schema.model_fields.items():
         alias = field.validation_alias
@@ -165,8 +169,8 @@ def _too_many_errors() -> PydanticCustomError:
     return PydanticCustomError("too_many_errors", "There are too many errors to list")
 
 
-# A field that a PATCH may leave out. It has no default in the OpenAPI document, and
-# null stays refused: `name: Name = NOT_SENT`.
+# A field that a PATCH may leave out: `name: Name = NOT_SENT`. It has no default in the
+# OpenAPI document, and null is still refused.
 NOT_SENT: Any = Field(default_factory=lambda: None)
 
 
@@ -176,27 +180,28 @@ def example(**values: Any) -> ConfigDict:
 
 
 class PatchSchema(Schema):
-    """A body whose fields may be left out; null is refused where it can't be stored."""
+    """A body whose fields may be left out. Null is refused unless a field allows it."""
 
     def changes(self) -> dict[str, Any]:
-        """The fields that were sent."""
+        """Return the fields that the client sent, with their values."""
         return self.model_dump(exclude_unset=True)
 
 
 class ResponseSchema(msgspec.Struct, frozen=True):
-    """A response, or a part of one. No defaults: every field is there."""
+    """A response, or part of one. Declare no defaults: every field is always sent."""
 
     @classmethod
     def of(cls, source: object) -> Self:
-        """From an object that has the fields as attributes.
+        """Return a struct from an object that has the fields as attributes.
 
         Raises:
-            TypeError: one is missing or of another type; its value isn't told.
+            TypeError: an attribute is missing or has another type. The message doesn't
+                show its value.
         """
         try:
             return msgspec.convert(source, cls, from_attributes=True)
         except msgspec.ValidationError as error:
-            raise TypeError(f"it doesn't fit {cls.__name__}: {error}") from None
+            raise TypeError(f"can't make a {cls.__name__}: {error}") from None
 
     @classmethod
     def __get_pydantic_core_schema__(
@@ -207,7 +212,7 @@ class ResponseSchema(msgspec.Struct, frozen=True):
 
 @cache
 def documented(schema: type[ResponseSchema]) -> type[BaseModel]:
-    """The Pydantic model that documents a struct, and can stand in for it."""
+    """Return the Pydantic model that documents a struct and can replace it."""
     hints = get_type_hints(schema, include_extras=True)
     types = {field.name: field.type for field in msgspec.structs.fields(schema)}
     fields: Any = {
@@ -242,9 +247,9 @@ class Page(ResponseSchema, Generic[T], frozen=True):
 
 
 class ListParams(Schema):
-    """The query of every list: `page` and `limit`, or `cursor` and `limit`.
+    """The query parameters of every list: `page` and `limit`, or `cursor` and `limit`.
 
-    A list adds its own `sort` (an enumeration, `-` for descending), filters and `q`.
+    A list adds its own `sort` (a Literal, with `-` for descending), filters and `q`.
     """
 
     page: PageNumber = 1
@@ -259,7 +264,7 @@ class ListParams(Schema):
     @model_validator(mode="after")
     def _one_mode(self) -> "ListParams":
         if self.cursor is not None and "page" in self.model_fields_set:
-            raise ValueError("send either page or cursor")
+            raise ValueError("Send either page or cursor, not both")
         return self
 
 

@@ -1,8 +1,9 @@
-"""uvicorn with limits on what a connection may hold and how long it may take.
+"""Run uvicorn with limits on the size and duration of a request.
 
-uvicorn reads request headers of any size for any time, and waits for a body for ever.
-It has no setting for either, so its protocol is extended here, private parts included:
-`tests/processes/test_slow_clients.py` checks all of it against the real server.
+uvicorn reads request headers of any size for any time, and waits for a body forever.
+It has no setting for either, so this module extends its protocol and uses its private
+attributes: `tests/processes/test_slow_clients.py` checks all of it against the real
+server.
 """
 
 import asyncio
@@ -30,13 +31,13 @@ from bedplate.middleware.error_response import render
 from bedplate.middleware.headers import default_headers
 from bedplate.middleware.request import RequestMiddleware, request_id_of
 
-# uvicorn ends connections that are idle at once and waits for those under way.
+# At stop, uvicorn closes idle connections and waits this long for running requests.
 GRACEFUL_STOP_SECONDS = 10
-# How long a refused client may take to read why, and how much it may send meanwhile.
+# How long a rejected client may take to read the error, and how much it may send then.
 _LINGER_SECONDS = 2.0
 _LINGER_BYTES = 1 << 20
-# Requests of one connection that may wait behind the one that is answered.
-_MOST_PIPELINED = 16
+# Requests of one connection that may wait behind the running one.
+_MAX_PIPELINED = 16
 
 logger = structlog.get_logger()
 
@@ -49,14 +50,14 @@ def make_config(
     reload: bool = False,
     is_factory: bool = False,
 ) -> uvicorn.Config:
-    """Return how `bedplate serve` runs uvicorn."""
+    """Return the uvicorn configuration of `bedplate serve`."""
     return uvicorn.Config(
         app,
         factory=is_factory,
         workers=workers,
         reload=reload,
-        # By name: a worker process that has more to import before it runs is taken
-        # for dead by uvicorn's supervisor on a busy machine.
+        # By name, so that a worker process imports this module late: uvicorn's
+        # supervisor replaces processes that import for too long on a busy machine.
         http=f"{__name__}:{connect.__name__}",
         timeout_keep_alive=settings.keep_alive_timeout,
         timeout_graceful_shutdown=GRACEFUL_STOP_SECONDS,
@@ -69,29 +70,29 @@ def make_config(
 
 
 def connect(config: uvicorn.Config, **options: Any) -> "LimitedProtocol":
-    """Return the protocol of a new connection to the application that is served."""
-    return LimitedProtocol(_shared(config.loaded_app), config=config, **options)
+    """Return the protocol of a new connection to the served application."""
+    return LimitedProtocol(_shared_by(config.loaded_app), config=config, **options)
 
 
 @cache
-def _shared(application: Any) -> "Shared":
+def _shared_by(application: Any) -> "Shared":
     return Shared(application.state.runtime.settings)
 
 
 class Shared:
-    """What all connections to an application have in common."""
+    """State that all connections to one application share."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
 
     @cached_property
     def overloaded(self) -> ASGIApp:
-        """What answers a request on a connection that is one too many."""
-        return RequestMiddleware(_refuse_one_too_many, settings=self.settings)
+        """The application that answers requests beyond `max_connections`."""
+        return RequestMiddleware(_answer_overloaded, settings=self.settings)
 
     @cached_property
     def headers(self) -> list[tuple[bytes, bytes]]:
-        """The headers of every refusal that no application makes."""
+        """The headers of every error response that this module writes itself."""
         return [
             *default_headers(self.settings).values(),
             (b"cache-control", b"no-store"),
@@ -100,17 +101,17 @@ class Shared:
         ]
 
 
-async def _refuse_one_too_many(scope: Scope, receive: Receive, send: Send) -> None:
+async def _answer_overloaded(scope: Scope, receive: Receive, send: Send) -> None:
     error = ServiceUnavailable(headers={"Connection": "close"})
     await render(error)(scope, receive, send)
 
 
-class Refused(Exception):
-    """A request is over a limit: the parser stops."""
+class Rejected(Exception):
+    """A request exceeds a limit. Raised in a callback, it stops the parser."""
 
 
 class LimitedProtocol(HttpToolsProtocol):
-    """One connection: bounded in headers, in time and in what it has under way."""
+    """One connection, with limits on headers, on time and on waiting requests."""
 
     def __init__(self, shared: Shared, **options: Any) -> None:
         super().__init__(**options)
@@ -118,20 +119,20 @@ class LimitedProtocol(HttpToolsProtocol):
         self._limits = shared.settings
         self.url = b""
         self._stopped_by: APIError = BadRequest()
-        self._is_refused = False
-        self._dropped = 0  # bytes that came after the refusal
+        self._is_rejected = False
+        self._dropped = 0  # bytes that arrived after the error response
         self._timer: asyncio.TimerHandle | None = None
-        # Of the request that is being received:
+        # State of the request that is being received:
         self._has_begun = self._has_headers = self._is_complete = False
         self._started_at = self._heard_at = 0.0
-        self._unparsed = 0  # bytes that the parser has taken and not handed over
-        self._had_body = False  # among the bytes that were parsed last
-        # How much of an answer the client has yet to read, and since when.
+        self._unparsed = 0  # bytes that the parser buffers
+        self._had_body = False  # whether the last piece contained body bytes
+        # Bytes of the response that the client has not read yet, and since when.
         self._unread: tuple[int, float] | None = None
 
-    # What the transport calls
+    # Called by the transport
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # the same as uvicorn's
         super().connection_made(transport)
         self._started_at = self._heard_at = self.loop.time()
         self._watch()
@@ -142,15 +143,16 @@ class LimitedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._is_refused:
+        if self._is_rejected:
             self._drop(len(data))
             return
         self._heard_at = self.loop.time()
         self._has_begun = True
         if self._is_complete:
             self._begin()
-        while data and not self._is_refused:
-            # A body goes in at once. It is bounded by whoever reads it.
+        while data and not self._is_rejected:
+            # Headers are parsed in pieces of the limit, so that it can be checked in
+            # between. A body is parsed whole: its reader limits it.
             size = len(data) if self._has_headers else self._limits.max_header_bytes
             self._parse(data[:size])
             data = data[size:]
@@ -161,17 +163,18 @@ class LimitedProtocol(HttpToolsProtocol):
         super().pause_writing()
         self._await_reader()
 
-    # What the parser and the response call
+    # Called by the parser and by the response
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._begin()
-        if len(self.pipeline) >= _MOST_PIPELINED:
-            self._stop(BadRequest("Too many requests wait on this connection"))
+        if len(self.pipeline) >= _MAX_PIPELINED:
+            self._stop(BadRequest("Too many requests are waiting on this connection"))
 
     def on_headers_complete(self) -> None:
         self._check_headers()
         self._has_headers = True
+        # uvicorn reads `self.app` in `on_headers_complete`, for this request only.
         application = self.app
         if len(self.connections) > self._limits.max_connections:
             self.app = self._shared.overloaded
@@ -191,7 +194,7 @@ class LimitedProtocol(HttpToolsProtocol):
         if self.transport.get_write_buffer_size():
             self._await_reader()
 
-    # Limits of size
+    # Limits on size
 
     def _begin(self) -> None:
         self._started_at = self._heard_at
@@ -201,38 +204,44 @@ class LimitedProtocol(HttpToolsProtocol):
     def _parse(self, data: bytes) -> None:
         self._had_body = False
         super().data_received(data)
-        if self._is_refused or self._is_complete:
+        if self._is_rejected or self._is_complete:
             return
-        if not self._had_body:  # more of the headers, of trailers, or of a chunk's
+        if not self._had_body:  # headers, trailers or the header of a chunk
             self._unparsed += len(data)
             self._check_parsed()
 
     def _check_parsed(self) -> None:
         try:
             self._check_headers()
-        except Refused:
-            self._refuse(self._stopped_by)
+        except Rejected:
+            self._reject(self._stopped_by)
 
     def _check_headers(self) -> None:
-        """Raises Refused. What came in one piece has passed the limit of its size."""
+        """Check the number and the size of the headers.
+
+        A request that arrived in one piece is small enough: no piece is larger.
+
+        Raises:
+            Rejected
+        """
         limits, headers = self._limits, self.headers or ()
         if len(headers) > limits.max_header_count:
             self._stop(HeadersTooLarge())
         if self._unparsed:
             size = len(self.url) + sum(len(n) + len(v) for n, v in headers)
-            # The first piece may have held an earlier request, too.
+            # The first piece may have contained the end of an earlier request.
             size = max(size, self._unparsed - limits.max_header_bytes)
             if size > limits.max_header_bytes:
                 self._stop(HeadersTooLarge())
 
     def _stop(self, error: APIError) -> None:
         self._stopped_by = error
-        raise Refused(error.message)
+        raise Rejected(error.message)
 
-    # Limits of time
+    # Limits on time
 
     def _watch(self) -> None:
-        """Look soon whether the client has sent, or read, what is expected of it."""
+        """Schedule a check of whether the client sends and reads fast enough."""
         if self._timer is None:
             limits = self._limits
             shortest = min(limits.header_timeout, limits.body_timeout)
@@ -250,10 +259,10 @@ class LimitedProtocol(HttpToolsProtocol):
             self.transport.abort()
         elif self._unread is not None:
             self._watch()
-        elif self._is_refused or self.transport.is_closing():
+        elif self._is_rejected or self.transport.is_closing():
             return
         elif self._sends_too_slowly():
-            self._refuse(RequestTimeout())
+            self._reject(RequestTimeout())
         elif not self._is_complete:
             self._watch()
 
@@ -262,64 +271,64 @@ class LimitedProtocol(HttpToolsProtocol):
             return False
         now, limits = self.loop.time(), self._limits
         if not self._has_headers:
-            # Behind a response that is under way the next request may take its time.
+            # A pipelined request may be slow while an earlier response is running.
             return self._is_idle and now - self._started_at > limits.header_timeout
         if self.flow.read_paused or self.cycle.waiting_for_100_continue:
-            return False  # it is the application that the client waits for
+            return False  # the client is waiting for the application
         is_silent = now - self._heard_at > limits.body_timeout
         return is_silent or now - self._started_at > limits.request_timeout
 
     def _reads_too_slowly(self) -> bool:
-        """Return whether the client has read nothing of its answer for too long."""
+        """Return whether the client has read nothing of the response for too long."""
         if self._unread is None:
             return False
         size, since = self._unread
-        left, now = self.transport.get_write_buffer_size(), self.loop.time()
-        if left < size:
-            self._unread = (left, now) if left else None
+        remaining, now = self.transport.get_write_buffer_size(), self.loop.time()
+        if remaining < size:
+            self._unread = (remaining, now) if remaining else None
             return False
         return now - since > self._limits.body_timeout
 
     @property
     def _is_idle(self) -> bool:
-        """Whether no request is being answered."""
+        """Return whether no request is running."""
         cycle: Any = self.cycle  # None before the first request
         return cycle is None or bool(cycle.response_complete)
 
-    # Refusals
+    # Rejected requests
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what the parser stopped at, in the envelope."""
-        self._refuse(self._stopped_by)
+        """Answer a request that the parser stopped at. uvicorn calls it."""
+        self._reject(self._stopped_by)
 
-    def _refuse(self, error: APIError) -> None:
-        """End the connection, with an answer if one can be given."""
-        self._is_refused = True
+    def _reject(self, error: APIError) -> None:
+        """End the connection, with an error response if one can still be sent."""
+        self._is_rejected = True
         self._unset_keepalive_if_required()
-        may_answer, is_idle = self._may_answer(), self._is_idle
-        if not is_idle:  # the application learns that its client is gone
+        can_respond, is_idle = self._can_respond(), self._is_idle
+        if not is_idle:  # inform the application that its client disconnected
             self.cycle.disconnected = True
             self.cycle.message_event.set()
-        if may_answer:
-            self._answer(error)
+        if can_respond:
+            self._respond(error)
             self._close()
         elif is_idle:
             self.transport.close()
         else:
             self.transport.abort()
 
-    def _may_answer(self) -> bool:
-        """Return whether the next thing that the client expects is this answer."""
+    def _can_respond(self) -> bool:
+        """Return whether the client expects the response to this request next."""
         if self._has_headers:
             return not self.pipeline and not self.cycle.response_started
         return self._has_begun and self._is_idle
 
-    def _answer(self, error: APIError) -> None:
-        sent = dict(self.headers or ()).get(b"x-request-id", b"").decode("latin-1")
-        asking = Origin(request_id_of(sent), self.client[0] if self.client else None)
-        token = origin.set(asking)
+    def _respond(self, error: APIError) -> None:
+        header = dict(self.headers or ()).get(b"x-request-id", b"").decode("latin-1")
+        request_id = request_id_of(header)
+        token = origin.set(Origin(request_id, self.client[0] if self.client else None))
         try:
-            self.transport.write(self._response(error, str(asking.request_id)))
+            self.transport.write(self._response(error, request_id))
             self._record(error)
         finally:
             origin.reset(token)
@@ -340,26 +349,26 @@ class LimitedProtocol(HttpToolsProtocol):
     def _record(self, error: APIError) -> None:
         seconds = self.loop.time() - self._started_at
         logger.info(
-            "refused",
+            "request rejected",
             status=error.status_code,
             code=error.code,
             ms=round(seconds * 1000, 2),
             ip=origin.get().address,
         )
-        if self._is_idle:  # else it is recorded with the request
+        if self._is_idle:  # otherwise the running request records it
             observe_request("other", "", error.status_code, seconds)
 
     def _drop(self, size: int) -> None:
-        """Read on for a while: the client reads its answer once it has sent its own."""
+        """Discard what a client still sends: many read the response only afterwards."""
         self._dropped += size
         if self._dropped > _LINGER_BYTES:
             self.transport.abort()
 
     def _close(self) -> None:
-        """Close once the client has read the answer, or in a moment.
+        """Close once the client has read the response, or after a short time.
 
-        To close on data that nobody read resets the connection, and the client loses
-        the answer.
+        Closing a socket with unread data resets the connection, and the client loses
+        the response.
         """
         self.flow.resume_reading()
         self.transport.write_eof()

@@ -1,7 +1,7 @@
-"""The worker: claims jobs, runs them, tries again, and takes over from the dead.
+"""The worker: claims jobs, runs them, retries them and recovers those of dead workers.
 
-Its queue is DBOS's. DBOS leaves two things to us: an attempt that failed waits in the
-job's row and holds no slot, and a worker that died is noticed by its heartbeat.
+The queue is DBOS's. This module adds two things: a failed job waits for its retry in
+its row, without occupying a slot, and heartbeats detect workers that died.
 """
 
 import asyncio
@@ -40,19 +40,20 @@ logger = structlog.get_logger()
 
 BEAT: Final = timedelta(seconds=2)
 DEAD_AFTER: Final = timedelta(seconds=8)
-_GIVE_BACK_SECONDS = 1.0
-POLL_SECONDS: Final = 0.7  # 3 ms of work each time, for each queue
-# The same for every release: a rolling deploy must not strand queued jobs.
+_RETURN_SECONDS: Final = 1.0
+POLL_SECONDS: Final = 0.7  # a poll takes 3 ms per queue
+# DBOS runs only jobs of its own version. Ours never changes, so that a deployment
+# doesn't strand queued jobs.
 _ENGINE_VERSION: Final = "1"
-_UNKNOWN_ATTEMPTS: Final = 20
+_ATTEMPTS_OF_UNKNOWN_JOBS: Final = 20
 
 
 @asynccontextmanager
 async def running(runtime: Runtime) -> AsyncIterator[None]:
-    """A server's runtime between its start and its stop, with a worker if it has one.
+    """Start a server's runtime, with a worker if the settings have one, and close it.
 
     Raises:
-        SchemaError: PostgreSQL's schema is not this code's.
+        SchemaError: PostgreSQL's schema doesn't match this code.
     """
     await ensure_schema(runtime.database, runtime.migrations)
     await runtime.start()
@@ -64,7 +65,7 @@ async def running(runtime: Runtime) -> AsyncIterator[None]:
 
 
 class WorkerDied(Exception):
-    """The process ended in the middle of the job, at each of its attempts."""
+    """The process ended while it ran the job, at every attempt."""
 
 
 class Worker:
@@ -73,7 +74,7 @@ class Worker:
     async with Worker(runtime):
         ...
 
-    One a process: the engine is a singleton.
+    A process can have one worker only, since the engine is a singleton.
     """
 
     def __init__(
@@ -86,11 +87,11 @@ class Worker:
         self.runtime = runtime
         self.id = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
         self._concurrency = concurrency or runtime.settings.worker_concurrency
-        self._queues = _chosen_queues(runtime.jobs.jobs.values(), queues)
+        self._queues = _select_queues(runtime.jobs.jobs.values(), queues)
         self._engine: DBOS | None = None
         self._connections: sa.Engine | None = None
-        self._beating: asyncio.Task[None] | None = None
-        self._distrust_until = 0.0
+        self._heartbeats: asyncio.Task[None] | None = None
+        self._no_recovery_until = 0.0
 
     async def __aenter__(self) -> Self:
         try:
@@ -101,10 +102,12 @@ class Worker:
         return self
 
     async def _start(self) -> None:
-        await self._beat()
+        # The first heartbeat comes before the first claim, so that other workers don't
+        # take this one for dead.
+        await self._send_heartbeat()
         self._launch()
         await asyncio.to_thread(self._apply_schedules)
-        self._beating = asyncio.create_task(self._keep_beating())
+        self._heartbeats = asyncio.create_task(self._send_heartbeats())
 
     async def __aexit__(
         self,
@@ -112,12 +115,12 @@ class Worker:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Finish what is under way, for a while; hand the rest back."""
+        """Wait a while for running jobs, then release the others to the queue."""
         await self._stop_engine()
-        if self._beating is not None:
-            self._beating.cancel()
-        with suppress(Exception):  # what can't be handed back is taken over
-            await self._hand_back()
+        if self._heartbeats is not None:
+            self._heartbeats.cancel()
+        with suppress(Exception):  # other workers recover jobs that weren't released
+            await self._release_jobs()
 
     # The engine
 
@@ -126,13 +129,14 @@ class Worker:
 
         self._register_workflows()
         self._engine = engine = DBOS(config=self._engine_config())
-        _quieten()
+        _redirect_engine_logs()
         for queue in self._queues:
-            # One in memory, not in the database: its limits are this process's own.
+            # Private: a queue in memory, not in the database, since its limits are
+            # those of this process.
             engine._registry._register_internal_queue(  # noqa: SLF001, see tests/jobs
                 queue.name, **self._limits(queue)
             )
-        DBOS.launch()  # inside the running loop, so jobs run on it
+        DBOS.launch()  # called inside the running loop, so that jobs run on it
 
     def _engine_config(self) -> "DBOSConfig":
         from bedplate.jobs.dbos import JSON
@@ -145,11 +149,11 @@ class Worker:
             "run_migrations": False,
             "serializer": JSON,  # the default is pickle
             "sys_db_pool_size": 10,
-            # For messages between workflows, which jobs don't send: it wakes up a
-            # hundred times a second, and a pooler doesn't let it through.
+            # LISTEN is for messages between workflows, which jobs don't send. It wakes
+            # up a hundred times a second, and doesn't work through a pooler.
             "use_listen_notify": False,
-            # Its thread polls for the same messages, sleeps in between, and a stopping
-            # worker waits for it: at the engine's default up to a second.
+            # A thread polls for the same messages, and a stopping worker waits until it
+            # wakes up: up to a second with the engine's default.
             "notification_listener_polling_interval_sec": 0.1,
             "log_level": "WARNING",
         }
@@ -162,9 +166,10 @@ class Worker:
 
     def _connect_options(self) -> dict[str, Any]:
         settings = self.runtime.settings
-        pooled = settings.transaction_pooler
-        options = libpq_options(timeouts_of(settings), transaction_pooler=pooled)
-        return {**options, "prepare_threshold": None} if pooled else options
+        has_pooler = settings.transaction_pooler
+        options = libpq_options(timeouts_of(settings), transaction_pooler=has_pooler)
+        # A pooler may run the next statement on a connection without the prepared one.
+        return {**options, "prepare_threshold": None} if has_pooler else options
 
     def _limits(self, queue: Queue) -> dict[str, Any]:
         limits: dict[str, Any] = {
@@ -199,8 +204,9 @@ class Worker:
 
         if self._engine is None:
             return
+        # Private: `destroy` leaves jobs running that exceed the time to stop.
         tasks = self._engine._workflow_tasks  # noqa: SLF001, see tests/jobs
-        await self._let_finish()
+        await self._wait_for_jobs()
         await asyncio.to_thread(DBOS.destroy, destroy_registry=True)
         for task in list(tasks):
             task.cancel()
@@ -208,20 +214,21 @@ class Worker:
         if self._connections is not None:
             await _dispose(self._connections)  # the engine disposes only of its own
 
-    async def _let_finish(self) -> None:
-        """Claim no more jobs, and wait for those that run.
+    async def _wait_for_jobs(self) -> None:
+        """Stop claiming jobs, and wait for those that are running.
 
-        The engine's own way to wait looks once a second.
+        The engine can wait too, but it checks only once a second.
         """
         assert self._engine is not None
         for stop in self._engine.background_thread_stop_events:
             stop.set()
         deadline = time.monotonic() + self.runtime.settings.worker_stop_seconds
-        while self._running() and time.monotonic() < deadline:  # noqa: ASYNC110
+        while self._running_ids() and time.monotonic() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 
-    def _running(self) -> list[str]:
+    def _running_ids(self) -> list[str]:
         assert self._engine is not None
+        # Private: the engine has no public list of the jobs that it runs.
         active = self._engine._active_workflows_set  # noqa: SLF001, see tests/jobs
         return list(active.activeList())
 
@@ -231,7 +238,7 @@ class Worker:
         from bedplate.jobs.dbos import DBOS
 
         id_ = str(DBOS.workflow_id)
-        with _left_undecided():
+        with _without_outcome():
             attempt = await attempt_of(self.runtime.database, id_)
         run = JobRun(self.runtime, id_, attempt)
         try:
@@ -241,28 +248,28 @@ class Worker:
             if attempt >= job.attempts or isinstance(error, PermanentError):
                 logger.exception("job dead", job=job.name, id=id_, attempt=attempt)
                 raise as_engine_error(error) from error
-            with _left_undecided():
-                await self._try_later(run, job, error)
-                raise  # the row isn't this run's any more: it waits
+            with _without_outcome():
+                await self._retry_later(run, job, error)
+                raise  # the row waits for the next attempt: store no outcome
 
-    async def _try_later(self, run: JobRun, job: Job, error: Exception) -> None:
+    async def _retry_later(self, run: JobRun, job: Job, error: Exception) -> None:
         wait = job.backoff(run.attempt)
         logger.warning(
             "job failed",
             job=job.name,
             id=run.id,
             attempt=run.attempt,
-            again_in=round(wait.total_seconds(), 1),
+            retry_in=round(wait.total_seconds(), 1),
             exc_info=error,
         )
         async with self.runtime.database.unit_of_work() as session:
-            await JobStore(session).try_later(run.id, self.id, wait, error)
+            await JobStore(session).retry_later(run.id, self.id, wait, error)
 
     async def _tick(self, due: datetime, job_name: str) -> None:
-        """A schedule's moment: promise its job, once whoever else does too."""
+        """Enqueue the job of a schedule, once even if several workers do."""
         job = self.runtime.jobs.jobs.get(job_name)
         if job is not None:
-            with _left_undecided():
+            with _without_outcome():
                 async with self.runtime.database.unit_of_work() as session:
                     await enqueue(session, job, key=due.isoformat())
 
@@ -270,9 +277,9 @@ class Worker:
         from bedplate.jobs.dbos import DBOS
 
         scheduled = [job for job in self.runtime.jobs.jobs.values() if job.cron]
-        for known in DBOS.list_schedules():
-            if known["schedule_name"] not in {job.name for job in scheduled}:
-                DBOS.delete_schedule(known["schedule_name"])
+        for schedule in DBOS.list_schedules():
+            if schedule["schedule_name"] not in {job.name for job in scheduled}:
+                DBOS.delete_schedule(schedule["schedule_name"])
         DBOS.apply_schedules(
             [
                 {
@@ -281,50 +288,52 @@ class Worker:
                     "schedule": str(job.cron),
                     "cron_timezone": job.timezone,
                     "context": {"job": job.name},
-                    "automatic_backfill": True,  # ticks that no worker was up for
+                    # Run the times that passed while no worker was running.
+                    "automatic_backfill": True,
                 }
                 for job in scheduled
             ]
         )
 
-    # Life and death
+    # Heartbeats and recovery
 
-    async def _keep_beating(self) -> None:
+    async def _send_heartbeats(self) -> None:
         while True:
             await asyncio.sleep(BEAT.total_seconds())
             try:
-                await self._beat()
-                await self._take_over()
-            except Exception as error:  # noqa: BLE001, whatever it is: beat on
-                # Nobody could beat meanwhile, so nobody is dead for that.
+                await self._send_heartbeat()
+                await self._recover_stalled()
+            except Exception as error:  # noqa: BLE001, heartbeats must not stop
+                # The other workers probably couldn't reach the database either, so
+                # their old heartbeats don't mean that they died.
                 now = asyncio.get_running_loop().time()
-                self._distrust_until = now + DEAD_AFTER.total_seconds()
-                logger.warning("worker can't say that it lives", cause=repr(error))
+                self._no_recovery_until = now + DEAD_AFTER.total_seconds()
+                logger.warning("worker heartbeat failed", cause=repr(error))
 
-    async def _beat(self) -> None:
+    async def _send_heartbeat(self) -> None:
         async with self.runtime.database.unit_of_work() as session:
             await JobStore(session).heartbeat(self.id)
 
-    async def _take_over(self) -> None:
-        if asyncio.get_running_loop().time() < self._distrust_until:
+    async def _recover_stalled(self) -> None:
+        if asyncio.get_running_loop().time() < self._no_recovery_until:
             return
         async with self.runtime.database.unit_of_work() as session:
             store = JobStore(session)
-            running = self._running()
-            for stalled in await store.find_stalled(self.id, running, DEAD_AFTER):
+            running_ids = self._running_ids()
+            for stalled in await store.find_stalled(self.id, running_ids, DEAD_AFTER):
                 await self._recover(store, stalled)
 
     async def _recover(self, store: JobStore, stalled: StalledJob) -> None:
         job = self.runtime.jobs.jobs.get(stalled.job)
-        attempts = job.attempts if job else _UNKNOWN_ATTEMPTS
-        logger.warning("job taken over", job=stalled.job, id=stalled.id)
+        attempts = job.attempts if job else _ATTEMPTS_OF_UNKNOWN_JOBS
+        logger.warning("job recovered", job=stalled.job, id=stalled.id)
         if stalled.attempts >= attempts:
             await store.mark_dead(stalled, WorkerDied(WorkerDied.__doc__))
         else:
-            wait = _wait_after_death(stalled.attempts)
-            await store.try_later(stalled.id, stalled.executor_id, wait)
+            wait = _wait_after_crash(stalled.attempts)
+            await store.retry_later(stalled.id, stalled.executor_id, wait)
 
-    async def _hand_back(self) -> None:
+    async def _release_jobs(self) -> None:
         async with self.runtime.database.unit_of_work() as session:
             store = JobStore(session)
             await store.release(self.id)
@@ -334,10 +343,10 @@ class Worker:
 async def run_worker(
     runtime: Runtime, *, queues: Sequence[str] = (), concurrency: int | None = None
 ) -> None:
-    """Run jobs until SIGTERM or SIGINT: what `bedplate worker` does.
+    """Run jobs until SIGTERM or SIGINT, for `bedplate worker`.
 
     Raises:
-        SchemaError: PostgreSQL's schema is not this code's.
+        SchemaError: PostgreSQL's schema doesn't match this code.
     """
     await ensure_schema(runtime.database, runtime.migrations)
     await runtime.start()
@@ -350,11 +359,11 @@ async def run_worker(
 
 
 @contextmanager
-def _left_undecided() -> Iterator[None]:
-    """What fails in here is not the job's outcome.
+def _without_outcome() -> Iterator[None]:
+    """Prevent an exception in this block from becoming the job's outcome.
 
-    The engine writes none for a run that was cancelled. A row that is still marked as
-    running is found, as one that nobody runs.
+    The engine stores no outcome for a run that was canceled. If the job's row is still
+    marked as running, it is recovered as stalled.
     """
     try:
         yield
@@ -362,14 +371,15 @@ def _left_undecided() -> Iterator[None]:
         raise asyncio.CancelledError from error
 
 
-def _wait_after_death(attempts: int) -> timedelta:
-    """None at first. Later at random: who kills its worker is to be alone with it."""
+def _wait_after_crash(attempts: int) -> timedelta:
+    # Retry immediately after the first crash. After that wait a random time, so that a
+    # job that crashes its worker doesn't take other jobs down with it.
     if attempts <= 1:
         return timedelta()
     return timedelta(seconds=random.uniform(0, min(60, 2**attempts)))  # noqa: S311
 
 
-def _chosen_queues(jobs: Any, names: Sequence[str]) -> list[Queue]:
+def _select_queues(jobs: Any, names: Sequence[str]) -> list[Queue]:
     queues = {job.queue.name: job.queue for job in jobs}
     return [queues[name] for name in names] if names else list(queues.values())
 
@@ -380,12 +390,12 @@ def _workflow(name: str) -> Any:
     return DBOS.workflow(
         name=name,
         serialization_type=WorkflowFormat.PORTABLE,
-        max_recovery_attempts=None,  # attempts are counted here
+        max_recovery_attempts=None,  # `_recover` counts attempts
     )
 
 
 def _sqlite_engine(url: sa.URL) -> sa.Engine:
-    """The engine's own connections to our file, set up as ours are."""
+    """Return an engine for DBOS's connections to our file, configured like ours."""
     engine = sa.create_engine(
         url,
         pool_size=5,
@@ -401,33 +411,34 @@ def _sqlite_engine(url: sa.URL) -> sa.Engine:
 
     @sa.event.listens_for(engine, "begin")
     def begin(connection: sa.Connection) -> None:
-        # Before the first read: two workers that count what runs, and then claim, would
-        # both find room. The driver begins at the first write only.
+        # The driver begins at the first write only. Then two workers could both count
+        # the running jobs, find a free slot and claim a job for it.
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine
 
 
 async def _dispose(connections: sa.Engine) -> None:
-    """Close all connections, once the engine's threads have given theirs back.
+    """Close all connections, once the engine's threads have returned theirs.
 
-    The engine shuts its threads down without waiting for them. A connection that comes
-    back to a disposed pool would stay open until the garbage collector finds it.
+    The engine shuts its threads down without waiting for them. A connection that is
+    returned to a disposed pool would stay open until it is garbage-collected.
     """
     pool: Any = connections.pool
-    deadline = time.monotonic() + _GIVE_BACK_SECONDS
-    while pool.checkedout() and time.monotonic() < deadline:
+    deadline = time.monotonic() + _RETURN_SECONDS
+    while pool.checkedout() and time.monotonic() < deadline:  # noqa: ASYNC110
         await asyncio.sleep(0.01)
     connections.dispose()
 
 
-def _quieten() -> None:
-    """Send the engine's log lines the way of all others, but for one without news."""
-    theirs = logging.getLogger("dbos")
-    theirs.handlers.clear()
-    theirs.propagate = True
-    theirs.addFilter(_is_news)
+def _redirect_engine_logs() -> None:
+    """Send the engine's log records to our handlers, without useless ones."""
+    engine_logger = logging.getLogger("dbos")
+    engine_logger.handlers.clear()
+    engine_logger.propagate = True
+    engine_logger.addFilter(_is_useful)
 
 
-def _is_news(record: logging.LogRecord) -> bool:
+def _is_useful(record: logging.LogRecord) -> bool:
+    # The engine logs this for each job that waits for a retry: see `_without_outcome`.
     return not record.getMessage().startswith("Asyncio task cancelled")

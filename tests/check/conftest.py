@@ -1,2 +1,2 @@
-# The corpus is what is checked: its tests are bad ones.
+# The corpus is input of the check, and its tests are wrong on purpose.
 collect_ignore = ["corpus"]

@@ -1,7 +1,7 @@
-"""A corpus of planted violations and clean twins: all found, none made up.
+"""A corpus of planted violations and clean twins: all are found, and nothing else.
 
-A line that breaks a rule says so: `# finds: rule, rule`. Everything else must be left
-alone.
+A comment marks each line that breaks a rule: `# finds: rule, rule`. No other line may
+be reported.
 """
 
 import re
@@ -16,10 +16,10 @@ from bedplate.check.run import check_project
 
 CORPUS = Path(__file__).parent / "corpus"
 CASES = sorted(path.parent.name for path in CORPUS.glob("*/violation"))
-Found = tuple[str, int, str]
+Place = tuple[str, int, str]
 
 
-def planted(folder: Path) -> Iterator[Found]:
+def planted(folder: Path) -> Iterator[Place]:
     for file in sorted(folder.rglob("*.*")):
         for number, line in enumerate(file.read_text().splitlines(), start=1):
             for rules in re.findall(r"# finds: (.*)", line):
@@ -27,11 +27,11 @@ def planted(folder: Path) -> Iterator[Found]:
                     yield file.relative_to(folder).as_posix(), number, rule
 
 
-def found(case: str, twin: str, tmp_path: Path) -> Iterator[Found]:
-    """What is found in a copy of its own, away from this project's settings."""
+def find(case: str, twin: str, tmp_path: Path) -> Iterator[Place]:
+    """Yield the findings in a copy, which this project's settings don't affect."""
     copy = tmp_path / case / twin
     shutil.copytree(CORPUS / case / twin, copy, ignore=shutil.ignore_patterns("__*__"))
-    # Mypy takes seconds, so it runs where types are what is planted.
+    # Mypy takes seconds, so it runs only on the case of types.
     report = check_project(copy, without=() if case == "types" else ("mypy",))
     for finding in report.findings:
         yield finding.path, finding.line, finding.rule.id
@@ -40,22 +40,23 @@ def found(case: str, twin: str, tmp_path: Path) -> Iterator[Found]:
 def test_every_violation_is_found_and_no_clean_twin_is_flagged(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    expected, missed, made_up = Counter[str](), Counter[str](), Counter[str]()
+    expected, missed, false = Counter[str](), Counter[str](), Counter[str]()
     wrong = []
     for case in CASES:
-        there = Counter(planted(CORPUS / case / "violation"))
-        told = Counter(found(case, "violation", tmp_path))
-        flagged = Counter(found(case, "clean", tmp_path))
-        expected.update(rule for _, _, rule in there.elements())
-        missed.update(rule for _, _, rule in (there - told).elements())
-        made_up.update(rule for _, _, rule in (told - there + flagged).elements())
-        wrong += [(case, *f) for f in (there - told) + (told - there) + flagged]
+        violations = Counter(planted(CORPUS / case / "violation"))
+        findings = Counter(find(case, "violation", tmp_path))
+        in_clean = Counter(find(case, "clean", tmp_path))
+        unfound, extra = violations - findings, findings - violations + in_clean
+        expected.update(rule for _, _, rule in violations.elements())
+        missed.update(rule for _, _, rule in unfound.elements())
+        false.update(rule for _, _, rule in extra.elements())
+        wrong += [(case, *place) for place in unfound + extra]
 
     with capsys.disabled():
         print(f"\n{'rule':<26}planted  recall  precision")
-        for rule in sorted({*expected, *made_up}):
+        for rule in sorted({*expected, *false}):
             right = expected[rule] - missed[rule]
             recall = f"{right}/{expected[rule]}"
-            precision = f"{right}/{right + made_up[rule]}"
+            precision = f"{right}/{right + false[rule]}"
             print(f"{rule:<26}{expected[rule]:>7}{recall:>8}{precision:>11}")
     assert wrong == []

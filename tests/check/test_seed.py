@@ -1,4 +1,4 @@
-"""The reference's own snippets, as they are: the page says what is found in them."""
+"""The reference's snippets: the documentation lists exactly what is found in them."""
 
 import shutil
 from itertools import groupby
@@ -14,13 +14,13 @@ SEED = Path(__file__).parent / "corpus" / "seed"
 def row(findings: list[Finding]) -> str:
     rule = findings[0].rule
     places = [
-        f"`{path.rpartition('/')[2]}` {' '.join(str(f.line) for f in found)}"
-        for path, found in groupby(findings, key=lambda f: f.path)
+        f"`{path.rpartition('/')[2]}` {' '.join(str(f.line) for f in of_file)}"
+        for path, of_file in groupby(findings, key=lambda f: f.path)
     ]
     return f"| {rule.topic} | `{rule.id}` | {', '.join(places)} |"
 
 
-def test_the_page_tells_what_is_found_in_the_reference(tmp_path: Path) -> None:
+def test_the_page_lists_the_findings_in_the_reference(tmp_path: Path) -> None:
     shutil.copytree(SEED, tmp_path / "seed")
 
     report = check_project(tmp_path / "seed", without=["mypy"])

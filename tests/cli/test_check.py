@@ -1,4 +1,4 @@
-"""`bedplate check` as a command: reports, exit codes, baselines, what can't be had."""
+"""`bedplate check` as a command: reports, exit codes, baselines and notices."""
 
 import json
 from pathlib import Path
@@ -29,7 +29,7 @@ TEXT = {
     "additionalProperties": False,
 }
 URI = {"type": "string", "pattern": r"^[^ \\]+$"}
-# SARIF 2.1.0 as far as we write it; no other property is allowed.
+# The part of SARIF 2.1.0 that the report uses. Other properties are not allowed.
 SARIF: dict[str, Any] = {
     "$defs": {
         "rule": {
@@ -145,21 +145,21 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_finding_says_where_it_is_why_it_matters_and_how_to_mend_it(
+def test_a_finding_shows_its_place_why_it_matters_and_how_to_fix_it(
     bedplate: Any, project: Path
 ) -> None:
     done = bedplate("check")
 
-    said = " ".join(done.out.split())
+    output = " ".join(done.out.split())
     assert done.code == 1
-    assert "Sync in async" in said
-    assert "waiting.py:5 Async functions should not call `time.sleep`" in said
-    assert "why The event loop does nothing else until the call returns" in said
-    assert "mend Use an async library" in said
-    assert "1 finding in 1 file" in said
+    assert "Sync in async" in output
+    assert "waiting.py:5 Async functions should not call `time.sleep`" in output
+    assert "why The event loop does nothing else until the call returns" in output
+    assert "fix Use an async library" in output
+    assert "1 finding in 1 file" in output
 
 
-def test_a_clean_project_ends_well(bedplate: Any, project: Path) -> None:
+def test_a_clean_project_exits_with_0(bedplate: Any, project: Path) -> None:
     (project / "waiting.py").write_text(GOOD)
 
     done = bedplate("check", str(project))
@@ -171,16 +171,16 @@ def test_a_clean_project_ends_well(bedplate: Any, project: Path) -> None:
 def test_json_holds_the_same(bedplate: Any, project: Path) -> None:
     done = bedplate("check", "--format", "json")
 
-    told = json.loads(done.out)
-    [finding] = told["findings"]
+    report = json.loads(done.out)
+    [finding] = report["findings"]
     assert done.code == 1
     assert (finding["path"], finding["line"]) == ("waiting.py", 5)
     assert finding["rule"] == "ASYNC251"
     assert finding["url"].endswith("/blocking-sleep-in-async-function")
-    assert told["tools"] == ["ruff", "import-linter", "detect-secrets"]
+    assert report["tools"] == ["ruff", "import-linter", "detect-secrets"]
 
 
-def test_sarif_is_what_the_standard_asks_for(bedplate: Any, project: Path) -> None:
+def test_sarif_follows_the_standard(bedplate: Any, project: Path) -> None:
     (project / "with space.py").write_text(BAD)
 
     done = bedplate("check", "--format", "sarif")
@@ -198,7 +198,7 @@ def test_sarif_is_what_the_standard_asks_for(bedplate: Any, project: Path) -> No
     assert "no application" in str(run["invocations"])
 
 
-def test_a_baseline_hides_what_it_knows_wherever_it_moves(
+def test_a_baseline_hides_its_findings_wherever_they_move(
     bedplate: Any, project: Path
 ) -> None:
     written = bedplate("check", "--write-baseline", "known.json")
@@ -207,15 +207,15 @@ def test_a_baseline_hides_what_it_knows_wherever_it_moves(
     (project / "waiting.py").write_text(f"{BAD}    time.sleep(1)\n")
     doubled = bedplate("check", "--baseline", "known.json")
     (project / "waiting.py").write_text(GOOD)
-    mended = bedplate("check", "--baseline", "known.json")
+    fixed = bedplate("check", "--baseline", "known.json")
 
-    assert [d.code for d in (written, moved, doubled, mended)] == [0, 0, 1, 0]
+    assert [d.code for d in (written, moved, doubled, fixed)] == [0, 0, 1, 0]
     assert "1 more are in the baseline" in " ".join(moved.out.split())
     assert "waiting.py:6" in doubled.out
-    assert "1 of the baseline are gone" in " ".join(mended.out.split())
+    assert "1 of the baseline no longer occur" in " ".join(fixed.out.split())
 
 
-def test_a_line_and_the_settings_may_leave_a_rule_out(
+def test_a_rule_can_be_ignored_by_a_line_and_by_the_settings(
     bedplate: Any, project: Path
 ) -> None:
     ignoring = "# bedplate: ignore[ASYNC251] it is a test of waiting"
@@ -234,20 +234,20 @@ def test_a_line_and_the_settings_may_leave_a_rule_out(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
-        (["nowhere"], "nowhere is no folder"),
-        (["--baseline", "waiting.py"], "waiting.py is no baseline"),
+        (["nowhere"], "nowhere is not a folder"),
+        (["--baseline", "waiting.py"], "waiting.py is not a baseline"),
         (["--write-baseline", "nowhere/known.json"], "the baseline can't be written"),
     ],
 )
-def test_what_cant_be_done_is_one_line_and_exit_code_2(
-    bedplate: Any, project: Path, arguments: list[str], told: str
+def test_a_check_that_cannot_run_is_one_line_and_exit_code_2(
+    bedplate: Any, project: Path, arguments: list[str], message: str
 ) -> None:
     done = bedplate("check", *arguments)
 
     assert (done.code, done.out) == (2, "")
-    assert told in done.err
+    assert message in done.err
     assert done.err.count("\n") == 1
 
 
@@ -260,7 +260,7 @@ def test_a_misspelt_setting_is_refused(bedplate: Any, project: Path) -> None:
     assert "[tool.bedplate.check] in pyproject.toml: exclud" in done.err
 
 
-def test_what_cant_be_had_is_told_and_the_rest_is_checked(
+def test_failed_parts_are_reported_and_the_rest_is_checked(
     bedplate: Any, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (project / "main.py").write_text("import nothing_there\n\napp = FastAPI()\n")
@@ -271,17 +271,17 @@ def test_what_cant_be_had_is_told_and_the_rest_is_checked(
 
     done = bedplate("check", "--format", "json")
 
-    told = json.loads(done.out)
-    notices = "\n".join(told["notices"])
+    report = json.loads(done.out)
+    notices = "\n".join(report["notices"])
     assert done.code == 1
-    assert {finding["rule"] for finding in told["findings"]} == {"ASYNC251", "F821"}
+    assert {finding["rule"] for finding in report["findings"]} == {"ASYNC251", "F821"}
     assert "main:app: ModuleNotFoundError: No module named 'nothing_there'" in notices
     assert "not read: broken.py" in notices
-    assert "detect-secrets isn't installed, its rules were left out" in notices
-    assert told["tools"] == ["ruff"]
+    assert "detect-secrets isn't installed, so its rules were left out" in notices
+    assert report["tools"] == ["ruff"]
 
 
-def test_the_application_may_be_named_or_be_a_factory(
+def test_the_application_can_be_named_and_can_be_a_factory(
     bedplate: Any, project: Path
 ) -> None:
     (project / "waiting.py").write_text(GOOD)
@@ -293,12 +293,12 @@ def test_the_application_may_be_named_or_be_a_factory(
         "    def names() -> list[str]:\n        return []\n\n    return app\n"
     )
 
-    found = bedplate("check")
+    without_app = bedplate("check")
     named = bedplate("check", "--app", "shop.making:make")
     app = '[tool.bedplate]\napp = "shop.making:make"\n'
     (project / "pyproject.toml").write_text(app + SETTINGS)
     configured = bedplate("check")
 
-    assert "no application was found" in " ".join(found.out.split())
-    assert "`GET /names` answers with a bare list" in " ".join(named.out.split())
+    assert "no application was found" in " ".join(without_app.out.split())
+    assert "`GET /names` returns a bare list" in " ".join(named.out.split())
     assert configured.out == named.out

@@ -28,7 +28,7 @@ def execute(settings: Settings, statement: str) -> None:
 
 @pytest.fixture
 def behind(settings: Settings) -> Settings:
-    """Settings of a database in which one migration is missing."""
+    """Return the settings of a database in which migrations are missing."""
     execute(
         settings,
         "UPDATE alembic_version SET version_num = '0001' "
@@ -63,7 +63,7 @@ def test_migrate_check_fails_on_a_schema_that_is_not_at_head(
     assert done.err == "bedplate: the schema is not at head: run `bedplate migrate`\n"
 
 
-def test_routes_lists_every_operation_and_whom_it_is_for(bedplate: Any) -> None:
+def test_routes_lists_every_operation_and_its_callers(bedplate: Any) -> None:
     done = bedplate("routes")
     rows = [line.split(maxsplit=2) for line in done.out.splitlines()[1:]]
 
@@ -75,12 +75,12 @@ def test_routes_lists_every_operation_and_whom_it_is_for(bedplate: Any) -> None:
     }
     assert done.code == 0
     assert {(method, path) for method, path, _ in rows} == operations
-    assert "POST /api/v1/auth/token anyone" in " ".join(done.out.split())
-    shown = " ".join(done.out.split())
-    assert "GET /api/v1/users admin" in shown
-    assert "POST /api/v1/users/{user_id}/deactivate admin" in shown
-    assert "GET /api/v1/users/{user_id} signed in" in shown
-    assert "POST /api/v1/users anyone" in shown
+    output = " ".join(done.out.split())
+    assert "POST /api/v1/auth/token anyone" in output
+    assert "GET /api/v1/users admin" in output
+    assert "POST /api/v1/users/{user_id}/deactivate admin" in output
+    assert "GET /api/v1/users/{user_id} signed in" in output
+    assert "POST /api/v1/users anyone" in output
 
 
 def test_openapi_is_the_document_that_is_served(bedplate: Any) -> None:
@@ -101,9 +101,9 @@ def test_the_doctor_finds_nothing_wrong(bedplate: Any, settings: Settings) -> No
 def test_the_doctor_recommends_the_modern_policy_in_production(
     bedplate: Any, settings: Settings
 ) -> None:
-    def doctor(**chosen: str) -> Any:
+    def doctor(**options: str) -> Any:
         url = url_of(settings)
-        return bedplate("doctor", database_url=url, secret_key=SECRET_KEY, **chosen)
+        return bedplate("doctor", database_url=url, secret_key=SECRET_KEY, **options)
 
     advised = doctor(environment="production")
     assert advised.code == 0
@@ -118,10 +118,10 @@ def test_the_doctor_recommends_the_modern_policy_in_production(
 def test_the_doctor_shows_every_setting(bedplate: Any) -> None:
     bedplate("migrate")
 
-    shown = bedplate("doctor").out
+    output = bedplate("doctor").out
 
     for name in Settings.model_fields:
-        assert f"BEDPLATE_{name.upper()} " in shown
+        assert f"BEDPLATE_{name.upper()} " in output
 
 
 def test_the_doctor_never_shows_a_secret(bedplate: Any) -> None:

@@ -1,4 +1,4 @@
-"""What holds for the program as a whole."""
+"""The program as a whole: help, usage errors, and start-up time."""
 
 import sys
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 
 from bedplate.testing.servers import run_command
 
-# Not pydantic: typer imports it itself where a command takes options.
+# Without pydantic, which typer imports for commands with options.
 HEAVY = {"alembic", "asyncpg", "fastapi", "sqlalchemy", "structlog", "uvicorn"}
 LIST_MODULES = """
 import sys
@@ -43,7 +43,7 @@ def test_without_a_command_the_help_is_shown(bedplate: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("serve", "--port", "99999"), "--port"),
         (("serve", "--workers", "0"), "--workers"),
@@ -52,12 +52,12 @@ def test_without_a_command_the_help_is_shown(bedplate: Any) -> None:
     ],
 )
 def test_wrong_usage_names_what_is_wrong(
-    bedplate: Any, arguments: tuple[str, ...], said: str
+    bedplate: Any, arguments: tuple[str, ...], message: str
 ) -> None:
     done = bedplate(*arguments)
 
     assert done.code == 2
-    assert said in done.err
+    assert message in done.err
     assert "Traceback" not in done.err
 
 

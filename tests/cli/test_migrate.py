@@ -1,4 +1,4 @@
-"""`bedplate migrate`: what it runs, shows, undoes and refuses."""
+"""`bedplate migrate`: running, listing, undoing and refusing migrations."""
 
 import asyncio
 from pathlib import Path
@@ -50,7 +50,7 @@ def migrate(bedplate: Any, settings: Settings) -> Any:
     ],
     ids=" ".join,
 )
-def test_a_revision_that_the_code_does_not_know_is_one_line_that_names_it(
+def test_an_unknown_revision_in_the_database_is_one_line_that_names_it(
     bedplate: Any, settings: Settings, command: tuple[str, ...]
 ) -> None:
     execute(
@@ -62,15 +62,16 @@ def test_a_revision_that_the_code_does_not_know_is_one_line_that_names_it(
     done = bedplate(*command, database_url=url_of(settings))
 
     assert done.code == 1
-    said = done.out if command == ("doctor",) else done.err
-    (line,) = [line for line in said.splitlines() if "9876" in line]
+    output = done.out if command == ("doctor",) else done.err
+    (line,) = [line for line in output.splitlines() if "9876" in line]
     assert "a newer version" in line
-    assert "run `bedplate migrate`" not in said
+    assert "run `bedplate migrate`" not in output
     assert command == ("doctor",) or done.err.splitlines() == [line]
 
 
 def test_it_reports_each_migration_that_it_ran(tmp_path: Path) -> None:
-    # In processes: in one, Django is set up once, for another database.
+    # In new processes: Django can be set up only once in a process, and in this one
+    # it is set up for another database.
     first = run_command(tmp_path, "migrate")
     again = run_command(tmp_path, "migrate")
 
@@ -83,7 +84,7 @@ def test_it_reports_each_migration_that_it_ran(tmp_path: Path) -> None:
     assert again.stdout == HEAD
 
 
-def test_the_history_shows_what_was_run_and_what_was_not(migrate: Any) -> None:
+def test_the_history_shows_which_migrations_were_run(migrate: Any) -> None:
     migrate("--to", "0001", "--yes")
 
     done = migrate("--history")
@@ -131,16 +132,16 @@ def test_without_a_terminal_nothing_is_undone_unless_yes_is_given(
 
     assert done.code == 1
     assert "--yes" in done.err
-    assert "posts_0001" in done.out  # what would be undone
+    assert "posts_0001" in done.out  # the plan
     assert migrate("--check").code == 0
 
 
 @pytest.mark.parametrize("revision", ["9876", "", "0001; DROP TABLE users", "-1"])
-def test_a_revision_that_there_is_not_is_named(migrate: Any, revision: str) -> None:
+def test_a_missing_revision_is_named(migrate: Any, revision: str) -> None:
     done = migrate("--to", revision, "--yes")
 
     assert done.code == 1
-    assert f"there is no revision {revision!r}" in done.err
+    assert f"the revision {revision!r} does not exist" in done.err
     assert "bedplate migrate --history" in done.err
     assert migrate("--check").code == 0
 

@@ -1,4 +1,4 @@
-"""What the commands write is for its owner only, and the doctor sees what is not."""
+"""Files are readable by their owner only, and `doctor` reports those that aren't."""
 
 import os
 import stat
@@ -19,7 +19,7 @@ def umask(request: pytest.FixtureRequest) -> Iterator[int]:
 
 
 def modes(folder: Path) -> dict[str, int]:
-    """The modes of a directory and of all in it."""
+    """Return the modes of a directory and of everything in it."""
     return {
         path.relative_to(folder.parent).as_posix(): stat.S_IMODE(path.stat().st_mode)
         for path in (folder, *folder.rglob("*"))
@@ -30,19 +30,19 @@ def is_private(mode: int) -> bool:
     return not mode & (stat.S_IRWXG | stat.S_IRWXO)
 
 
-def test_the_data_directory_and_all_in_it_is_for_its_owner(
+def test_the_data_directory_is_private(
     bedplate: Any, tmp_path: Path, umask: int
 ) -> None:
     assert bedplate("migrate").code == 0
-    found = modes(tmp_path / ".bedplate")
+    by_path = modes(tmp_path / ".bedplate")
 
-    assert found[".bedplate"] == 0o700
-    assert found[".bedplate/secret_key"] == 0o600
-    assert found[".bedplate/bedplate.db"] == 0o600
-    assert all(is_private(mode) for mode in found.values()), found
+    assert by_path[".bedplate"] == 0o700
+    assert by_path[".bedplate/secret_key"] == 0o600
+    assert by_path[".bedplate/bedplate.db"] == 0o600
+    assert all(is_private(mode) for mode in by_path.values()), by_path
 
 
-def test_a_file_elsewhere_is_for_its_owner_too(
+def test_a_database_file_elsewhere_is_private_too(
     bedplate: Any, tmp_path: Path, umask: int
 ) -> None:
     (tmp_path / "elsewhere").mkdir(mode=0o777)
@@ -52,7 +52,7 @@ def test_a_file_elsewhere_is_for_its_owner_too(
     assert modes(tmp_path / "elsewhere")["elsewhere/app.db"] == 0o600
 
 
-def test_the_doctor_is_content_with_what_the_commands_made(
+def test_the_doctor_accepts_the_files_of_the_commands(
     bedplate: Any, umask: int
 ) -> None:
     assert bedplate("migrate").code == 0
@@ -73,7 +73,7 @@ def test_the_doctor_is_content_with_what_the_commands_made(
         (".bedplate/outbox/a b.eml", "chmod 600"),
     ],
 )
-def test_the_doctor_names_what_is_wider_and_the_command(
+def test_the_doctor_names_an_exposed_file_and_the_command_that_fixes_it(
     bedplate: Any, tmp_path: Path, wide: str, command: str
 ) -> None:
     assert bedplate("migrate").code == 0
@@ -88,14 +88,14 @@ def test_the_doctor_names_what_is_wider_and_the_command(
 
     assert done.code == 1
     mode = "0755" if path.is_dir() else "0640"
-    shown = f"'{path}'" if " " in str(path) else str(path)
-    assert f"{path} is open to other users (mode {mode}): run `{command} {shown}`" in (
+    quoted = f"'{path}'" if " " in str(path) else str(path)
+    assert f"{path} is open to other users (mode {mode}): run `{command} {quoted}`" in (
         done.out
     )
 
 
-def test_a_directory_that_is_there_keeps_its_mode(tmp_path: Path) -> None:
-    """It may be one that others use too: the doctor reports it, nothing changes it."""
+def test_an_existing_directory_keeps_its_mode(tmp_path: Path) -> None:
+    """Others may use it too, so `doctor` reports its mode and nothing changes it."""
     (tmp_path / "data").mkdir()
     (tmp_path / "data").chmod(0o755)
     Settings.load(_env_file=None, data_dir=tmp_path / "data").make_data_dir()

@@ -1,4 +1,4 @@
-"""Commands in a project's folder are about the project."""
+"""Commands in a project's folder use the project's application."""
 
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ router = Router(prefix="/greetings", tags=["greetings"])
 
 @router.get("/mine", response_model=str)
 async def get_my_greeting(caller: CurrentUser) -> str:
-    """A greeting."""
+    """Get a greeting."""
     return "Hello"
 
 
@@ -59,13 +59,13 @@ def folder(tmp_path: Path) -> Path:
 def test_a_projects_operations_are_listed(folder: Path) -> None:
     done = run_command(folder, "routes")
 
-    shown = " ".join(done.stdout.split())
-    assert "GET /api/v1/greetings/mine signed in" in shown, done.stderr
-    assert "PUT /api/v1/greetings/mine greetings:write" in shown
-    assert "DELETE /api/v1/greetings/mine admin, editor" in shown
+    output = " ".join(done.stdout.split())
+    assert "GET /api/v1/greetings/mine signed in" in output, done.stderr
+    assert "PUT /api/v1/greetings/mine greetings:write" in output
+    assert "DELETE /api/v1/greetings/mine admin, editor" in output
 
 
-def test_the_environment_wins(folder: Path) -> None:
+def test_the_environment_overrides_pyproject(folder: Path) -> None:
     (folder / "pyproject.toml").write_text(PYPROJECT.format(app="nowhere:app"))
 
     done = run_command(folder, "routes", app="planted_shop:app")
@@ -74,24 +74,27 @@ def test_the_environment_wins(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("pyproject", "said"),
+    ("pyproject", "message"),
     [
         (PYPROJECT.format(app="planted_nowhere:app"), "No module named"),
-        (PYPROJECT.format(app="planted_nowhere"), "is not like `shop.main:app`"),
+        (
+            PYPROJECT.format(app="planted_nowhere"),
+            "is not an import path such as `shop.main:app`",
+        ),
         (PYPROJECT.format(app="json:app"), "has no 'app'"),
         (PYPROJECT.format(app="json:dumps"), "has no 'dumps'"),
         ("[tool.bedplate", "pyproject.toml can't be read"),
     ],
 )
-def test_what_names_the_application_wrongly_is_one_line(
-    bedplate: Any, tmp_path: Path, pyproject: str, said: str
+def test_a_wrong_name_of_the_application_is_one_line(
+    bedplate: Any, tmp_path: Path, pyproject: str, message: str
 ) -> None:
     (tmp_path / "pyproject.toml").write_text(pyproject)
 
     done = bedplate("migrate")
 
     assert done.code == 1
-    assert said in done.err
+    assert message in done.err
     assert done.err.count("\n") == 1
 
 

@@ -16,11 +16,14 @@ postgres = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True
 
 @pytest.fixture
 def refusal(bedplate: Any) -> Iterator[Any]:
-    """The line that a start is refused with; if with no other, then for its port."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = str(taken.getsockname()[1])
+    """Start the server and return the line of its refusal.
+
+    Its port is in use, so that a start that isn't refused otherwise fails too.
+    """
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = str(listener.getsockname()[1])
 
         def start(*arguments: str, **settings: Any) -> str:
             done = bedplate("serve", "--port", port, *arguments, **settings)
@@ -32,12 +35,12 @@ def refusal(bedplate: Any) -> Iterator[Any]:
         yield start
 
 
-def test_a_port_that_is_taken_is_named(refusal: Any) -> None:
+def test_a_port_in_use_is_reported(refusal: Any) -> None:
     assert "in use" in refusal()
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "nowhere.invalid", "2001:db8::1"])
-def test_an_address_that_is_not_ours_is_named(refusal: Any, host: str) -> None:
+def test_an_address_of_another_machine_is_named(refusal: Any, host: str) -> None:
     assert f"can't listen on {host}" in refusal("--host", host)
 
 
@@ -49,7 +52,7 @@ def test_production_without_a_secret_key_leaves_nothing_behind(
 
 
 @pytest.mark.parametrize("path", ["missing/app.db", "folder", "garbage.db"])
-def test_a_database_file_that_cannot_be_used_is_told(
+def test_an_unusable_database_file_is_reported(
     refusal: Any, tmp_path: Path, path: str
 ) -> None:
     (tmp_path / "folder").mkdir()

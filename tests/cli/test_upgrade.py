@@ -1,4 +1,4 @@
-"""`bedplate upgrade`: what the installed version asks of a project."""
+"""`bedplate upgrade`: the changes that the installed version requires."""
 
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ bedplate.mail.send_now()
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with code that uses what is deprecated here and nowhere else."""
+    """Return a folder whose code uses names that are deprecated only in this test."""
     monkeypatch.setattr("bedplate.deprecations.DEPRECATIONS", (MOVED, RENAMED))
     (tmp_path / "shop").mkdir()
     (tmp_path / "shop" / "mails.py").write_text(USES)
@@ -29,7 +29,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_each_use_of_what_goes_away_is_told_with_what_to_use_instead(
+def test_each_deprecated_use_is_listed_with_its_replacement(
     bedplate: Any, project: Path
 ) -> None:
     bedplate("migrate")
@@ -40,14 +40,14 @@ def test_each_use_of_what_goes_away_is_told_with_what_to_use_instead(
     renamed = "BEDPLATE_MAIL_SERVER is deprecated since 0.3, use BEDPLATE_MAIL_URL"
     assert done.code == 1
     assert done.out.splitlines()[1:] == [
-        f"  shop/mails.py:2: {moved}; it is gone in 0.3",
-        f"  shop/mails.py:5: {moved}; it is gone in 0.3",
-        f"  .env:1: {renamed}; it is gone in 0.4",
+        f"  shop/mails.py:2: {moved}; it is removed in 0.3",
+        f"  shop/mails.py:5: {moved}; it is removed in 0.3",
+        f"  .env:1: {renamed}; it is removed in 0.4",
         "  BEDPLATE_MAIL_SERVER is not a setting. Use BEDPLATE_MAIL_URL.",
     ]
 
 
-def test_a_setting_of_the_environment_is_told_without_its_value(
+def test_a_deprecated_variable_is_listed_without_its_value(
     bedplate: Any, project: Path
 ) -> None:
     done = bedplate("upgrade", mail_server="marker-secret")
@@ -56,7 +56,7 @@ def test_a_setting_of_the_environment_is_told_without_its_value(
     assert "marker-secret" not in done.out + done.err
 
 
-def test_migrations_that_are_missing_are_told_until_they_were_run(
+def test_missing_migrations_are_listed_until_they_are_run(
     bedplate: Any,
 ) -> None:
     before = bedplate("upgrade", "--check")
@@ -69,12 +69,14 @@ def test_migrations_that_are_missing_are_told_until_they_were_run(
     assert (after.code, after.out.splitlines()[1:]) == (0, ["  nothing to do"])
 
 
-def test_what_is_deprecated_warns_and_works() -> None:
+def test_a_deprecated_function_warns_and_works() -> None:
     @deprecated(MOVED)
     def send_now(text: str) -> str:
         return text
 
-    with pytest.warns(DeprecationWarning, match=r"use bedplate\.jobs\.enqueue") as told:
+    with pytest.warns(
+        DeprecationWarning, match=r"use bedplate\.jobs\.enqueue"
+    ) as caught:
         assert send_now("hello") == "hello"
 
-    assert told[0].filename == __file__
+    assert caught[0].filename == __file__

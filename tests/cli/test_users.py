@@ -1,4 +1,4 @@
-"""`bedplate users …`: accounts from the terminal, by the rules of the API."""
+"""`bedplate users …`: managing accounts by the rules of the API."""
 
 import asyncio
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from bedplate.testing.plugin import PASSWORD
 
 @pytest.fixture
 def users(bedplate: Any, database_url: str) -> Callable[..., Any]:
-    """`users(…)` on a migrated database of either kind."""
+    """Run `bedplate users …` on a migrated database of either kind."""
     settings = {"database_url": database_url}
 
     def run(*arguments: str, **options: Any) -> Any:
@@ -31,7 +31,7 @@ def create(users: Any, email: str, *options: str, password: str = PASSWORD) -> A
 
 
 def refusal(done: Any) -> str:
-    """The one line that a command was refused with."""
+    """Return the one line of a refused command."""
     lines = done.err.splitlines()
     assert done.code == 1
     assert done.out == ""
@@ -39,13 +39,13 @@ def refusal(done: Any) -> str:
     return str(lines[0])
 
 
-def test_an_account_is_made_and_listed(users: Any) -> None:
+def test_an_account_is_created_and_listed(users: Any) -> None:
     done = create(users, " First@Example.COM ", "--role", "admin")
-    listed = users("list")
+    listing = users("list")
 
     assert (done.code, done.out) == (0, "Created admin first@example.com.\n")
-    assert listed.code == 0
-    assert listed.out.splitlines()[1].split()[:4] == [
+    assert listing.code == 0
+    assert listing.out.splitlines()[1].split()[:4] == [
         "first@example.com",
         "Someone",
         "admin",
@@ -53,7 +53,7 @@ def test_an_account_is_made_and_listed(users: Any) -> None:
     ]
 
 
-def test_a_listed_account_stands_whole_on_one_line(users: Any) -> None:
+def test_the_list_shows_an_account_on_one_line(users: Any) -> None:
     email = f"{'a' * 60}@{'b' * 60}.example.com"
     name = "[/red] Not [bold]markup " + "n" * 70
     users("create", email, "--name", name, "--password-stdin", stdin=PASSWORD)
@@ -64,7 +64,7 @@ def test_a_listed_account_stands_whole_on_one_line(users: Any) -> None:
     assert name in line
 
 
-def test_the_list_is_narrowed_by_role_and_text(users: Any) -> None:
+def test_the_list_is_filtered_by_role_and_text(users: Any) -> None:
     create(users, "one@example.com")
     create(users, "two@example.com", "--role", "admin")
 
@@ -97,7 +97,7 @@ def test_wrong_input_is_one_line_that_names_the_field_and_not_the_value(
     assert "marker-secret" not in line
 
 
-def test_a_role_that_is_not_configured_is_refused(users: Any) -> None:
+def test_an_unknown_role_is_refused(users: Any) -> None:
     assert "user, admin" in refusal(create(users, "a@example.com", "--role", "king"))
 
 
@@ -125,7 +125,7 @@ def test_without_a_terminal_the_password_must_come_on_standard_input(
     ],
 )
 @pytest.mark.parametrize("email", ["nobody@example.com", "no address at all"])
-def test_an_account_that_is_not_there_is_one_line(
+def test_a_missing_account_is_one_line(
     users: Any, arguments: tuple[str, ...], email: str
 ) -> None:
     done = users(*(a.format(email=email) for a in arguments), stdin=PASSWORD)
@@ -144,18 +144,18 @@ def test_the_last_admin_stays(users: Any, arguments: tuple[str, ...]) -> None:
     assert users("list").out.splitlines()[1].split()[2:4] == ["admin", "yes"]
 
 
-async def test_a_new_role_holds_from_the_next_request_of_a_running_server(
+async def test_a_new_role_applies_to_the_next_request_of_a_running_server(
     users: Any, as_user: AsyncClient, user: User
 ) -> None:
     before = await as_user.get("/users")
     done = await asyncio.to_thread(users, "set-role", user.email, "admin")
     after = await as_user.get("/users")
 
-    assert done.out == f"{user.email} is admin now.\n"
+    assert done.out == f"{user.email} now has the role admin.\n"
     assert (before.status_code, after.status_code) == (403, 200)
 
 
-async def test_an_account_is_shut_out_and_let_in_again_under_a_running_server(
+async def test_an_account_is_deactivated_and_activated_under_a_running_server(
     users: Any, as_user: AsyncClient, user: User, client: AsyncClient
 ) -> None:
     form = {"username": user.email, "password": PASSWORD}
@@ -170,7 +170,7 @@ async def test_an_account_is_shut_out_and_let_in_again_under_a_running_server(
     assert (await client.post("/auth/token", data=form)).status_code == 200
 
 
-async def test_a_password_that_was_set_is_the_one_to_sign_in_with(
+async def test_a_new_password_replaces_the_old_one(
     users: Any, user: User, client: AsyncClient
 ) -> None:
     new = "An0ther-password"
@@ -202,5 +202,5 @@ async def test_unlock_lifts_the_limit_on_an_account_s_sign_in(
     assert [(e.subject_id, e.actor_id) for e in events] == [(user.id, None)]
 
 
-def test_unlocking_nobody_is_refused(users: Any) -> None:
+def test_unlocking_an_unknown_account_is_refused(users: Any) -> None:
     assert "nobody@example.com" not in refusal(users("unlock", "nobody@example.com"))

@@ -1,4 +1,4 @@
-"""The queue before hashing: bounded, in turn, and left by whoever gives up."""
+"""The queue for hashing is bounded and fair, and drops calls that were canceled."""
 
 import asyncio
 import threading
@@ -13,7 +13,7 @@ from bedplate.core.fair_queue import FairQueue
 
 @pytest.fixture
 def gate() -> Iterator[threading.Event]:
-    """What holds the first call back until it is set."""
+    """Yield an event that blocks the first call until it is set."""
     event = threading.Event()
     yield event
     event.set()
@@ -25,7 +25,7 @@ def make(**options: Any) -> FairQueue:
 
 
 async def occupy(queue: FairQueue, gate: threading.Event) -> "asyncio.Task[Any]":
-    """Keep the one thread busy until the gate opens."""
+    """Occupy the only thread until the gate opens."""
     is_running = threading.Event()
 
     def hold() -> None:
@@ -37,10 +37,10 @@ async def occupy(queue: FairQueue, gate: threading.Event) -> "asyncio.Task[Any]"
     return task
 
 
-async def line_up(
+async def enqueue(
     queue: FairQueue, keys: str, act: Callable[[str], Any]
 ) -> list["asyncio.Task[Any]"]:
-    """Calls under these keys, a letter each, that wait in this order."""
+    """Add a call for each letter of `keys`, in this order."""
     tasks = [asyncio.create_task(queue.run(key, act, key)) for key in keys]
     await asyncio.sleep(0)
     return tasks
@@ -50,7 +50,7 @@ async def test_keys_are_served_in_turn(gate: threading.Event) -> None:
     queue = make()
     served: list[str] = []
     busy = await occupy(queue, gate)
-    tasks = await line_up(queue, "aaabc", served.append)
+    tasks = await enqueue(queue, "aaabc", served.append)
 
     gate.set()
     await asyncio.gather(busy, *tasks)
@@ -60,13 +60,13 @@ async def test_keys_are_served_in_turn(gate: threading.Event) -> None:
 
 
 @pytest.mark.parametrize(("keys", "refused"), [("aaaa", 1), ("abcdefg", 2)])
-async def test_a_call_too_many_is_refused_at_once(
+async def test_a_call_over_the_limit_is_refused_immediately(
     gate: threading.Event, keys: str, refused: int
 ) -> None:
     queue = make()
     served: list[str] = []
     busy = await occupy(queue, gate)
-    tasks = await line_up(queue, keys, served.append)
+    tasks = await enqueue(queue, keys, served.append)
     await asyncio.sleep(0)
 
     for task in tasks[-refused:]:
@@ -82,20 +82,20 @@ async def test_a_cancelled_call_leaves_the_queue(gate: threading.Event) -> None:
     queue = make()
     served: list[str] = []
     busy = await occupy(queue, gate)
-    gone, *rest = await line_up(queue, "aaa", served.append)
+    canceled, *others = await enqueue(queue, "aaa", served.append)
 
-    gone.cancel()
+    canceled.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await gone
+        await canceled
     assert queue.waiting == 2
-    (late,) = await line_up(queue, "a", served.append)
+    (late,) = await enqueue(queue, "a", served.append)
 
     gate.set()
-    await asyncio.gather(busy, *rest, late)
+    await asyncio.gather(busy, *others, late)
     assert len(served) == 3
 
 
-async def test_a_call_that_waits_too_long_is_refused_and_not_made(
+async def test_a_call_that_waits_too_long_is_refused_and_never_runs(
     gate: threading.Event,
 ) -> None:
     queue = make(timeout=0.2)
@@ -129,7 +129,7 @@ def _hold_too_long(
         queue.run_blocking("a", hold)
 
 
-async def test_threads_and_loops_share_the_queue_and_errors_are_the_caller_s() -> None:
+async def test_threads_and_loops_share_the_queue_and_errors_reach_the_caller() -> None:
     queue = make(threads=2)
 
     assert await asyncio.to_thread(queue.run_blocking, "a", divmod, 7, 2) == (3, 1)

@@ -1,4 +1,4 @@
-"""Random keys always pass; what people type or copy from a page does not."""
+"""Random keys always pass. Keys that people type or copy from a page do not."""
 
 import base64
 import random

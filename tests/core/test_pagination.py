@@ -22,13 +22,13 @@ values = st.one_of(
 
 
 @given(sort=sorts, typed=values, id_=st.uuids())
-def test_a_cursor_says_what_was_written(
+def test_a_cursor_returns_the_position_that_was_written(
     sort: str, typed: tuple[Any, Any], id_: UUID
 ) -> None:
-    kind, value = typed
+    value_type, value = typed
     cursor = cursors.write(sort, Position(value, id_))
 
-    assert cursors.read(sort, cursor, kind) == Position(value, id_)
+    assert cursors.read(sort, cursor, value_type) == Position(value, id_)
     assert cursor == Cursors(b"k" * 32).write(sort, Position(value, id_))
     assert cursor.isascii()
     assert cursor.replace("-", "").replace("_", "").isalnum()
@@ -39,17 +39,17 @@ def test_a_cursor_with_any_character_changed_is_refused(
     value: str, id_: UUID, data: st.DataObject
 ) -> None:
     cursor = cursors.write("name", Position(value, id_))
-    place = data.draw(st.integers(0, len(cursor) - 1))
-    letter = data.draw(
-        st.sampled_from("ABCabc019-_=+/ é\x00").filter(lambda c: c != cursor[place])
+    index = data.draw(st.integers(0, len(cursor) - 1))
+    character = data.draw(
+        st.sampled_from("ABCabc019-_=+/ é\x00").filter(lambda c: c != cursor[index])
     )
 
     with pytest.raises(InvalidCursor):
-        cursors.read("name", cursor[:place] + letter + cursor[place + 1 :], str)
+        cursors.read("name", cursor[:index] + character + cursor[index + 1 :], str)
 
 
 @given(st.text(max_size=100))
-def test_what_was_never_written_is_refused(text: str) -> None:
+def test_any_other_text_is_refused(text: str) -> None:
     with pytest.raises(InvalidCursor):
         cursors.read("name", text, str)
 
@@ -57,17 +57,19 @@ def test_what_was_never_written_is_refused(text: str) -> None:
 def test_a_cursor_is_of_one_sort_one_key_and_one_type() -> None:
     cursor = cursors.write("name", Position("Ann", UUID(int=7)))
 
-    for reader, sort, kind in [
+    for reader, sort, value_type in [
         (cursors, "-name", str),
         (Cursors(b"x" * 32), "name", str),
         (cursors, "name", datetime),
     ]:
         with pytest.raises(InvalidCursor):
-            reader.read(sort, cursor, kind)
+            reader.read(sort, cursor, value_type)
 
 
 @given(st.integers(0, 10**6), st.integers(1, 100))
-def test_the_pages_hold_all_rows_and_none_is_empty(total: int, limit: int) -> None:
+def test_the_pages_contain_all_rows_and_no_page_is_empty(
+    total: int, limit: int
+) -> None:
     pages = page_count(total, limit)
 
     assert pages * limit >= total

@@ -1,4 +1,4 @@
-"""The table of roles and rights, without an application."""
+"""The table of roles and permissions, without an application."""
 
 import pytest
 
@@ -8,7 +8,7 @@ READ = Permission("things:read", "Read things.", frozenset({"editor"}))
 WRITE = Permission("things:write", "Change things.")
 
 
-def test_a_permission_is_nobody_s_but_the_roles_that_it_or_a_grant_names() -> None:
+def test_only_roles_that_a_declaration_or_a_grant_names_have_a_permission() -> None:
     assert WRITE.roles == frozenset()
     table = Permissions(
         [READ, WRITE], {"editor": ["things:write"], "reader": [READ.name]}
@@ -20,6 +20,6 @@ def test_a_permission_is_nobody_s_but_the_roles_that_it_or_a_grant_names() -> No
     assert table.declared == {"things:read": READ, "things:write": WRITE}
 
 
-def test_a_grant_of_what_is_not_declared_is_refused_by_name() -> None:
-    with pytest.raises(UnknownPermission, match="'things:fly', for 'editor'"):
+def test_the_error_names_a_granted_permission_that_is_not_declared() -> None:
+    with pytest.raises(UnknownPermission, match="'things:fly' of the role 'editor'"):
         Permissions([READ], {"editor": ["things:read", "things:fly"]})

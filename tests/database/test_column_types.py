@@ -1,4 +1,4 @@
-"""Column types: the same values on both databases, by the ORM and by the read path."""
+"""Column types return the same values on both databases, from ORM and read path."""
 
 from collections.abc import AsyncIterator
 from datetime import date
@@ -19,7 +19,7 @@ from bedplate.schemas import ResponseSchema
 
 
 class PlantedBase(DeclarativeBase):
-    """Apart from ours, whose tables the migrations make."""
+    """A separate base: the tables of our own are created by migrations."""
 
     type_annotation_map = Base.type_annotation_map
 
@@ -32,7 +32,7 @@ class Measure(PlantedBase):
     near: Mapped[float]
     large: Mapped[int] = mapped_column(sa.BigInteger)
     day: Mapped[date]
-    kept: Mapped[dict[str, Any]] = mapped_column(Json)
+    data: Mapped[dict[str, Any]] = mapped_column(Json)
 
 
 class MeasureRow(ResponseSchema, frozen=True):
@@ -40,11 +40,11 @@ class MeasureRow(ResponseSchema, frozen=True):
     near: float
     large: int
     day: date
-    kept: dict[str, Any]
+    data: dict[str, Any]
 
 
 FIND = Query(
-    sa.select(Measure.exact, Measure.near, Measure.large, Measure.day, Measure.kept),
+    sa.select(Measure.exact, Measure.near, Measure.large, Measure.day, Measure.data),
     MeasureRow,
 )
 
@@ -53,7 +53,7 @@ FIND = Query(
 async def database(settings: Settings) -> AsyncIterator[Database]:
     database = make_database(settings)
     async with database.engine.begin() as connection:
-        # bedplate: ignore[create-all] its one table is made for these tests
+        # bedplate: ignore[create-all] this table exists only in these tests
         await connection.run_sync(PlantedBase.metadata.create_all)
     yield database
     await database.close()
@@ -63,21 +63,21 @@ async def database(settings: Settings) -> AsyncIterator[Database]:
     "exact",
     [None, *map(Decimal, ["0.00", "-0.01", "9999999999999.99", "1.10", "100.00"])],
 )
-async def test_what_is_stored_is_what_is_read(
+async def test_stored_values_are_read_unchanged(
     database: Database, exact: Decimal | None
 ) -> None:
-    values = {"near": 0.1, "large": 2**62, "day": date(2026, 2, 28), "kept": {"a": [1]}}
+    values = {"near": 0.1, "large": 2**62, "day": date(2026, 2, 28), "data": {"a": [1]}}
     async with database.unit_of_work() as session:
         session.add(Measure(exact=exact, **values))
 
     async with database.unit_of_work() as session:
-        read = await session.fetch_one(FIND)
-        by_the_orm = (await session.scalars(sa.select(Measure))).one()
+        row = await session.fetch_one(FIND)
+        entity = (await session.scalars(sa.select(Measure))).one()
 
-    assert read == MeasureRow(exact, **values)  # type: ignore[arg-type]
-    assert repr(by_the_orm.exact) == repr(exact)
+    assert row == MeasureRow(exact, **values)  # type: ignore[arg-type]
+    assert repr(entity.exact) == repr(exact)
 
 
-def test_more_digits_than_sqlite_keeps_are_refused() -> None:
+def test_more_digits_than_sqlite_stores_exactly_are_refused() -> None:
     with pytest.raises(ValueError, match="15 digits"):
         ExactDecimal(16, 2)

@@ -1,4 +1,4 @@
-"""A SELECT and a list follow from the response and the parameters."""
+"""A SELECT is derived from the response, and a list from its parameters."""
 
 from typing import Any, Literal
 from uuid import UUID
@@ -34,20 +34,20 @@ def test_each_field_takes_the_attribute_of_its_name() -> None:
     assert names(columns_of(UserResponse, User)) == list(Account.__struct_fields__)
 
 
-def test_a_nested_struct_takes_the_model_given_for_it() -> None:
+def test_a_nested_struct_takes_the_model_passed_for_it() -> None:
     columns = names(columns_of(PostResponse, Post, author=User))
 
     assert columns[:5] == ["id", "title", "content", "author_id", "author_name"]
 
 
-def test_a_deeper_struct_is_given_by_its_path() -> None:
+def test_a_deeper_struct_takes_the_model_passed_by_its_path() -> None:
     columns = names(columns_of(Chain, Post, post=Post, post_author=User))
 
     assert columns[:2] == ["id", "post_id"]
     assert "post_author_name" in columns
 
 
-def test_an_expression_fills_a_field_that_is_no_attribute() -> None:
+def test_an_expression_fills_a_field_that_is_not_an_attribute() -> None:
     columns = columns_of(Counted, User, posts=func.count(Post.id))
 
     assert names(columns) == ["id", "name", "posts"]
@@ -61,7 +61,7 @@ def test_an_expression_fills_a_field_that_is_no_attribute() -> None:
         (Counted, {"posts": User.id, "post": User.id}, "Counted has no field for post"),
     ],
 )
-def test_what_does_not_fit_is_named(
+def test_the_error_names_a_field_or_source_that_does_not_match(
     row: Any, sources: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(TypeError, match=message):
@@ -92,7 +92,7 @@ class Searched(ByName):
 USERS = select(*columns_of(UserResponse, User))
 
 
-def test_a_list_finds_its_columns_by_the_parameters() -> None:
+def test_a_list_derives_its_columns_from_the_parameters() -> None:
     query = ListQuery(
         USERS, Page[UserResponse], Filtered, filters={"country": User.name}
     )
@@ -112,7 +112,7 @@ def test_a_list_finds_its_columns_by_the_parameters() -> None:
         (ByName, {"search": [User.name]}, "ByName declares `q` if and only if"),
     ],
 )
-def test_parameters_that_do_not_fit_are_refused(
+def test_parameters_that_do_not_match_are_refused(
     params: Any, options: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(TypeError, match=message):
@@ -120,5 +120,5 @@ def test_parameters_that_do_not_fit_are_refused(
 
 
 def test_a_list_without_an_id_is_refused() -> None:
-    with pytest.raises(TypeError, match="a list selects the `id` of its model"):
+    with pytest.raises(TypeError, match="a list must select the `id` of its model"):
         ListQuery(select(User.name), Page[UserResponse], ByName)

@@ -1,4 +1,4 @@
-"""Session.insert: a lone row is one statement, with others it is a transaction's."""
+"""`Session.insert` sends a lone row as one statement, others in a transaction."""
 
 import asyncio
 from contextlib import suppress
@@ -48,14 +48,14 @@ async def test_a_lone_row_is_one_statement(
     app: Application, database: Database, user: User
 ) -> None:
     post = a_post(user.id)
-    begun: list[Any] = []
-    sa.event.listen(database.engine.sync_engine, "begin", begun.append)
-    with recorded_statements(database) as sent:
+    transactions: list[Any] = []
+    sa.event.listen(database.engine.sync_engine, "begin", transactions.append)
+    with recorded_statements(database) as statements:
         async with database.unit_of_work() as session:
             await session.insert(post)
             assert not session.in_transaction()
 
-    assert (verbs(sent), begun) == (["INSERT"], [])
+    assert (verbs(statements), transactions) == (["INSERT"], [])
     [row] = await read_table(app, Post)
     assert row._asdict() == {c.name: getattr(post, c.name) for c in row_columns(Post)}
 
@@ -83,26 +83,26 @@ async def test_defaults_and_values_of_every_type_are_stored_as_the_orm_does(
         }
 
 
-async def test_with_another_write_it_is_one_transaction_in_its_order(
+async def test_several_writes_are_one_transaction_in_their_order(
     app: Application, database: Database, user: User
 ) -> None:
     author = User(email="a@example.com", name="A", hashed_password="x")
-    with recorded_statements(database) as sent:
+    with recorded_statements(database) as statements:
         async with database.unit_of_work() as session:
             await session.insert(author)
-            await session.insert(a_post(author.id, "second"))  # refers to the first
+            await session.insert(a_post(author.id, "second"))  # refers to the author
             await session.execute(sa.update(Post).values(title="third"))
             session.add(a_post(user.id, "fourth"))
 
-    writes = [v for v in verbs(sent) if v in {"INSERT", "UPDATE"}]
+    writes = [v for v in verbs(statements) if v in {"INSERT", "UPDATE"}]
     assert writes == ["INSERT", "INSERT", "UPDATE", "INSERT"]
     assert await titles(app) == ["fourth", "third"]
 
 
-async def test_it_follows_what_was_added_before_it(
+async def test_rows_that_were_added_earlier_are_flushed_first(
     app: Application, database: Database
 ) -> None:
-    """A row that it refers to may not have been sent yet."""
+    # The inserted row may refer to a row that was added and not flushed.
     author = User(id=uuid7(), email="new@example.com", name="New", hashed_password="!")
     async with database.unit_of_work() as session:
         session.add(author)
@@ -111,7 +111,7 @@ async def test_it_follows_what_was_added_before_it(
     assert await titles(app) == ["T"]
 
 
-async def test_a_rollback_takes_it_along_wherever_it_stood(
+async def test_a_rollback_undoes_it_at_any_position(
     app: Application, database: Database, user: User, run_jobs: RunJobs
 ) -> None:
     async def alone(session: Session) -> None:
@@ -150,7 +150,7 @@ async def test_a_job_commits_with_it(
     assert await run_jobs() == ["purge_jobs"]
 
 
-async def test_a_savepoint_takes_along_only_what_is_its_own(
+async def test_a_savepoint_undoes_only_its_own_rows(
     app: Application, database: Database, user: User
 ) -> None:
     async with database.unit_of_work() as session:
@@ -168,37 +168,35 @@ async def test_a_read_of_the_same_session_sees_it(
     database: Database, user: User
 ) -> None:
     async with database.unit_of_work() as session:
-        compiled = a_post(user.id)
-        await session.insert(compiled)
-        found = await session.fetch_one(
-            FIND_POST["own"], post_id=compiled.id, caller_id=user.id
+        post = a_post(user.id)
+        await session.insert(post)
+        row = await session.fetch_one(
+            FIND_POST["own"], post_id=post.id, caller_id=user.id
         )
-        assert found is not None
-        assert found.created_at == compiled.created_at
+        assert row is not None
+        assert row.created_at == post.created_at
     async with database.unit_of_work() as session:
-        by_orm = a_post(user.id)
-        await session.insert(by_orm)
-        assert (await session.get(Post, by_orm.id)) is not None
-        elsewhere = database.fetch_one(
-            FIND_POST["all"], post_id=by_orm.id, caller_id=None
-        )
-        assert await asyncio.create_task(elsewhere) is None, "it is committed already"
+        post = a_post(user.id)
+        await session.insert(post)
+        assert (await session.get(Post, post.id)) is not None
+        outside = database.fetch_one(FIND_POST["all"], post_id=post.id, caller_id=None)
+        assert await asyncio.create_task(outside) is None, "it is already committed"
 
 
-async def test_what_a_constraint_refuses_becomes_its_error_at_the_end(
+async def test_a_violated_constraint_raises_its_error_at_the_end(
     app: Application, database: Database, user: User
 ) -> None:
-    taken = {"email": user.email, "name": "N", "hashed_password": "x"}
-    refused: list[tuple[Base, type[Conflict]]] = [
-        (User(**taken), EmailTaken),
+    duplicate = {"email": user.email, "name": "N", "hashed_password": "x"}
+    cases: list[tuple[Base, type[Conflict]]] = [
+        (User(**duplicate), EmailTaken),
         (a_post(uuid7()), BrokenReference),
     ]
-    reached: list[Base] = []
+    inserted: list[Base] = []
 
     async def alone(row: Base) -> None:
         async with database.unit_of_work() as session:
             await session.insert(row)
-            reached.append(row)
+            inserted.append(row)
 
     async def with_another(row: Base) -> None:
         async with database.unit_of_work() as session:
@@ -206,16 +204,17 @@ async def test_what_a_constraint_refuses_becomes_its_error_at_the_end(
             await session.flush()
             await session.insert(row)
 
-    people = await read_table(app, User)
-    for row, error in refused:
+    users = await read_table(app, User)
+    for row, error in cases:
         for write in (alone, with_another):
             with pytest.raises(error):
                 await write(row)
-    assert reached == [row for row, _ in refused]
-    assert (await read_table(app, User), await titles(app)) == (people, [])
+    # Alone, the insert itself doesn't raise: the unit of work does, at its end.
+    assert inserted == [row for row, _ in cases]
+    assert (await read_table(app, User), await titles(app)) == (users, [])
 
 
-async def test_a_row_without_a_value_is_refused_before_anything_is_sent(
+async def test_a_row_without_a_value_is_refused_before_it_is_sent(
     app: Application, database: Database, user: User
 ) -> None:
     with pytest.raises(TypeError, match=r"posts\.content has no value"):
@@ -226,10 +225,10 @@ async def test_a_row_without_a_value_is_refused_before_anything_is_sent(
     assert await titles(app) == []
 
 
-async def test_a_connection_that_is_gone_is_503_and_nothing_is_half_written(
+async def test_a_lost_connection_is_503_and_writes_nothing(
     app: Application, database: Database, user: User
 ) -> None:
-    """Killed under the statement; the next unit of work has a new one."""
+    # The connection dies during the statement. The next unit of work has a new one.
     if database.is_sqlite:
         await lock_sqlite(app, database, user)
     else:
@@ -240,12 +239,12 @@ async def test_a_connection_that_is_gone_is_503_and_nothing_is_half_written(
 
 
 async def kill_backends(app: Application, database: Database, user: User) -> None:
-    """The row's table is locked, so that the INSERT waits until its backend ends."""
+    """Kill the backend of an INSERT, which waits for a lock on its table."""
     kill = sa.text(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
         " WHERE wait_event_type = 'Lock' AND datname = current_database()"
     )
-    # Each look in a transaction of its own: within one, the view stays as it was.
+    # Autocommit: within one transaction, the view would not change.
     options = {"isolation_level": "AUTOCOMMIT"}
     async with asyncio.timeout(20), database.engine.connect() as blocker:
         await blocker.execute(sa.text("LOCK TABLE posts IN EXCLUSIVE MODE"))
@@ -264,7 +263,7 @@ async def kill_backends(app: Application, database: Database, user: User) -> Non
 
 
 async def lock_sqlite(app: Application, database: Database, user: User) -> None:
-    """Another process writes, and goes on for longer than anybody waits."""
+    """Insert while another connection writes for longer than the busy timeout."""
     async with database.unit_of_work() as session:
         await session.execute(sa.text("PRAGMA busy_timeout=50"))
     other = Database(database.url, cursor_keys=[b""])
@@ -284,7 +283,7 @@ async def insert_post(database: Database, user: User) -> None:
 async def test_a_lock_is_held_until_the_unit_of_work_ends(database: Database) -> None:
     async with database.unit_of_work() as first, database.unit_of_work() as second:
         assert first.try_lock(7)
-        assert first.try_lock(7)  # again is no matter
+        assert first.try_lock(7)  # the holder can take it again
         assert not second.try_lock(7)
         assert second.try_lock(8)
     with suppress(ZeroDivisionError):

@@ -1,4 +1,4 @@
-"""What SQLAlchemy writes late, and what is refused before the first request."""
+"""SQL that SQLAlchemy completes late, and statements that are refused at startup."""
 
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -83,19 +83,19 @@ async def crowd(make_user: MakeUser) -> list[User]:
 
 
 async def fetch(session: Session, statement: Any, **values: Any) -> list[str]:
-    """Names by the read path, after comparing them with SQLAlchemy's own."""
-    found = [
+    """Return names from the read path, after comparing them with SQLAlchemy's."""
+    names = [
         row.name for row in await session.fetch_all(Query(statement, Named), **values)
     ]
     expected = (await session.execute(statement, values)).all()
-    assert found == [row.name for row in expected]
-    return found
+    assert names == [row.name for row in expected]
+    return names
 
 
-async def test_a_list_comes_with_the_request(
+async def test_a_list_is_passed_with_each_call(
     database: Database, crowd: list[User]
 ) -> None:
-    chosen = BY_NAME.where(User.id.in_(bindparam("ids")))
+    among = BY_NAME.where(User.id.in_(bindparam("ids")))
     others = BY_NAME.where(User.id.not_in(bindparam("ids", expanding=True)))
     ids = [user.id for user in crowd]
     async with database.unit_of_work() as session:
@@ -105,32 +105,32 @@ async def test_a_list_comes_with_the_request(
             (ids[1:3], "bc"),
             ([*ids, *ids, uuid7()], "abcde"),
         ]:
-            assert "".join(await fetch(session, chosen, ids=given_ids)) == names
-            rest = "".join(name for name in "abcde" if name not in names)
-            assert "".join(await fetch(session, others, ids=given_ids)) == rest
-        found = await session.fetch_all(Query(chosen, Named), ids=iter(set(ids)))
-        assert len(found) == len(ids)
+            assert "".join(await fetch(session, among, ids=given_ids)) == names
+            remaining = "".join(name for name in "abcde" if name not in names)
+            assert "".join(await fetch(session, others, ids=given_ids)) == remaining
+        rows = await session.fetch_all(Query(among, Named), ids=iter(set(ids)))
+        assert len(rows) == len(ids)
 
 
 async def test_null_in_a_list_is_null_in_sql(
     database: Database, crowd: list[User]
 ) -> None:
-    chosen = BY_NAME.where(User.id.in_(bindparam("ids")))
+    among = BY_NAME.where(User.id.in_(bindparam("ids")))
     others = BY_NAME.where(User.id.not_in(bindparam("ids")))
     async with database.unit_of_work() as session:
-        assert await fetch(session, chosen, ids=[None, crowd[0].id]) == ["a"]
+        assert await fetch(session, among, ids=[None, crowd[0].id]) == ["a"]
         assert await fetch(session, others, ids=[None, crowd[0].id]) == []
 
 
-async def test_instants_enumerations_texts_and_numbers_are_bound_as_their_columns(
+async def test_list_items_are_bound_with_the_type_of_the_column(
     database: Database, crowd: list[User]
 ) -> None:
-    moments = bindparam("moments", type_=User.created_at.type)
+    instants = bindparam("instants", type_=User.created_at.type)
     odd = "\"'\\ \u20ac \U0001f600 %"
     async with database.unit_of_work() as session:
-        by_moment = BY_NAME.where(User.created_at.in_(moments))
-        wanted = [crowd[0].created_at, crowd[3].created_at]
-        assert await fetch(session, by_moment, moments=wanted) == ["a", "d"]
+        by_instant = BY_NAME.where(User.created_at.in_(instants))
+        created = [crowd[0].created_at, crowd[3].created_at]
+        assert await fetch(session, by_instant, instants=created) == ["a", "d"]
         by_role = BY_NAME.where(ROLE.in_(bindparam("roles")))
         assert await fetch(session, by_role, roles=[Role.ADMIN]) == ["b", "d"]
         by_text = BY_NAME.where(User.name.in_(bindparam("names")))
@@ -141,8 +141,8 @@ async def test_instants_enumerations_texts_and_numbers_are_bound_as_their_column
         assert len(await fetch(session, by_truth, truths=[True])) == 5
 
 
-async def test_a_text_is_cut_nowhere(database: Database, crowd: list[User]) -> None:
-    """Neither at its column's length, nor at NUL, where it would match another."""
+async def test_a_text_is_not_cut(database: Database, crowd: list[User]) -> None:
+    # Cut at the column's length, or at NUL, it would match another text.
     names = Query(BY_NAME.where(User.name.in_(bindparam("names"))), Named)
     async with database.unit_of_work() as session:
         name = (await session.get_one(User, crowd[0].id)).name = "x" * 100
@@ -159,9 +159,9 @@ async def test_a_list_may_be_longer_than_a_driver_has_parameters(
     query = Query(BY_NAME.where(User.id.in_(bindparam("ids"))), Named)
     ids = [uuid7() for _ in range(40_000)]
 
-    found = await database.fetch(query, {"ids": [*ids, crowd[2].id]})
+    rows = await database.fetch(query, {"ids": [*ids, crowd[2].id]})
 
-    assert [row[1] for row in found] == ["c"]
+    assert [row[1] for row in rows] == ["c"]
 
 
 async def test_a_list_of_any_length_is_one_statement(database: Database) -> None:
@@ -176,18 +176,20 @@ async def test_a_list_has_a_default_and_may_be_used_twice(
     database: Database, crowd: list[User]
 ) -> None:
     ids = [user.id for user in crowd]
-    wanted: Any = bindparam("ids", ids[:2], expanding=True)
+    parameter: Any = bindparam("ids", ids[:2], expanding=True)
     query = Query(
-        BY_NAME.where(User.id.in_(wanted), sa.not_(User.id.not_in(wanted))), Named
+        BY_NAME.where(User.id.in_(parameter), sa.not_(User.id.not_in(parameter))), Named
     )
     async with database.unit_of_work() as session:
         assert [r.name for r in await session.fetch_all(query)] == ["a", "b"]
-        found = await session.fetch_all(query, ids=ids[2:3])
-        assert [r.name for r in found] == ["c"]
+        rows = await session.fetch_all(query, ids=ids[2:3])
+        assert [r.name for r in rows] == ["c"]
 
 
 @pytest.mark.parametrize("wrong", [None, "text", b"bytes", 5])
-async def test_what_is_no_list_is_refused(database: Database, wrong: Any) -> None:
+async def test_a_value_that_is_not_a_list_is_refused(
+    database: Database, wrong: Any
+) -> None:
     query = Query(BY_NAME.where(User.name.in_(bindparam("names"))), Named)
 
     with pytest.raises(TypeError, match="a list parameter takes a list, not"):
@@ -206,44 +208,44 @@ CHOICES: list[Any] = [
 ]
 
 
-# A worker in the process draws random numbers too, which Hypothesis takes for its own.
+# A worker in the same process uses `random` too, which disturbs Hypothesis.
 ALONE = pytest.mark.parametrize("setting_overrides", [{"embedded_worker": False}])
 
 
 @st.composite
 def memberships(draw: st.DrawFn) -> tuple[Any, dict[str, Any]]:
-    """A type, a value of it, and a list that may hold it."""
-    kind, strategy = draw(st.sampled_from(CHOICES))
+    """Draw a type, a value of it, and a list that may contain it."""
+    type_, strategy = draw(st.sampled_from(CHOICES))
     pool = draw(st.lists(st.none() | strategy, min_size=1, max_size=4))
-    listed = draw(st.lists(st.sampled_from(pool) | strategy, max_size=5))
-    return kind, {"value": draw(st.sampled_from(pool)), "listed": listed}
+    items = draw(st.lists(st.sampled_from(pool) | strategy, max_size=5))
+    return type_, {"value": draw(st.sampled_from(pool)), "items": items}
 
 
 @ALONE
 @examples(max_examples=80)
 @given(membership=memberships(), negated=st.booleans())
-async def test_membership_is_that_of_sqlalchemy(
+async def test_membership_is_the_same_as_sqlalchemy_s(
     app: Application, membership: tuple[Any, dict[str, Any]], negated: bool
 ) -> None:
-    kind, sent = membership
-    asked: Any = bindparam("value", type_=kind)
+    type_, values = membership
+    value: Any = bindparam("value", type_=type_)
     if not app.state.runtime.database.is_sqlite:
-        asked = sa.cast(asked, kind)  # a parameter alone has no type there
-    listed: Any = bindparam("listed", expanding=True)
-    condition = asked.not_in(listed) if negated else asked.in_(listed)
+        value = sa.cast(value, type_)  # PostgreSQL needs a type for a lone parameter
+    items: Any = bindparam("items", expanding=True)
+    condition = value.not_in(items) if negated else value.in_(items)
     statement = select(condition.label("value"))
 
     async with app.state.runtime.database.unit_of_work() as session:
-        found = await session.fetch_one(Query(statement, Answer), **sent)
-        expected = (await session.execute(statement, sent)).one()
+        row = await session.fetch_one(Query(statement, Answer), **values)
+        expected = (await session.execute(statement, values)).one()
 
-    assert found == Answer(expected.value)
-
-
-# What belongs to the statement.
+    assert row == Answer(expected.value)
 
 
-async def test_lists_and_literals_of_the_statement_are_written_into_it(
+# Lists and literals that are part of the statement.
+
+
+async def test_lists_and_literals_of_the_statement_are_part_of_its_sql(
     database: Database, crowd: list[User]
 ) -> None:
     a, b, *_ = crowd
@@ -276,9 +278,9 @@ async def test_texts_are_aggregated(database: Database, crowd: list[User]) -> No
     )
     query = Query(filtered, Text)
     async with database.unit_of_work() as session:
-        found = await session.fetch_one(query, ids=[user.id for user in crowd])
-    assert found is not None
-    assert found.text in ("a, ' %b", "b, ' %a")
+        row = await session.fetch_one(query, ids=[user.id for user in crowd])
+    assert row is not None
+    assert row.text in ("a, ' %b", "b, ' %a")
 
 
 async def test_rows_of_a_union_are_built_like_those_of_a_select(
@@ -330,7 +332,7 @@ LIST_AUTHORS = ListQuery(
 )
 
 
-async def test_a_list_groups_aggregates_and_chooses(
+async def test_a_list_may_group_aggregate_and_filter_by_choice(
     database: Database, crowd: list[User]
 ) -> None:
     async with database.unit_of_work() as session:
@@ -349,7 +351,7 @@ async def test_a_list_groups_aggregates_and_chooses(
     assert b.latest_id == b.latest.id
 
 
-# What is refused when it is declared, or before the first request.
+# Statements that are refused when they are declared, or before the first request.
 
 amount = sa.column("amount", ExactDecimal(5, 2))
 share = sa.column("share", sa.Float())
@@ -380,7 +382,7 @@ REFUSED: list[tuple[str, Any]] = [
 
 
 @pytest.mark.parametrize(("reason", "condition"), REFUSED)
-def test_what_needs_its_values_to_be_compiled_is_refused(
+def test_a_condition_that_needs_its_values_to_compile_is_refused(
     reason: str, condition: Any
 ) -> None:
     with pytest.raises(TypeError, match=f"the query's parameter '.*{reason}"):
@@ -395,7 +397,7 @@ def test_what_needs_its_values_to_be_compiled_is_refused(
 
 
 class OnlyPostgres(sa.sql.functions.GenericFunction[str]):
-    """A construct that has SQL on one database only."""
+    """A construct that only PostgreSQL can express."""
 
     name = "only_postgres"
     inherit_cache = True
@@ -412,7 +414,7 @@ def _write(element: Any, compiler: Any, **_: Any) -> str:
     return "'only'"
 
 
-def test_a_statement_without_sql_for_the_database_stops_the_start(
+def test_a_statement_without_sql_for_the_database_fails_at_startup(
     settings: Settings,
 ) -> None:
     query = Query(select(OnlyPostgres().label("text")), Text)
@@ -446,7 +448,7 @@ def test_a_model_whose_columns_are_deferred_is_refused() -> None:
         query.compiled_for(sqlite.dialect())
 
 
-def test_declaring_a_query_looks_for_no_model_that_comes_later() -> None:
+def test_declaring_a_query_does_not_need_models_that_come_later() -> None:
     class Registry(sa.orm.DeclarativeBase):
         pass
 

@@ -1,4 +1,4 @@
-"""How PostgreSQL runs the statements of lists: which index, and at what depth."""
+"""PostgreSQL's plans for the statements of lists: they must use the indexes."""
 
 import re
 from typing import Any
@@ -25,9 +25,9 @@ async def plan(
     scope: str | None = None,
     **values: Any,
 ) -> str:
-    """The plan, sorting and reading every row forbidden wherever there is an index."""
+    """Return the plan. Sorts and full scans are off wherever there is an index."""
     database = app.state.runtime.database
-    statement, asked = query.prepare(params, database.cursors, scope)
+    statement, list_values = query.prepare(params, database.cursors, scope)
     compiled = statement.compiled_for(database.dialect)
     connection = await asyncpg.connect(
         database.url.set(drivername="postgresql").render_as_string(hide_password=False)
@@ -35,7 +35,7 @@ async def plan(
     try:
         for switch in ("enable_seqscan", "enable_sort", "enable_incremental_sort"):
             await connection.execute(f"SET {switch} = off")
-        arguments = compiled.arguments({**values, **asked})
+        arguments = compiled.arguments({**values, **list_values})
         rows = await connection.fetch(f"EXPLAIN {compiled.sql}", *arguments)
     finally:
         await connection.close()
@@ -50,19 +50,19 @@ async def plan(
         (LIST_USERS, UserListParams, None, "ix_users_email_name_trgm"),
     ],
 )
-async def test_a_search_uses_the_trigrams(
+async def test_a_search_uses_the_trigram_index(
     app: Application, query: Any, params: type[ListParams], scope: str, index: str
 ) -> None:
-    asked = params.model_validate({"q": "needle"})
-    told = await plan(app, query, asked, scope, caller_id=uuid4())
+    search = params.model_validate({"q": "needle"})
+    lines = await plan(app, query, search, scope, caller_id=uuid4())
 
-    assert index in told
+    assert index in lines
 
 
 @ON_POSTGRESQL
 @pytest.mark.parametrize("direction", ["", "-"])
 @pytest.mark.parametrize("column", ["created_at", "published_at", "title"])
-async def test_a_cursor_goes_on_where_it_was_by_an_index(
+async def test_a_cursor_continues_by_an_index(
     app: Application, column: str, direction: str
 ) -> None:
     cursors = app.state.runtime.database.cursors
@@ -71,8 +71,8 @@ async def test_a_cursor_goes_on_where_it_was_by_an_index(
     cursor = cursors.write(first.sort, (value, uuid4()))
     params = first.model_copy(update={"cursor": cursor})
 
-    told = await plan(app, LIST_POSTS, params, "published")
+    lines = await plan(app, LIST_POSTS, params, "published")
 
-    assert f"ix_posts_{column}_id" in told
-    assert re.search(r"Index Cond: .*ROW\(", told), told
-    assert "Sort" not in told
+    assert f"ix_posts_{column}_id" in lines
+    assert re.search(r"Index Cond: .*ROW\(", lines), lines
+    assert "Sort" not in lines

@@ -48,7 +48,7 @@ def test_a_row_becomes_its_struct(row: tuple[Any, Any]) -> None:
 
 
 @given(st.tuples(*[values] * 6))
-def test_a_struct_in_a_struct_takes_as_many_columns_as_it_has_fields(
+def test_a_nested_struct_takes_as_many_columns_as_it_has_fields(
     row: tuple[Any, ...],
 ) -> None:
     labels = ["id", "author_id", "author_name", "title", "editor_id", "editor_name"]
@@ -71,50 +71,50 @@ def test_a_struct_in_a_struct_takes_as_many_columns_as_it_has_fields(
         (User.id, User.name, User.role),
     ],
 )
-def test_columns_that_do_not_fit_the_struct_are_refused_at_start(
+def test_columns_that_do_not_match_the_struct_are_refused_at_startup(
     columns: tuple[Any, ...],
 ) -> None:
-    with pytest.raises(TypeError, match="Flat wants columns"):
+    with pytest.raises(TypeError, match="Flat needs columns"):
         Query(select(*columns), Flat)
 
 
 class Literals(msgspec.Struct, frozen=True):
-    whole: int
+    integer: int
     text: str
-    truth: bool
-    moment: datetime
-    key: UUID
+    boolean: bool
+    instant: datetime
+    uuid: UUID
 
 
-async def test_values_come_back_as_they_went_in(app: Application) -> None:
-    moment = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-    kinds = {
-        "whole": sa.BigInteger(),
+async def test_values_come_back_unchanged(app: Application) -> None:
+    instant = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    types = {
+        "integer": sa.BigInteger(),
         "text": sa.String(),
-        "truth": User.is_active.type,
-        "moment": User.created_at.type,
-        "key": sa.Uuid(),
+        "boolean": User.is_active.type,
+        "instant": User.created_at.type,
+        "uuid": sa.Uuid(),
     }
-    columns = [bindparam(f"a_{n}", type_=k).label(n) for n, k in kinds.items()]
+    columns = [bindparam(f"a_{n}", type_=t).label(n) for n, t in types.items()]
     query = Query(select(*columns), Literals)
-    expected = Literals(2**40, "é'\\%", truth=True, moment=moment, key=UUID(int=5))
-    arguments = {f"a_{name}": getattr(expected, name) for name in kinds}
+    expected = Literals(2**40, "é'\\%", boolean=True, instant=instant, uuid=UUID(int=5))
+    arguments = {f"a_{name}": getattr(expected, name) for name in types}
 
     async with app.state.runtime.database.unit_of_work() as session:
         assert await session.fetch_one(query, **arguments) == expected
 
 
-async def test_a_missing_parameter_is_a_bug_that_is_named(app: Application) -> None:
+async def test_the_error_names_a_missing_parameter(app: Application) -> None:
     query = Query(
-        select(User.id, User.name).where(User.name == bindparam("wanted")), Flat
+        select(User.id, User.name).where(User.name == bindparam("user_name")), Flat
     )
     async with app.state.runtime.database.unit_of_work() as session:
-        with pytest.raises(TypeError, match="'wanted' is missing"):
+        with pytest.raises(TypeError, match="'user_name' is missing"):
             await session.fetch_one(query)
 
 
 FIND_BY_NAME = Query(
-    select(User.id, User.name).where(User.name == bindparam("wanted")), Flat
+    select(User.id, User.name).where(User.name == bindparam("user_name")), Flat
 )
 
 
@@ -122,7 +122,7 @@ async def test_an_instant_is_compared_as_an_instant(
     app: Application, make_user: MakeUser
 ) -> None:
     whole = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-    made = await make_user(created_at=whole)
+    first = await make_user(created_at=whole)
     later = await make_user(created_at=whole.replace(microsecond=1))
     since = bindparam("since", type_=User.created_at.type)
     query = Query(
@@ -135,11 +135,11 @@ async def test_an_instant_is_compared_as_an_instant(
     async with app.state.runtime.database.unit_of_work() as session:
         rows = await session.fetch_all(query, since=whole)
         after = await session.fetch_all(query, since=whole.replace(microsecond=1))
-    assert [row.id for row in rows] == [made.id, later.id]
+    assert [row.id for row in rows] == [first.id, later.id]
     assert [row.id for row in after] == [later.id]
 
 
-def test_a_statement_is_compiled_once_a_dialect() -> None:
+def test_a_statement_is_compiled_once_per_dialect() -> None:
     statement = Statement(select(User.id))
     dialect = sqlite.dialect()
 
@@ -158,17 +158,17 @@ async def test_a_read_in_a_writing_transaction_sees_its_writes(
         user = (await session.scalars(select(User))).one()
         user.name = "New"
 
-        assert await session.fetch_one(FIND_BY_NAME, wanted="New") is not None
-        assert await session.fetch_one(FIND_BY_NAME, wanted="Old") is None
+        assert await session.fetch_one(FIND_BY_NAME, user_name="New") is not None
+        assert await session.fetch_one(FIND_BY_NAME, user_name="Old") is None
         for name, is_there in (("Old", True), ("New", False)):
-            elsewhere = database.fetch_one(FIND_BY_NAME, wanted=name)
-            found = await asyncio.create_task(elsewhere)
-            assert (found is not None) is is_there
+            outside = database.fetch_one(FIND_BY_NAME, user_name=name)
+            row = await asyncio.create_task(outside)
+            assert (row is not None) is is_there
     async with database.unit_of_work() as later:
-        assert await later.fetch_one(FIND_BY_NAME, wanted="New") is not None
+        assert await later.fetch_one(FIND_BY_NAME, user_name="New") is not None
 
 
-async def test_a_read_after_the_commit_of_its_session_sees_what_is_stored(
+async def test_a_read_after_the_commit_of_its_session_sees_the_stored_row(
     app: Application, make_user: MakeUser
 ) -> None:
     await make_user(name="Old")
@@ -177,7 +177,7 @@ async def test_a_read_after_the_commit_of_its_session_sees_what_is_stored(
         (await session.scalars(select(User))).one().name = "New"
         await session.commit()
 
-        assert await session.fetch_one(FIND_BY_NAME, wanted="New") is not None
+        assert await session.fetch_one(FIND_BY_NAME, user_name="New") is not None
 
 
 async def test_an_added_entity_is_read_before_it_was_flushed(
@@ -185,10 +185,10 @@ async def test_an_added_entity_is_read_before_it_was_flushed(
 ) -> None:
     async with app.state.runtime.database.unit_of_work() as session:
         session.add(User(email="a@example.com", name="Added", hashed_password="x"))
-        assert await session.fetch_one(FIND_BY_NAME, wanted="Added") is not None
+        assert await session.fetch_one(FIND_BY_NAME, user_name="Added") is not None
 
 
-async def test_what_was_rolled_back_is_read_no_more(
+async def test_rows_that_were_rolled_back_are_not_read(
     app: Application, make_user: MakeUser
 ) -> None:
     await make_user(name="Old")
@@ -203,8 +203,8 @@ async def test_what_was_rolled_back_is_read_no_more(
     with pytest.raises(ZeroDivisionError):
         await fail_after_writing()
     async with database.unit_of_work() as session:
-        assert await session.fetch_one(FIND_BY_NAME, wanted="New") is None
-        assert await session.fetch_one(FIND_BY_NAME, wanted="Old") is not None
+        assert await session.fetch_one(FIND_BY_NAME, user_name="New") is None
+        assert await session.fetch_one(FIND_BY_NAME, user_name="Old") is not None
 
 
 # LIKE.
@@ -215,7 +215,9 @@ async def test_what_was_rolled_back_is_read_no_more(
 @example("_", "x")
 @example("\\", "a\\b")
 @example("\\%", "\\%")
-def test_a_like_pattern_finds_just_the_texts_that_hold_it(part: str, text: str) -> None:
+def test_a_like_pattern_matches_exactly_the_texts_that_contain_it(
+    part: str, text: str
+) -> None:
     part, text = part.replace("\x00", ""), text.replace("\x00", "")
     with sqlite3.connect(":memory:") as connection:
         connection.execute("PRAGMA case_sensitive_like=ON")

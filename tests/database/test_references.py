@@ -1,4 +1,4 @@
-"""Deleting a row that other rows refer to: 409 that names them, on both databases."""
+"""Deleting a row that others refer to is a 409 that names them, on both databases."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -51,14 +51,14 @@ async def with_invoice(app: Application, user: User, action: str) -> None:
     )
 
 
-def assert_names(answer: httpx.Response, table: str) -> None:
-    assert answer.status_code == 409, answer.text
-    error = answer.json()["error"]
+def assert_names(response: httpx.Response, table: str) -> None:
+    assert response.status_code == 409, response.text
+    error = response.json()["error"]
     assert error["code"] == "CONFLICT"
     assert table in error["message"]
 
 
-async def test_an_account_that_a_module_refers_to_stays_and_the_module_is_named(
+async def test_an_account_that_a_table_refers_to_stays_and_the_error_names_it(
     app: Application, as_user: AsyncClient, with_invoice: None
 ) -> None:
     assert_names(await as_user.delete("/users/me"), "planted_invoices")
@@ -67,7 +67,7 @@ async def test_an_account_that_a_module_refers_to_stays_and_the_module_is_named(
     assert len(await read_table(app, User)) == 1
 
 
-async def test_so_it_is_under_rest_framework(
+async def test_the_error_names_the_table_under_rest_framework(
     with_admin: ASGIApp, as_admin: AsyncClient, user: User, with_invoice: None
 ) -> None:
     transport = httpx.ASGITransport(with_admin)
@@ -79,7 +79,7 @@ async def test_so_it_is_under_rest_framework(
         assert_names(await django.delete(f"/users/{user.id}"), "planted_invoices")
 
 
-async def test_so_it_is_in_the_admin(
+async def test_the_error_names_the_table_in_the_admin(
     app: Application, admin_browser: Browser, user: User, with_invoice: None
 ) -> None:
     await admin_browser.open(f"/admin/bedplate/user/{user.id}/delete/")
@@ -89,7 +89,7 @@ async def test_so_it_is_in_the_admin(
     assert user.id in {row.id for row in await read_table(app, User)}
 
 
-async def test_what_goes_along_may_be_referred_to_as_well(
+async def test_a_row_that_cascades_may_be_referred_to_as_well(
     app: Application, as_user: AsyncClient, action: str
 ) -> None:
     post = await as_user.post("/posts", json={"title": "T", "content": "C"})
@@ -114,7 +114,7 @@ def declared() -> Iterator[None]:
     del Conflict.by_constraint["fk_planted_invoices_owner_id"]
 
 
-async def test_a_module_says_it_in_its_own_words(
+async def test_a_module_may_declare_its_own_error(
     as_user: AsyncClient, declared: None, with_invoice: None
 ) -> None:
     error = (await as_user.delete("/users/me")).json()["error"]
@@ -126,7 +126,7 @@ async def test_a_module_says_it_in_its_own_words(
 
 
 @pytest.mark.parametrize("action", ["CASCADE"], indirect=True)
-async def test_what_a_module_lets_go_goes_along(
+async def test_rows_that_cascade_are_deleted_too(
     app: Application, as_user: AsyncClient, with_invoice: None
 ) -> None:
     assert (await as_user.delete("/users/me")).status_code == 204

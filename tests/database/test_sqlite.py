@@ -1,4 +1,4 @@
-"""The SQLite file: who may read it, and what each connection to it knows."""
+"""The SQLite file is private, and every connection to it has the same functions."""
 
 import asyncio
 import os
@@ -33,7 +33,7 @@ def make_settings(folder: Path) -> Settings:
     return Settings.load(_env_file=None, database_url=url, secret_key=TEST_KEY)
 
 
-async def _ask_ours(settings: Settings, sql: str) -> Any:
+async def _query_database(settings: Settings, sql: str) -> Any:
     database = make_database(settings)
     try:
         async with database.engine.connect() as connection:
@@ -42,15 +42,15 @@ async def _ask_ours(settings: Settings, sql: str) -> Any:
         await database.close()
 
 
-async def _ask_reader(settings: Settings, sql: str) -> Any:
-    reads = SqliteReader(settings.resolved_database_url.database or "")
+async def _query_reader(settings: Settings, sql: str) -> Any:
+    reader = SqliteReader(settings.resolved_database_url.database or "")
     try:
-        return (await reads.fetch(sql, ()))[0][0]
+        return (await reader.fetch(sql, ()))[0][0]
     finally:
-        await reads.close()
+        await reader.close()
 
 
-async def _ask_worker(settings: Settings, sql: str) -> Any:
+async def _query_worker(settings: Settings, sql: str) -> Any:
     engine = _sqlite_engine(settings.resolved_database_url)
     try:
         with engine.begin() as connection:
@@ -59,35 +59,34 @@ async def _ask_worker(settings: Settings, sql: str) -> Any:
         engine.dispose()
 
 
-async def _ask_django(settings: Settings, sql: str) -> Any:
-    """Without its cursor, which wants all of Django's settings."""
-
-    def ask() -> Any:
+async def _query_django(settings: Settings, sql: str) -> Any:
+    # Without Django's cursor, which needs all of Django's settings.
+    def query() -> Any:
         options = {**django_database(settings), "TIME_ZONE": None}
         wrapper: Any = DatabaseWrapper(options)
         parameters = wrapper.get_connection_params()
         with closing(wrapper.get_new_connection(parameters)) as connection:
             return connection.execute(sql).fetchone()[0]
 
-    return await asyncio.to_thread(ask)
+    return await asyncio.to_thread(query)
 
 
-Ask = Callable[[Settings, str], Any]
-EVERYONE = pytest.mark.parametrize(
-    "ask", [_ask_ours, _ask_reader, _ask_worker, _ask_django]
+RunQuery = Callable[[Settings, str], Any]
+EVERY_CONNECTION = pytest.mark.parametrize(
+    "run_query", [_query_database, _query_reader, _query_worker, _query_django]
 )
 
 
-@EVERYONE
-async def test_milliseconds_are_known_to_every_connection(
-    ask: Ask, tmp_path: Path
+@EVERY_CONNECTION
+async def test_every_connection_supports_milliseconds(
+    run_query: RunQuery, tmp_path: Path
 ) -> None:
-    """SQLite itself knows them from 3.42 on; before, the engine's default was NULL."""
+    # SQLite supports them from 3.42 on. Before, the engine's default was NULL.
     before = time.time_ns() // 1_000_000
-    asked = await ask(make_settings(tmp_path), NOW_MS)
+    now = await run_query(make_settings(tmp_path), NOW_MS)
 
-    assert before <= asked <= time.time_ns() // 1_000_000
-    assert asked == int(asked)
+    assert before <= now <= time.time_ns() // 1_000_000
+    assert now == int(now)
 
 
 @pytest.mark.parametrize(
@@ -100,7 +99,7 @@ async def test_milliseconds_are_known_to_every_connection(
         (None, None),
     ],
 )
-def test_other_moments_are_what_sqlite_makes_of_them(
+def test_other_moments_are_the_same_as_sqlite_s(
     moment: str | float | None, seconds: int | None
 ) -> None:
     assert unixepoch(moment) == seconds
@@ -120,45 +119,43 @@ def modes(folder: Path) -> dict[str, int]:
     return {p.name: stat.S_IMODE(p.stat().st_mode) for p in folder.iterdir()}
 
 
-@EVERYONE
-async def test_whoever_opens_the_file_first_keeps_others_out(
-    ask: Ask, tmp_path: Path, umask: int
+@EVERY_CONNECTION
+async def test_the_first_connection_creates_a_private_file(
+    run_query: RunQuery, tmp_path: Path, umask: int
 ) -> None:
-    await ask(make_settings(tmp_path), "SELECT 1")
+    await run_query(make_settings(tmp_path), "SELECT 1")
 
     assert modes(tmp_path)["app.db"] == 0o600
 
 
-async def test_the_files_beside_it_keep_others_out_too(
-    tmp_path: Path, umask: int
-) -> None:
+async def test_the_files_next_to_it_are_private_too(tmp_path: Path, umask: int) -> None:
     settings = make_settings(tmp_path)
     database = make_database(settings)
     await migrate.upgrade(database)
     async with database.engine.begin() as connection:
         await connection.execute(sa.text("CREATE TABLE planted (id INTEGER)"))
-        found = modes(tmp_path)
+        file_modes = modes(tmp_path)
     await database.close()
 
-    assert {"app.db", "app.db-wal", "app.db-shm"} <= found.keys()
-    assert set(found.values()) == {0o600}
+    assert {"app.db", "app.db-wal", "app.db-shm"} <= file_modes.keys()
+    assert set(file_modes.values()) == {0o600}
 
 
-async def test_a_link_to_a_file_yet_to_be_made_is_followed(
+async def test_a_link_to_a_file_that_does_not_exist_is_followed(
     tmp_path: Path, umask: int
 ) -> None:
     volume = tmp_path / "volume"
     volume.mkdir()
     (tmp_path / "app.db").symlink_to(volume / "real.db")
-    await _ask_ours(make_settings(tmp_path), "SELECT 1")
+    await _query_database(make_settings(tmp_path), "SELECT 1")
 
     assert modes(volume)["real.db"] == 0o600
 
 
-async def test_a_file_that_is_there_keeps_its_mode(tmp_path: Path) -> None:
+async def test_an_existing_file_keeps_its_mode(tmp_path: Path) -> None:
     (tmp_path / "app.db").touch()
     (tmp_path / "app.db").chmod(0o640)
-    await _ask_ours(make_settings(tmp_path), "SELECT 1")
+    await _query_database(make_settings(tmp_path), "SELECT 1")
 
     assert modes(tmp_path)["app.db"] == 0o640
 
@@ -169,15 +166,15 @@ async def test_opening_again_keeps_the_locks_of_this_process(tmp_path: Path) -> 
     database: Database = make_database(settings)
     async with database.engine.begin() as connection:
         await connection.execute(sa.text("CREATE TABLE planted (id INTEGER)"))
-        await _ask_reader(settings, "SELECT 1")
-        # Another process, since locks are between processes.
+        await _query_reader(settings, "SELECT 1")
+        # Another process, since the locks work between processes.
         code = "import sqlite3, sys; sqlite3.connect(sys.argv[1], timeout=0)"
         code += ".execute('BEGIN IMMEDIATE')"
         path = settings.resolved_database_url.database or ""
         other = await asyncio.create_subprocess_exec(
             sys.executable, "-c", code, path, stderr=asyncio.subprocess.PIPE
         )
-        _, told = await other.communicate()
+        _, stderr = await other.communicate()
     await database.close()
 
-    assert b"database is locked" in told
+    assert b"database is locked" in stderr

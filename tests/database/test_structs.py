@@ -1,4 +1,4 @@
-"""How a row becomes a struct: any depth, missing parts, and what is refused."""
+"""Rows become structs of any depth, with missing parts. Mismatches are refused."""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
@@ -54,7 +54,7 @@ def integers(*names: str) -> sa.Select[*tuple[Any, ...]]:
 
 
 def query_of(row: type[Any], **types: Any) -> Query[Any]:
-    columns = [sa.literal(None, kind).label(name) for name, kind in types.items()]
+    columns = [sa.literal(None, type_).label(name) for name, type_ in types.items()]
     return Query(sa.select(*columns), row)
 
 
@@ -77,7 +77,7 @@ def test_structs_nest_to_any_depth() -> None:
     assert article == Article(1, Author(acme, "Ada"), "On engines")
 
 
-def test_a_row_of_another_width_is_never_squeezed_into_the_struct() -> None:
+def test_a_row_of_another_width_is_refused() -> None:
     query = query_of(Article, id=INT, **AUTHOR, title=TEXT)
 
     for row in [(1, 2, 3, "Paris", "Acme", "Ada"), (1, 2, 3, "P", "A", "A", "T", "x")]:
@@ -85,7 +85,7 @@ def test_a_row_of_another_width_is_never_squeezed_into_the_struct() -> None:
             query.build(row)
 
 
-def test_an_optional_struct_is_none_where_all_of_its_columns_are_null() -> None:
+def test_an_optional_struct_is_none_if_all_of_its_columns_are_null() -> None:
     city = {"city_id": INT, "city_name": TEXT}
     query = query_of(Note, id=INT, **AUTHOR, **city, title=TEXT)
     author = (2, 3, None, "Acme", "Ada")
@@ -114,7 +114,7 @@ def test_keyword_only_fields_and_generic_structs_are_built() -> None:
     assert query.build((1, "x", 2)) == Parcel(box=Box(1), spare=Box("x"), weight=2)
 
 
-# What is refused when it is declared.
+# Structs that are refused when a query is declared.
 
 
 class Node(msgspec.Struct):
@@ -164,7 +164,7 @@ def test_a_choice_of_structs_is_refused() -> None:
     ],
 )
 def test_columns_in_another_order_or_number_are_refused(names: list[str]) -> None:
-    with pytest.raises(TypeError, match="Article wants columns"):
+    with pytest.raises(TypeError, match="Article needs columns"):
         Query(integers(*names), Article)
 
 
@@ -214,23 +214,25 @@ MISFITS: list[tuple[Any, Any]] = [
 ]
 
 
-def declare(annotation: Any, kind: Any) -> Query[Any]:
+def declare(annotation: Any, column_type: Any) -> Query[Any]:
     row = msgspec.defstruct("Row", [("value", annotation)])
-    return query_of(row, value=kind)
+    return query_of(row, value=column_type)
 
 
-@pytest.mark.parametrize(("annotation", "kind"), FITTING)
-def test_a_column_that_can_fill_its_field_is_taken(annotation: Any, kind: Any) -> None:
-    assert declare(annotation, kind).build((None,)).value is None
+@pytest.mark.parametrize(("annotation", "column_type"), FITTING)
+def test_a_column_that_can_fill_its_field_is_accepted(
+    annotation: Any, column_type: Any
+) -> None:
+    assert declare(annotation, column_type).build((None,)).value is None
 
 
-@pytest.mark.parametrize(("annotation", "kind"), MISFITS)
-def test_a_column_of_another_type_is_refused(annotation: Any, kind: Any) -> None:
+@pytest.mark.parametrize(("annotation", "column_type"), MISFITS)
+def test_a_column_of_another_type_is_refused(annotation: Any, column_type: Any) -> None:
     with pytest.raises(TypeError, match=r"Row takes .* for 'value', but its column"):
-        declare(annotation, kind)
+        declare(annotation, column_type)
 
 
-def test_two_columns_of_one_name_in_the_wrong_order_are_told_by_their_types() -> None:
+def test_the_types_show_that_two_columns_are_swapped() -> None:
     class Pair(msgspec.Struct):
         id: UUID
         name: str
@@ -244,11 +246,11 @@ def test_two_columns_of_one_name_in_the_wrong_order_are_told_by_their_types() ->
 
 @pytest.fixture
 def setting_overrides() -> dict[str, Any]:
-    """The worker's threads draw random numbers, which Hypothesis takes for its own."""
+    """Turn the worker off: its threads use `random`, which disturbs Hypothesis."""
     return {"embedded_worker": False}
 
 
-# Any shape, on both databases, as SQLAlchemy itself reads it.
+# Rows of any shape are read like SQLAlchemy's, on both databases.
 
 instants = st.datetimes(timezones=st.just(UTC), min_value=datetime(1971, 1, 1))  # noqa: DTZ001
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
@@ -279,19 +281,19 @@ shapes: st.SearchStrategy[Shape] = st.recursive(
 
 
 def make_struct(shape: Shape) -> type[Any]:
-    """A struct of a shape: its first field is never None, so it may be optional."""
+    """Return a struct of a shape. Its first field is never None: it may be optional."""
     fields: list[tuple[str, Any]] = [("first", int)]
     for number, (part, is_optional) in enumerate(shape):
-        kind = KINDS[part][0] if isinstance(part, str) else make_struct(part)
-        fields.append((f"f{number}", kind | None if is_optional else kind))
-    return msgspec.defstruct("Made", fields)
+        type_ = KINDS[part][0] if isinstance(part, str) else make_struct(part)
+        fields.append((f"f{number}", type_ | None if is_optional else type_))
+    return msgspec.defstruct("Shaped", fields)
 
 
 def cells(
     shape: Shape, prefix: str, draw: Callable[[Any], Any], *, is_absent: bool
 ) -> Sequence[tuple[str, Any, Any]]:
-    """Names, types and values of a shape's columns, drawn as a join would give them."""
-    found: list[tuple[str, Any, Any]] = [
+    """Draw the columns of a shape, as a join returns them: name, type and value."""
+    columns: list[tuple[str, Any, Any]] = [
         (f"{prefix}first", INT, None if is_absent else draw(st.integers(0, 9)))
     ]
     for number, (part, is_optional) in enumerate(shape):
@@ -299,15 +301,15 @@ def cells(
         if is_optional:
             absent = is_absent or draw(st.booleans())
         if isinstance(part, str):
-            _, kind, values = KINDS[part]
-            found.append((name, kind, None if absent else draw(values)))
+            _, type_, values = KINDS[part]
+            columns.append((name, type_, None if absent else draw(values)))
         else:
-            found += cells(part, f"{name}_", draw, is_absent=absent)
-    return found
+            columns += cells(part, f"{name}_", draw, is_absent=absent)
+    return columns
 
 
-def by_hand(row: type[Any], shape: Shape, values: list[Any]) -> Any:
-    """The struct of a row, read the slow and obvious way; takes from `values`."""
+def build_slowly(row: type[Any], shape: Shape, values: list[Any]) -> Any:
+    """Build the struct of a row in the obvious way, consuming `values`."""
     arguments = [values.pop(0)]
     fields = msgspec.structs.fields(row)[1:]
     for field, (part, _) in zip(fields, shape, strict=True):
@@ -315,14 +317,16 @@ def by_hand(row: type[Any], shape: Shape, values: list[Any]) -> Any:
             arguments.append(values.pop(0))
         else:
             inner = next(
-                k
-                for k in (field.type, *getattr(field.type, "__args__", ()))
-                if isinstance(k, type) and issubclass(k, msgspec.Struct)
+                t
+                for t in (field.type, *getattr(field.type, "__args__", ()))
+                if isinstance(t, type) and issubclass(t, msgspec.Struct)
             )
             width = count(part)
-            taken, values[:width] = values[:width], []
-            is_absent = all(value is None for value in taken)
-            arguments.append(None if is_absent else by_hand(inner, part, taken))
+            inner_values, values[:width] = values[:width], []
+            is_absent = all(value is None for value in inner_values)
+            arguments.append(
+                None if is_absent else build_slowly(inner, part, inner_values)
+            )
     return row(*arguments)
 
 
@@ -338,22 +342,22 @@ def shapes_with_cells(draw: st.DrawFn) -> tuple[Shape, Sequence[tuple[str, Any, 
 
 @settings(max_examples=60)
 @given(drawn=shapes_with_cells())
-async def test_rows_of_any_shape_are_those_of_sqlalchemy(
+async def test_rows_of_any_shape_are_the_same_as_sqlalchemy_s(
     app: Application, drawn: tuple[Shape, Sequence[tuple[str, Any, Any]]]
 ) -> None:
     shape, columns = drawn
     row = make_struct(shape)
     statement = sa.select(
-        *(sa.cast(sa.literal(v, k), k).label(n) for n, k, v in columns)
+        *(sa.cast(sa.literal(v, t), t).label(n) for n, t, v in columns)
         if app.state.runtime.database.dialect.name == "postgresql"
-        else (sa.literal(v, k).label(n) for n, k, v in columns)
+        else (sa.literal(v, t).label(n) for n, t, v in columns)
     )
     query = Query(statement, row)
 
     async with app.state.runtime.database.unit_of_work() as session:
-        found = await session.fetch_one(query)
+        outside = await session.fetch_one(query)
         expected = (await session.execute(statement)).one()
         inside = await session.fetch_one(query)
 
-    assert found == by_hand(row, shape, list(expected))
-    assert inside == found
+    assert outside == build_slowly(row, shape, list(expected))
+    assert inside == outside

@@ -92,7 +92,7 @@ async def test_right_passwords_of_no_admin_are_counted_as_failures(
     refused = await browser.sign_in(user.email, PASSWORD)
     by_the_api = await client.post("/auth/token", data=form)
 
-    assert "Too many tries" in refused.text
+    assert "Too many attempts" in refused.text
     assert by_the_api.status_code == 429
 
 
@@ -159,7 +159,7 @@ async def test_failures_count_together_with_those_of_the_api(
     refused = await browser.sign_in(admin.email, PASSWORD)
     by_the_api = await client.post("/auth/token", data={**form, "password": PASSWORD})
 
-    assert "Too many tries" in refused.text
+    assert "Too many attempts" in refused.text
     assert by_the_api.status_code == 429
 
 

@@ -1,4 +1,4 @@
-"""No operation holds up the event loop."""
+"""No operation blocks the event loop."""
 
 import asyncio
 import threading
@@ -42,29 +42,29 @@ async def hash_on_the_loop() -> None:
     hash_password.__globals__["_passwords"].hash("Passw0rd")
 
 
-async def test_every_operation_leaves_the_loop_alone(
+async def test_no_operation_blocks_the_loop(
     app: Application, as_admin: AsyncClient, user: User
 ) -> None:
     await _enqueue_as(app, str(user.id))
     document = app.openapi()
     names = [name for name, _ in operations(document)]
-    # The last: after them there is nobody to ask.
+    # Deletions last: they also delete the caller.
     names.sort(key=lambda name: name.startswith("DELETE"))
     with blocking_calls_raise():
         for name in names:
             request = _about(user, example_request(document, name))
-            answer = await as_admin.request(**request)
-            # Refused for what it asks, at the most: it was valid, and nothing blocked.
-            assert answer.status_code not in (404, 405, 422), (name, answer.text)
-            assert answer.status_code < 500, (name, answer.text)
+            response = await as_admin.request(**request)
+            # An error is fine if it is about the values: the request was valid.
+            assert response.status_code not in (404, 405, 422), (name, response.text)
+            assert response.status_code < 500, (name, response.text)
 
 
 async def _enqueue_as(app: Application, job_id: str) -> None:
-    """A job with the id that all examples ask for."""
-    promises = app.state.runtime.jobs
-    job = promises.jobs["purge_jobs"]
+    # The id that all examples use.
+    outbox = app.state.runtime.jobs
+    job = outbox.jobs["purge_jobs"]
     async with app.state.runtime.database.unit_of_work() as session:
-        await session.run_sync(promises.write, job_id, job, {}, None)
+        await session.run_sync(outbox.write, job_id, job, {}, None)
 
 
 def _about(user: User, request: dict[str, Any]) -> dict[str, Any]:
@@ -72,18 +72,18 @@ def _about(user: User, request: dict[str, Any]) -> dict[str, Any]:
     url = request["url"].replace(some_id, str(user.id))
     request = {**request, "url": f"http://test{url}"}
     if "role" in request.get("json", {}):
-        request["json"]["role"] = user.role  # which there are, is a setting
+        request["json"]["role"] = user.role  # the roles are a setting
     return request
 
 
 @pytest.mark.parametrize("path", ["health/live", "health/ready", "metrics", "docs"])
-async def test_what_operators_ask_leaves_the_loop_alone(
+async def test_no_operational_endpoint_blocks_the_loop(
     client: AsyncClient, path: str
 ) -> None:
     with blocking_calls_raise():
-        answer = await client.get(f"http://test/{path}")
+        response = await client.get(f"http://test/{path}")
 
-    assert answer.status_code == 200
+    assert response.status_code == 200
 
 
 @pytest.mark.parametrize("path", ["sleep", "read", "hash"])
@@ -101,34 +101,34 @@ async def test_a_planted_blocking_call_is_seen(
     assert "BlockingError" in capsys.readouterr().err
 
 
-async def test_hashing_elsewhere_is_no_blocking_call() -> None:
+async def test_hashing_in_a_thread_is_not_a_blocking_call() -> None:
     with blocking_calls_raise():
         await hash_password("Passw0rd")
         with pytest.raises(BlockingError):
             time.sleep(0)  # noqa: ASYNC251, planted
 
 
-async def test_others_are_answered_while_passwords_are_hashed(
+async def test_other_requests_are_answered_while_passwords_are_hashed(
     client: AsyncClient, as_user: AsyncClient
 ) -> None:
-    """Blockbuster knows what it lists; this would notice any other way to block."""
+    # Blockbuster only sees the calls on its list. This notices any blocking.
     body = {"email": "new@example.com", "name": "New", "password": PASSWORD}
     with busy_hashers():
         signing_up = asyncio.create_task(client.post("/users", json=body))
-        answers = [await as_user.get("/users/me") for _ in range(20)]
+        responses = [await as_user.get("/users/me") for _ in range(20)]
         assert not signing_up.done()
 
-    assert {answer.status_code for answer in answers} == {200}
+    assert {response.status_code for response in responses} == {200}
     assert (await signing_up).status_code == 201
 
 
 @contextmanager
 def busy_hashers() -> Iterator[None]:
-    """In the block every thread that hashes passwords has a long one to hash."""
-    done = threading.Event()
+    """Occupy every thread that hashes passwords."""
+    stop = threading.Event()
     for number in range(security.hashing._idle):
-        security.hashing._submit(f"busy {number}", partial(done.wait, 60))
+        security.hashing._submit(f"busy {number}", partial(stop.wait, 60))
     try:
         yield
     finally:
-        done.set()
+        stop.set()

@@ -24,15 +24,15 @@ FAILED = range(500, 600)
 
 @pytest.fixture
 def setting_overrides() -> dict[str, Any]:
-    """A second connection could only be waited for in vain."""
+    """Limit the pool, so that waiting for a second connection fails."""
     return {"pool_size": 1, "pool_timeout": 15}
 
 
-async def answers_to(
+async def statuses_of(
     client: AsyncClient, document: dict[str, Any], *, skip: set[str]
 ) -> dict[str, list[int]]:
-    """Send each operation three times at once, with and without a key."""
-    found = {}
+    """Send each operation three times concurrently, with and without a key."""
+    statuses = {}
     keys = itertools.count()
     for name, _ in sorted(operations(document)):
         if name in skip:
@@ -40,27 +40,33 @@ async def answers_to(
         request = example_request(document, name)
         request["url"] = f"http://test{request['url']}"
         one, other = ({"Idempotency-Key": f"key-{next(keys)}"} for _ in range(2))
-        sent = [
+        requests = [
             client.request(**request, headers=headers) for headers in ({}, one, other)
         ]
-        found[name] = [answer.status_code for answer in await asyncio.gather(*sent)]
-    return found
+        statuses[name] = [
+            response.status_code for response in await asyncio.gather(*requests)
+        ]
+    return statuses
 
 
-# They would end the session that the others need.
+# They end the session that the others need.
 LAST = {"DELETE /api/v1/users/me", "POST /api/v1/auth/logout"}
 
 
 async def test_every_operation_of_the_api_answers_with_one_connection(
     app: Application, as_admin: AsyncClient
 ) -> None:
-    found = await answers_to(as_admin, app.openapi(), skip=LAST)
+    statuses = await statuses_of(as_admin, app.openapi(), skip=LAST)
     for name in sorted(LAST, reverse=True):
-        answer = await as_admin.request(*name.replace("/api/v1", "").split())
-        found[name] = [answer.status_code]
+        response = await as_admin.request(*name.replace("/api/v1", "").split())
+        statuses[name] = [response.status_code]
 
-    failed = {n: s for n, s in found.items() if any(code in FAILED for code in s)}
-    assert len(found) > 30
+    failed = {
+        name: codes
+        for name, codes in statuses.items()
+        if any(code in FAILED for code in codes)
+    }
+    assert len(statuses) > 30
     assert not failed
 
 
@@ -71,10 +77,14 @@ async def test_every_operation_under_rest_framework_answers_with_one_connection(
     transport = httpx.ASGITransport(with_admin)
     async with AsyncClient(transport=transport, headers=headers) as client:
         document = (await client.get("http://test/django/api/v1/schema")).json()
-        found = await answers_to(client, document, skip=set())
+        statuses = await statuses_of(client, document, skip=set())
 
-    failed = {n: s for n, s in found.items() if any(code in FAILED for code in s)}
-    assert len(found) > 10
+    failed = {
+        name: codes
+        for name, codes in statuses.items()
+        if any(code in FAILED for code in codes)
+    }
+    assert len(statuses) > 10
     assert not failed
 
 
@@ -83,7 +93,7 @@ async def test_every_action_of_the_admin_answers_with_one_connection(
 ) -> None:
     page = f"/admin/bedplate/user/{user.id}"
     for action in ("send-password-reset", "deactivate", "activate", "revoke-sessions"):
-        if action == "deactivate":  # it voids the link
+        if action == "deactivate":  # which voids the link
             await mailbox.arrival(user.email, "new password")
         await admin_browser.open(f"{page}/change/")
         await admin_browser.submit(f"/act/{action}/")
@@ -93,11 +103,11 @@ async def test_every_action_of_the_admin_answers_with_one_connection(
     assert saved.status_code == 302
 
 
-async def test_creating_requests_with_keys_that_count_a_limit_all_succeed_at_once(
+async def test_concurrent_requests_with_keys_that_count_a_limit_all_succeed(
     app: Application, as_user: AsyncClient
 ) -> None:
-    """Known failure of ours: the key held a connection, the limit took another."""
-    sent = [
+    # A regression: the key held a connection while the limit waited for another.
+    requests = [
         as_user.post(
             "/users",
             json={
@@ -109,16 +119,16 @@ async def test_creating_requests_with_keys_that_count_a_limit_all_succeed_at_onc
         )
         for number in range(18)
     ]
-    answers = await asyncio.gather(*sent)
+    responses = await asyncio.gather(*requests)
 
-    assert [answer.status_code for answer in answers] == [201] * 18
+    assert [response.status_code for response in responses] == [201] * 18
     assert len(await read_table(app, User)) == 19
 
 
-# The guard.
+# The guard itself
 
 
-async def test_a_second_connection_is_refused_at_once(app: Application) -> None:
+async def test_a_second_connection_is_rejected_immediately(app: Application) -> None:
     database = app.state.runtime.database
     async with database.unit_of_work() as first:
         await first.connection()
@@ -127,7 +137,7 @@ async def test_a_second_connection_is_refused_at_once(app: Application) -> None:
                 await second.connection()
 
 
-async def test_another_task_may_have_one(app: Application) -> None:
+async def test_another_task_can_have_a_connection(app: Application) -> None:
     database = app.state.runtime.database
 
     async def work() -> None:
@@ -142,7 +152,9 @@ async def test_another_task_may_have_one(app: Application) -> None:
     await waiting
 
 
-async def test_after_a_rollback_there_may_be_another(app: Application) -> None:
+async def test_after_a_rollback_a_task_can_have_another_connection(
+    app: Application,
+) -> None:
     database = app.state.runtime.database
     async with database.unit_of_work() as first:
         await first.connection()
@@ -151,7 +163,7 @@ async def test_after_a_rollback_there_may_be_another(app: Application) -> None:
             await second.connection()
 
 
-async def test_in_production_it_is_logged_and_waits(
+async def test_in_production_a_second_connection_is_logged_and_waits(
     app: Application, capfd: pytest.CaptureFixture[str]
 ) -> None:
     settings = app.state.runtime.settings.model_copy(

@@ -1,4 +1,4 @@
-"""What the OpenAPI document tells of every operation, and of a planted bad one."""
+"""The OpenAPI document describes every operation completely."""
 
 import tomllib
 from pathlib import Path
@@ -26,7 +26,7 @@ from bedplate.testing.plugin import running
 KEY = "a key for tests, at least 32 bytes long"
 
 PYPROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
-# Whoever adds a line there opens an operation to strangers.
+# A line that is added there opens an operation to everyone.
 PUBLIC = {*PYPROJECT["tool"]["bedplate"]["check"]["public"]}
 
 planted = Router(prefix="/planted")
@@ -40,7 +40,7 @@ class Loose(BaseModel):
 
 @planted.post("")
 async def accept_anything(loose: Loose, q: Annotated[str, Query()] = "") -> Any:
-    """Unbounded on the way in, unsaid on the way out, and open to everyone."""
+    """Accept input without limits, return an undeclared type, and be public."""
     return {"loose": loose, "q": q}
 
 
@@ -59,11 +59,11 @@ def planted_document() -> dict[str, Any]:
     return make(Module(name="planted", router=planted)).openapi()
 
 
-def test_everything_that_a_caller_sends_has_a_limit(document: dict[str, Any]) -> None:
+def test_every_input_has_a_limit(document: dict[str, Any]) -> None:
     assert unbounded_inputs(document) == []
 
 
-def test_every_success_says_what_it_holds(document: dict[str, Any]) -> None:
+def test_every_success_has_a_schema(document: dict[str, Any]) -> None:
     assert responses_without_schema(document) == []
 
 
@@ -83,14 +83,14 @@ def test_a_planted_input_without_a_limit_is_seen(
     ]
 
 
-def test_a_planted_answer_without_a_schema_is_seen(
+def test_a_planted_response_without_a_schema_is_seen(
     planted_document: dict[str, Any],
 ) -> None:
     assert responses_without_schema(planted_document) == ["POST /api/v1/planted: 200"]
 
 
 async def open_to_strangers(app: Application) -> set[str]:
-    """The operations that take a stranger's valid request for what it is."""
+    """Return the operations that don't require authentication."""
     document = app.openapi()
     transport = ASGITransport(app)
     async with AsyncClient(transport=transport, base_url="http://test") as stranger:
@@ -102,11 +102,11 @@ async def open_to_strangers(app: Application) -> set[str]:
 
 
 async def _accepts(stranger: AsyncClient, request: dict[str, Any]) -> bool:
-    answer = await stranger.request(**request)
-    assert answer.status_code < 500, answer.text
-    if answer.status_code != 401:
+    response = await stranger.request(**request)
+    assert response.status_code < 500, response.text
+    if response.status_code != 401:
         return True
-    return bool(answer.json()["error"]["code"] != "UNAUTHENTICATED")
+    return bool(response.json()["error"]["code"] != "UNAUTHENTICATED")
 
 
 async def test_no_operation_is_open_to_strangers_by_accident(app: Application) -> None:
@@ -119,5 +119,7 @@ async def test_a_planted_operation_without_a_caller_is_seen(settings: Settings) 
         assert await open_to_strangers(app) == {*PUBLIC, "POST /api/v1/planted"}
 
 
-def test_the_document_tells_the_same_of_strangers(document: dict[str, Any]) -> None:
+def test_the_document_shows_the_same_public_operations(
+    document: dict[str, Any],
+) -> None:
     assert public_operations(document) == PUBLIC

@@ -1,4 +1,4 @@
-"""The layers of `.importlinter`, and each contract seen to break."""
+"""The contracts of `.importlinter` are kept, and each one detects a violation."""
 
 import re
 import shutil
@@ -47,7 +47,7 @@ def lint(folder: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def package(tmp_path: Path) -> Path:
-    """A copy to spoil."""
+    """Return a copy of the package, for planted violations."""
     shutil.copy(ROOT / ".importlinter", tmp_path)
     copied = tmp_path / "bedplate"
     ignore = shutil.ignore_patterns("__pycache__")
@@ -55,15 +55,15 @@ def package(tmp_path: Path) -> Path:
     return copied
 
 
-def broken(done: subprocess.CompletedProcess[str]) -> set[str]:
-    return set(re.findall(r"^(.+) BROKEN\b", done.stdout, re.MULTILINE))
+def broken(result: subprocess.CompletedProcess[str]) -> set[str]:
+    return set(re.findall(r"^(.+) BROKEN\b", result.stdout, re.MULTILINE))
 
 
 def test_every_contract_is_kept() -> None:
-    done = lint(ROOT)
+    result = lint(ROOT)
 
-    assert done.returncode == 0, done.stdout
-    assert not broken(done)
+    assert result.returncode == 0, result.stdout
+    assert not broken(result)
 
 
 @pytest.mark.parametrize(("file", "line", "contract"), PLANTED)
@@ -73,16 +73,16 @@ def test_a_planted_import_breaks_its_contract(
     path = package / file
     path.write_text(f"{path.read_text()}\n{line}\n")
 
-    done = lint(package.parent)
+    result = lint(package.parent)
 
-    assert done.returncode == 1
-    assert contract in broken(done)
+    assert result.returncode == 1
+    assert contract in broken(result)
 
 
 def test_a_planted_file_that_has_no_storey_is_seen(package: Path) -> None:
     (package / "stray.py").touch()
 
-    done = lint(package.parent)
+    result = lint(package.parent)
 
-    assert broken(done) == {STOREYS}
-    assert "stray" in done.stdout
+    assert broken(result) == {STOREYS}
+    assert "stray" in result.stdout

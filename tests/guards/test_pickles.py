@@ -1,4 +1,4 @@
-"""The job engine loads a pickle in one place, which `bedplate.jobs.dbos` closes."""
+"""The job engine loads pickles in one place, which `bedplate.jobs.dbos` closes."""
 
 import ast
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ def loading_calls(source: str) -> list[str]:
     ]
 
 
-def test_one_file_of_the_engine_imports_a_loader_of_pickles() -> None:
+def test_one_file_of_the_engine_imports_a_pickle_loader() -> None:
     files = {
         path.relative_to(PACKAGE).as_posix()
         for path in PACKAGE.rglob("*.py")
@@ -44,7 +44,7 @@ def test_one_file_of_the_engine_imports_a_loader_of_pickles() -> None:
     assert files == {"_serialization.py"}
 
 
-def test_one_function_of_that_file_loads_one() -> None:
+def test_one_function_of_that_file_loads_pickles() -> None:
     source = (PACKAGE / "_serialization.py").read_text(encoding="utf-8")
 
     assert loading_calls(source) == ["deserialize"]

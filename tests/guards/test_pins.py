@@ -1,4 +1,4 @@
-"""`[tool.uv] constraint-dependencies` pins everything that is installed for us."""
+"""`[tool.uv] constraint-dependencies` pins every installed package."""
 
 import tomllib
 from collections.abc import Iterable
@@ -11,13 +11,16 @@ from packaging.utils import canonicalize_name
 PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
 
 
-def read() -> tuple[list[Requirement], dict[str, Requirement]]:
-    """What the project asks for directly, and the pins."""
+def read_pyproject() -> tuple[list[Requirement], dict[str, Requirement]]:
+    """Return the direct requirements of the project, and the pins."""
     project = tomllib.loads(PYPROJECT.read_text())
-    asked = [*project["project"]["dependencies"], *project["dependency-groups"]["dev"]]
-    pinned = map(Requirement, project["tool"]["uv"]["constraint-dependencies"])
-    return list(map(Requirement, asked)), {
-        canonicalize_name(pin.name): pin for pin in pinned if _applies(pin)
+    requirements = [
+        *project["project"]["dependencies"],
+        *project["dependency-groups"]["dev"],
+    ]
+    pins = map(Requirement, project["tool"]["uv"]["constraint-dependencies"])
+    return list(map(Requirement, requirements)), {
+        canonicalize_name(pin.name): pin for pin in pins if _applies(pin)
     }
 
 
@@ -28,38 +31,41 @@ def _applies(requirement: Requirement, extras: Iterable[str] = ()) -> bool:
     )
 
 
-def installed_closure(asked: Iterable[Requirement]) -> dict[str, str]:
-    """Name and installed version of what these need, directly or not."""
+def installed_closure(requirements: Iterable[Requirement]) -> dict[str, str]:
+    """Return the installed versions of requirements and of their dependencies."""
     closure: dict[str, str] = {}
-    waiting = [(r, frozenset(r.extras)) for r in asked if _applies(r)]
-    seen = set()
+    waiting = [(r, frozenset(r.extras)) for r in requirements if _applies(r)]
+    visited = set()
     while waiting:
         requirement, extras = waiting.pop()
         name = canonicalize_name(requirement.name)
-        if (name, extras) in seen:
+        if (name, extras) in visited:
             continue
-        seen.add((name, extras))
-        found = distribution(name)
-        if name != "bedplate":  # which names its own extras
-            closure[name] = found.version
-        needed = map(Requirement, found.requires or ())
-        waiting += [(r, frozenset(r.extras)) for r in needed if _applies(r, extras)]
+        visited.add((name, extras))
+        installed = distribution(name)
+        if name != "bedplate":  # it names its own extras
+            closure[name] = installed.version
+        dependencies = map(Requirement, installed.requires or ())
+        waiting += [
+            (r, frozenset(r.extras)) for r in dependencies if _applies(r, extras)
+        ]
     return closure
 
 
 def test_every_installed_version_is_the_pinned_one() -> None:
-    asked, pins = read()
+    requirements, pins = read_pyproject()
 
-    installed = installed_closure(asked)
+    versions = installed_closure(requirements)
 
-    assert "starlette" in installed  # by way of FastAPI: not only what is asked for
-    assert {name: f"=={version}" for name, version in installed.items()} == {
+    # A dependency of FastAPI: indirect ones are checked too.
+    assert "starlette" in versions
+    assert {name: f"=={version}" for name, version in versions.items()} == {
         name: str(pins[name].specifier) if name in pins else "not pinned: make lock"
-        for name in installed
+        for name in versions
     }
 
 
-def test_no_registry_is_named() -> None:
+def test_pyproject_names_no_registry() -> None:
     text = PYPROJECT.read_text()
 
     assert "://" not in text.partition("[tool.uv]")[2]

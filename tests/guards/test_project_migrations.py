@@ -1,4 +1,4 @@
-"""A project's revisions run beside ours, and a newer core never conflicts with them."""
+"""A project's revisions run with Bedplate's and never conflict with a newer release."""
 
 import shutil
 from collections.abc import AsyncIterator
@@ -17,7 +17,7 @@ from bedplate.migrate import SchemaError
 from bedplate.module import migrations_of
 from bedplate.runtime import make_database
 
-OF_MODULES = migrations_of(EXAMPLE)
+MODULE_FOLDERS = migrations_of(EXAMPLE)
 REVISION = '''"""{message}."""
 
 import sqlalchemy as sa
@@ -66,7 +66,7 @@ def write_revision(
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """The migrations of a project that was made with today's core."""
+    """Return the migrations folder of a project that was created with this version."""
     folder = tmp_path / "project"
     folder.mkdir()
     write_revision(folder, "shop_0001", None, CREATE_INVOICES, labels=("shop",))
@@ -81,41 +81,41 @@ async def database(settings: Settings) -> AsyncIterator[Database]:
 
 
 def install_newer_core(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A release of ours with one more revision."""
-    ours = tmp_path / "newer"
-    shutil.copytree(Path(migrate.__file__).parent / "migrations" / "versions", ours)
+    """Install a newer Bedplate with one more revision."""
+    versions = tmp_path / "newer"
+    shutil.copytree(Path(migrate.__file__).parent / "migrations" / "versions", versions)
     head = min(migrate._heads(()))
-    write_revision(ours, "9999", head, ADD_COLUMN.format(table="users"))
-    monkeypatch.setattr(migrate, "OURS", str(ours))
+    write_revision(versions, "9999", head, ADD_COLUMN.format(table="users"))
+    monkeypatch.setattr(migrate, "BUILT_IN", str(versions))
     migrate._heads.cache_clear()
 
 
 @pytest.fixture(autouse=True)
-def heads_are_read_anew() -> None:
+def clear_heads_cache() -> None:
     migrate._heads.cache_clear()
 
 
 async def columns(database: Database, table: str) -> set[str]:
     async with database.engine.connect() as connection:
-        found = await connection.run_sync(lambda c: sa.inspect(c).get_columns(table))
-    return {column["name"] for column in found}
+        items = await connection.run_sync(lambda c: sa.inspect(c).get_columns(table))
+    return {column["name"] for column in items}
 
 
-async def test_a_projects_revisions_run_after_ours(
+async def test_a_projects_revisions_run_after_the_built_in_ones(
     database: Database, project: Path
 ) -> None:
-    folders = [*OF_MODULES, str(project)]
+    folders = [*MODULE_FOLDERS, str(project)]
     assert not await migrate.schema_is_at_head(database, folders)
 
     await migrate.upgrade(database, folders)
 
     assert await migrate.schema_is_at_head(database, folders)
     assert "owner_id" in await columns(database, "planted_invoices")
-    # The core alone doesn't know that revision: another's code would be running.
-    assert not await migrate.schema_is_at_head(database, OF_MODULES)
+    # Without the project, that revision is unknown: the wrong code would be running.
+    assert not await migrate.schema_is_at_head(database, MODULE_FOLDERS)
 
 
-@pytest.mark.parametrize("depends_on", ["nothing", "our first", "our head"])
+@pytest.mark.parametrize("depends_on", ["nothing", "first", "head"])
 async def test_an_old_project_gets_a_newer_core(
     database: Database,
     project: Path,
@@ -123,14 +123,14 @@ async def test_an_old_project_gets_a_newer_core(
     monkeypatch: pytest.MonkeyPatch,
     depends_on: str,
 ) -> None:
-    folders = [*OF_MODULES, str(project)]
-    ours = {"our first": "0001", "our head": min(migrate._heads(()))}
+    folders = [*MODULE_FOLDERS, str(project)]
+    revisions = {"first": "0001", "head": min(migrate._heads(()))}
     write_revision(
         project,
         "shop_0002",
         "shop_0001",
         ADD_COLUMN.format(table="planted_invoices"),
-        depends_on=ours.get(depends_on),
+        depends_on=revisions.get(depends_on),
     )
     await migrate.upgrade(database, folders)
     assert await migrate.schema_is_at_head(database, folders)
@@ -144,7 +144,7 @@ async def test_an_old_project_gets_a_newer_core(
     assert "planted" in await columns(database, "planted_invoices")
 
 
-async def test_a_new_database_takes_an_old_project_on_a_newer_core(
+async def test_a_new_database_runs_an_old_project_on_a_newer_core(
     settings: Settings,
     project: Path,
     tmp_path: Path,
@@ -152,14 +152,14 @@ async def test_a_new_database_takes_an_old_project_on_a_newer_core(
 ) -> None:
     install_newer_core(tmp_path, monkeypatch)
     database = make_database(settings)
-    await migrate._run(database, OF_MODULES, command.downgrade, "base")
+    await migrate._run(database, MODULE_FOLDERS, command.downgrade, "base")
 
-    await migrate.upgrade(database, [*OF_MODULES, str(project)])
+    await migrate.upgrade(database, [*MODULE_FOLDERS, str(project)])
 
-    assert await migrate.schema_is_at_head(database, [*OF_MODULES, str(project)])
+    assert await migrate.schema_is_at_head(database, [*MODULE_FOLDERS, str(project)])
     await database.close()
 
 
-def test_a_folder_that_is_not_there_is_named() -> None:
+def test_a_missing_folder_is_named() -> None:
     with pytest.raises(SchemaError, match="bedplate:nowhere"):
         migrate.alembic_config(["bedplate:nowhere"])

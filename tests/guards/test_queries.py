@@ -1,4 +1,4 @@
-"""No list asks the database once a row, and a planted one that does is seen."""
+"""No list runs a statement per row, and a planted one that does is seen."""
 
 from collections.abc import Awaitable, Callable
 from typing import Annotated
@@ -36,7 +36,7 @@ AddRow = Callable[[], Awaitable[object]]
 def rows(
     app: Application, admin: User, make_user: MakeUser, sign_in: SignIn
 ) -> dict[str, AddRow]:
-    """How a list of the application gets one row more; a new list needs a line here."""
+    """Return a function for each list that adds a row. A new list needs a line here."""
 
     async def add_session() -> None:
         await sign_in(admin.id)
@@ -65,30 +65,30 @@ def rows(
 
 
 async def statements_for(client: AsyncClient, app: Application, path: str) -> list[str]:
-    with recorded_statements(app.state.runtime.database) as sent:
-        answer = await client.get(f"http://test{path}")
-    assert answer.status_code == 200, answer.text
-    return sent
+    with recorded_statements(app.state.runtime.database) as statements:
+        response = await client.get(f"http://test{path}")
+    assert response.status_code == 200, response.text
+    return statements
 
 
-async def test_no_list_asks_once_a_row(
+async def test_no_list_runs_a_statement_per_row(
     app: Application, as_admin: AsyncClient, admin: User, rows: dict[str, AddRow]
 ) -> None:
     assert rows.keys() == list_operations(app.openapi())
     for name, add_row in rows.items():
         path = name.removeprefix("GET ").format(user_id=admin.id)
         await add_row()
-        few = await statements_for(as_admin, app, path)
+        before = await statements_for(as_admin, app, path)
         for _ in range(8):
             await add_row()
-        many = await statements_for(as_admin, app, path)
+        after = await statements_for(as_admin, app, path)
 
-        assert many == few, name
-        # Who is calling, the page with its total, and whose list it is.
-        assert 0 < len(few) <= 3, name
+        assert after == before, name
+        # The caller, the page with its total, and the owner of the list.
+        assert 0 < len(before) <= 3, name
 
 
-async def test_reading_oneself_is_one_statement(
+async def test_reading_your_own_account_is_one_statement(
     app: Application, as_user: AsyncClient
 ) -> None:
     assert len(await statements_for(as_user, app, "/api/v1/users/me")) == 1
@@ -124,10 +124,13 @@ async def test_a_planted_query_for_each_row_is_seen(
 ) -> None:
     modules = (*EXAMPLE, Module(name="planted", router=planted))
     url = f"/api/v1/planted/{path}"
-    async with running(settings, modules=modules) as spoilt, client_for(spoilt) as c:
+    async with (
+        running(settings, modules=modules) as planted_app,
+        client_for(planted_app) as c,
+    ):
         await make_user()
-        few = await statements_for(c, spoilt, url)
+        before = await statements_for(c, planted_app, url)
         await make_user()
-        many = await statements_for(c, spoilt, url)
+        after = await statements_for(c, planted_app, url)
 
-    assert len(many) == len(few) + 1
+    assert len(after) == len(before) + 1

@@ -1,4 +1,4 @@
-"""No secret stands in a file of the repository, and a planted one is seen."""
+"""No file of the repository contains a secret, and a planted one is seen."""
 
 import subprocess
 from collections.abc import Iterator
@@ -9,15 +9,15 @@ from detect_secrets.core.secrets_collection import SecretsCollection
 from detect_secrets.settings import default_settings
 
 ROOT = Path(__file__).parents[2]
-# `password = "…"` is ruff's to find (S105), with its exceptions where they stand.
+# Ruff finds `password = "…"` (S105), with an exception in each place.
 LEFT_TO_RUFF = "Secret Keyword"
 PLANTED = "tests/check/corpus/"
 PLACEHOLDERS = {"password"}  # as in `smtp://user:password@host`
 
 
 def tracked_files() -> list[str]:
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached"],  # noqa: S607, whichever git there is
+    process = subprocess.run(
+        ["git", "ls-files", "-z", "--cached"],  # noqa: S607, git from PATH
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -25,23 +25,23 @@ def tracked_files() -> list[str]:
     )
     return [
         name
-        for name in listed.stdout.split("\0")
+        for name in process.stdout.split("\0")
         if (ROOT / name).is_file() and not name.startswith(PLANTED)
     ]
 
 
 def secrets_in(root: Path, files: list[str]) -> Iterator[str]:
-    """`file:line: kind` of what looks like a secret."""
-    found = SecretsCollection(root=str(root))
+    """Yield `file:line: kind` of everything that looks like a secret."""
+    secrets = SecretsCollection(root=str(root))
     with default_settings():
         for file in files:
-            found.scan_file(file)
-    for file, secret in found:
+            secrets.scan_file(file)
+    for file, secret in secrets:
         if secret.type != LEFT_TO_RUFF and secret.secret_value not in PLACEHOLDERS:
             yield f"{file}:{secret.line_number}: {secret.type}"
 
 
-def test_no_tracked_file_holds_a_secret() -> None:
+def test_no_tracked_file_contains_a_secret() -> None:
     files = tracked_files()
 
     assert "pyproject.toml" in files
@@ -62,4 +62,4 @@ def test_a_planted_secret_is_seen(
 ) -> None:
     (tmp_path / "planted.py").write_text("".join(parts) + "\n")
 
-    assert any(kind in found for found in secrets_in(tmp_path, ["planted.py"]))
+    assert any(kind in line for line in secrets_in(tmp_path, ["planted.py"]))

@@ -1,4 +1,4 @@
-"""Types and style: what mypy and ruff are set to refuse, seen to be refused."""
+"""mypy and ruff are configured to reject bad types and style."""
 
 import subprocess
 import sys
@@ -18,8 +18,8 @@ def half(number: int) -> int:
     return number / 2
 
 
-def anything(given: list) -> str:
-    return given
+def anything(value: list) -> str:
+    return value
 
 
 unused = 1  # type: ignore[assignment]
@@ -72,17 +72,17 @@ def planted(tmp_path: Path) -> Path:
     return tmp_path / "planted.py"
 
 
-def test_planted_missing_types_are_refused(planted: Path) -> None:
+def test_planted_type_errors_are_rejected(planted: Path) -> None:
     planted.write_text(UNTYPED)
 
-    done = run("mypy", "--cache-dir", planted.parent, planted)
+    result = run("mypy", "--cache-dir", planted.parent, planted)
 
-    assert done.returncode == 1
-    found = {line.rpartition("[")[2].rstrip("]") for line in done.stdout.splitlines()}
-    assert found >= TYPE_ERRORS, done.stdout
+    assert result.returncode == 1
+    codes = {line.rpartition("[")[2].rstrip("]") for line in result.stdout.splitlines()}
+    assert codes >= TYPE_ERRORS, result.stdout
 
 
-def test_planted_bad_style_is_refused(planted: Path) -> None:
+def test_planted_bad_style_is_rejected(planted: Path) -> None:
     planted.write_text(UNTIDY)
 
     settings = ("--no-cache", "--config", ROOT / "pyproject.toml")
@@ -90,5 +90,5 @@ def test_planted_bad_style_is_refused(planted: Path) -> None:
     formatted = run("ruff", "format", "--check", *settings, planted)
 
     assert (checked.returncode, formatted.returncode) == (1, 1)
-    found = {line.split()[1] for line in checked.stdout.splitlines() if ": " in line}
-    assert found >= STYLE_ERRORS, checked.stdout
+    codes = {line.split()[1] for line in checked.stdout.splitlines() if ": " in line}
+    assert codes >= STYLE_ERRORS, checked.stdout

@@ -1,4 +1,4 @@
-"""What admins do with jobs, over HTTP and on the command line."""
+"""Administration of jobs over HTTP."""
 
 from datetime import timedelta
 from typing import Any
@@ -24,7 +24,7 @@ WELCOME: dict[str, Any] = {
 
 @pytest.fixture
 def setting_overrides() -> dict[str, Any]:
-    """These tests look at jobs that wait, and claim and bury them by hand."""
+    """Turn the worker off: these tests claim jobs and mark them dead themselves."""
     return {"embedded_worker": False}
 
 
@@ -36,7 +36,7 @@ async def queued(app: Application) -> str:
 
 @pytest.fixture
 async def dead(app: Application, queued: str) -> str:
-    """A job that a worker claimed and gave up."""
+    """Return the id of a job that was marked dead after its last attempt."""
     async with app.state.runtime.database.unit_of_work() as session:
         await mark_dead(session, queued)
     return queued
@@ -57,7 +57,7 @@ async def test_a_queued_job_is_listed(as_admin: AsyncClient, queued: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("asked", "found"),
+    ("params", "is_listed"),
     [
         ({"status": "queued"}, True),
         ({"status": "dead"}, False),
@@ -68,11 +68,11 @@ async def test_a_queued_job_is_listed(as_admin: AsyncClient, queued: str) -> Non
     ],
 )
 async def test_the_list_is_filtered(
-    as_admin: AsyncClient, queued: str, asked: dict[str, str], found: bool
+    as_admin: AsyncClient, queued: str, params: dict[str, str], is_listed: bool
 ) -> None:
-    page = (await as_admin.get("/jobs", params=asked)).json()
+    page = (await as_admin.get("/jobs", params=params)).json()
 
-    assert [job["id"] for job in page["items"]] == [queued] * found
+    assert [job["id"] for job in page["items"]] == [queued] * is_listed
 
 
 async def test_the_list_is_read_by_cursor_without_a_gap(
@@ -80,36 +80,36 @@ async def test_the_list_is_read_by_cursor_without_a_gap(
 ) -> None:
     async with app.state.runtime.database.unit_of_work() as session:
         ids = {await enqueue(session, purge_jobs) for _ in range(7)}
-    seen: list[str] = []
+    listed_ids: list[str] = []
     cursor: str | None = ""
     while cursor is not None:
         page = (await as_admin.get(f"/jobs?limit=3&cursor={cursor}")).json()
-        seen += [job["id"] for job in page["items"]]
+        listed_ids += [job["id"] for job in page["items"]]
         cursor = page["next_cursor"]
 
-    assert len(seen) == 7
-    assert set(seen) == ids
+    assert len(listed_ids) == 7
+    assert set(listed_ids) == ids
 
 
-async def test_a_dead_letter_says_why_and_is_retried(
+async def test_a_dead_job_shows_its_error_and_can_be_retried(
     as_admin: AsyncClient, dead: str, run_jobs: RunJobs
 ) -> None:
-    letter = (await as_admin.get(f"/jobs/{dead}")).json()
-    assert letter["status"] == "dead"
-    assert letter["error"] == "RuntimeError: the mail server said no"
+    job = (await as_admin.get(f"/jobs/{dead}")).json()
+    assert job["status"] == "dead"
+    assert job["error"] == "RuntimeError: the mail server said no"
 
     retried = (await as_admin.post(f"/jobs/{dead}/retry")).json()
     assert (retried["status"], retried["attempts"]) == ("queued", 0)
     assert await run_jobs() == ["send_email"]
 
 
-async def test_only_a_dead_letter_is_retried(
+async def test_only_a_dead_job_can_be_retried(
     as_admin: AsyncClient, queued: str
 ) -> None:
-    answer = await as_admin.post(f"/jobs/{queued}/retry")
+    response = await as_admin.post(f"/jobs/{queued}/retry")
 
-    assert answer.status_code == 409
-    assert answer.json()["error"]["code"] == "JOB_NOT_DEAD"
+    assert response.status_code == 409
+    assert response.json()["error"]["code"] == "JOB_NOT_DEAD"
 
 
 async def test_a_discarded_job_does_not_run(
@@ -126,10 +126,10 @@ async def test_a_running_job_is_not_discarded(
 ) -> None:
     async with app.state.runtime.database.unit_of_work() as session:
         await claim(session, queued)
-    answer = await as_admin.delete(f"/jobs/{queued}")
+    response = await as_admin.delete(f"/jobs/{queued}")
 
-    assert answer.status_code == 409
-    assert answer.json()["error"]["code"] == "JOB_RUNNING"
+    assert response.status_code == 409
+    assert response.json()["error"]["code"] == "JOB_RUNNING"
 
 
 @pytest.mark.parametrize("path", ["/jobs", "/jobs/{id}"])
@@ -139,7 +139,7 @@ async def test_jobs_are_for_admins(
     assert (await as_user.get(path.format(id=queued))).status_code == 403
 
 
-async def test_what_ended_well_is_purged_and_dead_letters_stay(
+async def test_successful_jobs_are_purged_and_dead_ones_stay(
     app: Application, as_admin: AsyncClient, dead: str
 ) -> None:
     async with app.state.runtime.database.unit_of_work() as session:

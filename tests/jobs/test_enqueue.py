@@ -1,4 +1,4 @@
-"""A job commits with the write that caused it, or not at all."""
+"""A job commits with the write that causes it, or not at all."""
 
 import asyncio
 from contextlib import suppress
@@ -28,7 +28,7 @@ def setting_overrides() -> dict[str, Any]:
     return {"mail_from": "Acme <hi@acme.example>"}
 
 
-async def test_a_sign_up_is_welcomed_by_mail(
+async def test_a_sign_up_gets_a_welcome_mail(
     client: AsyncClient, mailbox: Mailbox
 ) -> None:
     assert (await client.post("/users", json=SIGN_UP)).status_code == 201
@@ -38,8 +38,8 @@ async def test_a_sign_up_is_welcomed_by_mail(
     assert mail["To"] == "ann@example.com"
     assert mail["Subject"] == "Welcome to Acme"
     assert mail["Message-ID"].endswith("@acme.example>")
-    for kind in ("plain", "html"):
-        part = mail.get_body([kind])
+    for subtype in ("plain", "html"):
+        part = mail.get_body([subtype])
         assert part is not None
         assert "Your account is ready." in part.get_content()
 
@@ -54,23 +54,21 @@ async def test_a_refused_sign_up_sends_no_mail(
     assert len(list(mailbox)) == 1
 
 
-async def test_a_rollback_takes_the_job_along(
-    app: Application, mailbox: Mailbox
-) -> None:
+async def test_a_rollback_undoes_the_job(app: Application, mailbox: Mailbox) -> None:
     unit_of_work = app.state.runtime.database.unit_of_work
     with suppress(ZeroDivisionError):
         async with unit_of_work() as session:
             await enqueue(session, send_email, **WELCOME)
             raise ZeroDivisionError
     async with unit_of_work() as session:
-        kept = await enqueue(session, send_email, **WELCOME)
+        job_id = await enqueue(session, send_email, **WELCOME)
 
     await mailbox.settle()
     [mail] = mailbox
-    assert mail["Message-ID"] == f"<{kept}@acme.example>"
+    assert mail["Message-ID"] == f"<{job_id}@acme.example>"
 
 
-async def test_a_savepoint_that_is_rolled_back_takes_its_job_along(
+async def test_a_rolled_back_savepoint_undoes_its_job(
     app: Application, run_jobs: RunJobs
 ) -> None:
     async with app.state.runtime.database.unit_of_work() as session:
@@ -83,14 +81,14 @@ async def test_a_savepoint_that_is_rolled_back_takes_its_job_along(
     assert await run_jobs() == ["send_email"]
 
 
-async def test_of_several_with_one_key_one_is_kept(
+async def test_several_jobs_with_one_key_run_once(
     app: Application, run_jobs: RunJobs
 ) -> None:
-    async def promise() -> str:
+    async def enqueue_welcome() -> str:
         async with app.state.runtime.database.unit_of_work() as session:
             return await enqueue(session, send_email, key="welcome ann", **WELCOME)
 
-    ids = await asyncio.gather(*(promise() for _ in range(5)))
+    ids = await asyncio.gather(*(enqueue_welcome() for _ in range(5)))
 
     assert len(set(ids)) == 1
     assert await run_jobs() == ["send_email"]
@@ -133,11 +131,11 @@ async def test_a_job_that_no_module_lists_is_refused(app: Application) -> None:
 @pytest.mark.parametrize(
     "when",
     [
-        {"due_at": datetime(2030, 1, 1)},  # noqa: DTZ001, that is what is wrong
+        {"due_at": datetime(2030, 1, 1)},  # noqa: DTZ001, the error under test
         {"due_at": utc_now(), "delay": timedelta()},
     ],
 )
-async def test_a_time_that_makes_no_sense_is_refused(
+async def test_an_invalid_time_is_refused(
     app: Application, when: dict[str, Any]
 ) -> None:
     async with app.state.runtime.database.unit_of_work() as session:
@@ -145,7 +143,9 @@ async def test_a_time_that_makes_no_sense_is_refused(
             await enqueue(session, send_email, **when, **WELCOME)
 
 
-async def test_a_time_that_is_past_is_now(app: Application, run_jobs: RunJobs) -> None:
+async def test_a_job_due_in_the_past_runs_now(
+    app: Application, run_jobs: RunJobs
+) -> None:
     async with app.state.runtime.database.unit_of_work() as session:
         await enqueue(session, send_email, delay=timedelta(hours=-1), **WELCOME)
         yesterday = utc_now() - timedelta(days=1)

@@ -1,4 +1,4 @@
-"""Mail: templates, and the ways out of the house."""
+"""Mail: templates, and delivery to files, the console and SMTP servers."""
 
 import ssl
 from datetime import timedelta
@@ -31,7 +31,7 @@ from bedplate.testing.smtp import smtp_server
 TEMPLATES = sorted(
     path.stem for path in Path(service.__file__).parent.glob("templates/en/*.txt")
 )
-# To an address that nobody has verified: no name, which a stranger may have typed.
+# Sent to unverified addresses: without the name, which a stranger may have entered.
 UNVERIFIED = {"welcome", "verify_email", "change_email"}
 CONTEXT: dict[str, Any] = {
     "name": "Ann <b>& Co</b>",
@@ -59,7 +59,7 @@ def make_mail(to: str = "ann@example.com") -> Mail:
 
 
 @pytest.mark.parametrize("template", TEMPLATES)
-def test_every_template_is_whole_in_both_kinds(template: str) -> None:
+def test_every_template_is_complete_as_text_and_html(template: str) -> None:
     mail = render(
         make_settings(), template, to="a@example.com", message_id="1", **CONTEXT
     )
@@ -75,7 +75,7 @@ def test_every_template_is_whole_in_both_kinds(template: str) -> None:
     assert ("token=a-token" in mail.text) == ("token=a-token" in mail.html)
 
 
-def test_a_context_that_lacks_something_is_an_error() -> None:
+def test_a_missing_value_of_the_context_is_an_error() -> None:
     with pytest.raises(UndefinedError, match="link"):
         render(
             make_settings(),
@@ -116,8 +116,8 @@ def test_a_project_overrides_a_template_a_language_and_the_layout(
 
     assert welcome("en").subject == "Ours"
     assert welcome("de").subject == "Willkommen"
-    assert welcome().subject == "Willkommen"  # Austria's German is German
-    assert welcome("fr").subject == "Ours"  # not translated: English
+    assert welcome().subject == "Willkommen"  # de-AT falls back to de
+    assert welcome("fr").subject == "Ours"  # no French templates: English
     assert welcome("de").html.startswith("<p>frame</p>")
 
 
@@ -135,26 +135,26 @@ def test_the_message_on_the_wire() -> None:
     assert max(map(len, raw.splitlines())) < 998
 
 
-def test_a_line_break_makes_no_header() -> None:
+def test_a_line_break_in_an_address_is_refused() -> None:
     mail = make_mail("ann@example.com\r\nBcc: eve@example.com")
 
     with pytest.raises(ValueError, match="Header values"):
         mail.as_message()
 
 
-async def test_a_file_holds_the_mail_and_a_repeat_replaces_it(tmp_path: Path) -> None:
+async def test_a_mail_is_one_file_and_a_repeat_replaces_it(tmp_path: Path) -> None:
     mailer = make_mailer(make_settings(mail_url=f"file://{tmp_path}/out"))
     await mailer.send(make_mail())
     await mailer.send(make_mail())
 
-    [kept] = read_mails(tmp_path / "out")
-    assert kept["Subject"] == "Your password was changed"
+    [mail] = read_mails(tmp_path / "out")
+    assert mail["Subject"] == "Your password was changed"
     files = [tmp_path / "out", *(tmp_path / "out").iterdir()]
     assert len(files) == 2
     assert [file.stat().st_mode & 0o077 for file in files] == [0, 0]
 
 
-async def test_the_console_shows_the_text_and_development_keeps_the_mail(
+async def test_development_prints_the_text_and_stores_the_mail(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = make_settings(data_dir=tmp_path)
@@ -166,7 +166,7 @@ async def test_the_console_shows_the_text_and_development_keeps_the_mail(
     assert len(read_mails(folder)) == 1
 
 
-async def test_production_neither_keeps_nor_prints_the_text_of_the_console(
+async def test_production_neither_stores_nor_prints_the_text(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     settings = make_settings(environment="production", secret_key=TEST_KEY)
@@ -178,7 +178,7 @@ async def test_production_neither_keeps_nor_prints_the_text_of_the_console(
     assert "Hello" not in printed
 
 
-async def test_smtp_keeps_one_connection_and_replaces_one_that_was_dropped() -> None:
+async def test_smtp_reuses_one_connection_and_replaces_a_dropped_one() -> None:
     replies = iter(["250 OK", "250 OK", "close", "250 OK"])
     with smtp_server(lambda _to, _attempt: next(replies)) as inbox:
         mailer = make_mailer(make_settings(mail_url=inbox.url))
@@ -195,24 +195,24 @@ async def test_smtp_keeps_one_connection_and_replaces_one_that_was_dropped() -> 
 
 
 @pytest.mark.parametrize(
-    ("reply", "kind"),
+    ("reply", "error"),
     [
         ("451 later", aiosmtplib.SMTPDataError),
         ("550 never", MailRefused),
         (None, aiosmtplib.SMTPTimeoutError),
     ],
 )
-async def test_what_a_server_says_decides_whether_it_is_tried_again(
-    reply: str | None, kind: type[Exception]
+async def test_the_server_s_reply_decides_whether_a_mail_is_retried(
+    reply: str | None, error: type[Exception]
 ) -> None:
     with smtp_server(lambda _to, _attempt: reply) as inbox:
         mailer = make_mailer(make_settings(mail_url=inbox.url, mail_timeout=0.3))
-        with pytest.raises(kind):
+        with pytest.raises(error):
             await mailer.send(make_mail())
         await mailer.close()
 
 
-async def test_a_server_that_is_not_there_is_an_error_that_may_pass() -> None:
+async def test_an_unreachable_server_is_a_temporary_error() -> None:
     with smtp_server() as inbox:
         url = inbox.url
     mailer = make_mailer(make_settings(mail_url=url))
@@ -221,7 +221,7 @@ async def test_a_server_that_is_not_there_is_an_error_that_may_pass() -> None:
         await mailer.send(make_mail())
 
 
-async def test_a_password_never_goes_over_a_connection_without_tls() -> None:
+async def test_a_password_is_never_sent_without_tls() -> None:
     with smtp_server() as inbox:
         url = inbox.url.replace("//", "//me:secret@")
         mailer = make_mailer(make_settings(mail_url=url))
@@ -233,11 +233,11 @@ async def test_a_password_never_goes_over_a_connection_without_tls() -> None:
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
-    """A key and a certificate of its own for 127.0.0.1."""
+    """Return the path of a key and a self-signed certificate for 127.0.0.1."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "mail.example")])
     address = x509.IPAddress(ip_address("127.0.0.1"))
-    made = (
+    certificate = (
         x509.CertificateBuilder(name, name, key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(utc_now() - timedelta(hours=1))
@@ -249,13 +249,13 @@ def certificate(tmp_path: Path) -> Path:
     path = tmp_path / "certificate.pem"
     path.write_bytes(
         key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        + made.public_bytes(Encoding.PEM)
+        + certificate.public_bytes(Encoding.PEM)
     )
     return path
 
 
 @pytest.mark.parametrize("mode", ["tls", "starttls"])
-async def test_a_server_that_is_who_it_says_is_signed_in_to_over_tls(
+async def test_the_password_is_sent_over_tls_to_a_server_with_a_valid_certificate(
     certificate: Path, monkeypatch: pytest.MonkeyPatch, mode: str
 ) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

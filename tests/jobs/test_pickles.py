@@ -1,4 +1,4 @@
-"""Rows that hold pickles are shown and managed, and never decoded."""
+"""Rows with pickles can be shown and managed, and are never decoded."""
 
 import asyncio
 import pickle
@@ -28,13 +28,13 @@ SIGN_UP = {"email": "ann@example.com", "name": "Ann", "password": "Passw0rd-of-t
 
 @pytest.fixture
 def setting_overrides() -> dict[str, Any]:
-    """Rows that tests plant are claimed by nobody."""
+    """Turn the worker off, so that it doesn't claim planted rows."""
     return {"embedded_worker": False}
 
 
 @pytest.fixture
 def mark(tmp_path: Path) -> Iterator[Path]:
-    """What a pickle creates when it is loaded, and no test may find."""
+    """Yield the file that a loaded pickle creates. It must not exist at the end."""
     path = tmp_path / "the payload was run"
     yield path
     assert not path.exists()
@@ -42,7 +42,7 @@ def mark(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 async def pickled(app: Application, mark: Path) -> str:
-    """A dead mail whose arguments, output and error are pickles."""
+    """Return the id of a dead job whose arguments, output and error are pickles."""
     async with app.state.runtime.database.unit_of_work() as session:
         job_id = await enqueue(
             session, send_email, template="welcome", to="ann@example.com", context={}
@@ -51,26 +51,26 @@ async def pickled(app: Application, mark: Path) -> str:
     return job_id
 
 
-async def test_the_api_shows_it_as_it_is_stored(
+async def test_the_api_shows_the_stored_text(
     as_admin: AsyncClient, pickled: str, mark: Path
 ) -> None:
     page = await as_admin.get("/jobs", params={"status": "dead"})
-    shown = await as_admin.get(f"/jobs/{pickled}")
+    job = await as_admin.get(f"/jobs/{pickled}")
 
     assert [job["id"] for job in page.json()["items"]] == [pickled]
-    assert shown.json()["error"] == bomb(mark)
+    assert job.json()["error"] == bomb(mark)
 
 
 @pytest.mark.parametrize("model", ["job", "mail"])
 async def test_the_admin_site_shows_it_too(
     admin_browser: Browser, pickled: str, mark: Path, model: str
 ) -> None:
-    listed = await admin_browser.open(f"{SITE}/{model}/")
-    shown = await admin_browser.open(f"{SITE}/{model}/{pickled}/change/")
+    list_page = await admin_browser.open(f"{SITE}/{model}/")
+    change_page = await admin_browser.open(f"{SITE}/{model}/{pickled}/change/")
 
-    assert listed.status_code == 200
-    assert shown.status_code == 200
-    assert bomb(mark) in shown.text
+    assert list_page.status_code == 200
+    assert change_page.status_code == 200
+    assert bomb(mark) in change_page.text
 
 
 async def test_it_can_be_retried_and_discarded(
@@ -83,7 +83,7 @@ async def test_it_can_be_retried_and_discarded(
 @pytest.mark.parametrize(
     "stored", ["{", "[1]", "null", "7", '{"name": "E"}', "[" * 100_000, "", None]
 )
-def test_an_error_that_the_engine_did_not_write_is_shown_as_it_is(
+def test_an_error_in_another_format_is_shown_unchanged(
     stored: str | None,
 ) -> None:
     dialect = sa.make_url("sqlite://").get_dialect()()
@@ -95,11 +95,11 @@ def test_an_error_that_the_engine_did_not_write_is_shown_as_it_is(
 async def test_the_engines_client_loads_no_pickle(
     app: Application, pickled: str, mark: Path
 ) -> None:
-    """DBOS's own reads, which nothing of ours makes."""
+    # These reads are DBOS's own. Bedplate doesn't use them.
     client: DBOSClient = app.state.runtime.jobs.client
-    [found] = await client.list_workflows_async(workflow_ids=[pickled])
+    [row] = await client.list_workflows_async(workflow_ids=[pickled])
 
-    assert {found.input, found.output, found.error} == {bomb(mark)}
+    assert {row.input, row.output, row.error} == {bomb(mark)}
     with pytest.raises(SerializationRefused):
         await (await client.retrieve_workflow_async(pickled)).get_result()
 
@@ -111,8 +111,7 @@ async def test_a_job_runs_without_a_pickle(
     mailbox: Mailbox,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """From its enqueueing to its outcome, a schedule's jobs included."""
-
+    # From enqueueing to the outcome, including jobs of schedules.
     def refuse(*_: object, **__: object) -> Any:
         raise AssertionError("a pickle was loaded")
 

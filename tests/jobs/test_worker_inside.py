@@ -30,19 +30,19 @@ def setting_overrides() -> dict[str, Any]:
     return {"embedded_worker": True}
 
 
-async def test_it_sends_the_mail_and_says_that_it_lives(
+async def test_it_sends_mail_and_is_reported_as_ready(
     client: AsyncClient, mailbox: Mailbox
 ) -> None:
     assert (await client.post("/users", json=SIGN_UP)).status_code == 201
     async with asyncio.timeout(15):
-        while not list(mailbox):  # noqa: ASYNC110, a file wakes nobody
+        while not list(mailbox):  # noqa: ASYNC110, a file has no event to wait for
             await asyncio.sleep(0.05)
 
     ready = await client.get(READY)
     assert ready.json()["checks"]["jobs"] == "ok"
 
 
-async def test_without_a_sign_of_life_it_is_not_ready(
+async def test_without_a_heartbeat_the_server_is_not_ready(
     app: Application, client: AsyncClient
 ) -> None:
     await execute(app, sa.delete(WorkerHeartbeat))
@@ -52,16 +52,16 @@ async def test_without_a_sign_of_life_it_is_not_ready(
     assert ready.json()["checks"]["jobs"] == "failed"
 
 
-async def test_its_schedules_are_those_that_are_declared(app: Application) -> None:
+async def test_the_engine_has_the_declared_schedules(app: Application) -> None:
     jobs = app.state.runtime.jobs.jobs.values()
-    known = await asyncio.to_thread(DBOS.list_schedules)
+    schedules = await asyncio.to_thread(DBOS.list_schedules)
 
     declared = {(job.name, job.cron) for job in jobs if job.cron}
-    assert {(s["schedule_name"], s["schedule"]) for s in known} == declared
+    assert {(s["schedule_name"], s["schedule"]) for s in schedules} == declared
     assert {"purge_jobs", "remove_expired"} <= {name for name, _ in declared}
 
 
-async def test_it_takes_its_heartbeat_along_when_it_stops(settings: Settings) -> None:
+async def test_it_deletes_its_heartbeat_when_it_stops(settings: Settings) -> None:
     app = create_app(settings, EXAMPLE)
     async with app.router.lifespan_context(app):
         assert await _heartbeats(app) == 1
@@ -78,14 +78,14 @@ async def _heartbeats(app: Application) -> int:
         return int(await connection.scalar(query) or 0)
 
 
-async def test_a_database_that_is_away_decides_nothing() -> None:
-    """The engine writes no outcome for what is cancelled: it is run again."""
-    nowhere = Settings.load(
+async def test_an_unreachable_database_is_not_a_job_s_outcome() -> None:
+    # The engine stores no outcome for a canceled run, so the job runs again.
+    settings = Settings.load(
         _env_file=None,
         database_url="postgresql://me@127.0.0.1:1/none",
         secret_key=TEST_KEY,
     )
-    runtime = Runtime.make(nowhere, EXAMPLE)
+    runtime = Runtime.make(settings, EXAMPLE)
     worker = Worker(runtime)
     with pytest.raises(asyncio.CancelledError):
         await worker._tick(utc_now(), purge_jobs.name)

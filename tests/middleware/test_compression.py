@@ -1,4 +1,4 @@
-"""What is compressed for whom, and what never is."""
+"""Responses are compressed as clients accept it, and some never are."""
 
 import asyncio
 import gzip
@@ -14,6 +14,7 @@ from starlette.types import Message, Scope
 from bedplate.api.docs import ASSETS
 from bedplate.api.routing import Router
 from bedplate.config import Settings
+from bedplate.example import MODULES as EXAMPLE
 from bedplate.main import Application, install
 from bedplate.middleware.compression import choose_encoding
 from bedplate.modules.users.models import User
@@ -25,7 +26,7 @@ LARGE = TEXT * 100
 
 
 @pytest.mark.parametrize(
-    ("accepted", "chosen"),
+    ("accepted", "encoding"),
     [
         (ALL, "zstd"),
         ("gzip, br", "br"),
@@ -52,10 +53,10 @@ LARGE = TEXT * 100
         ("gzip," * 100, None),
     ],
 )
-def test_the_client_chooses_by_weight_and_we_among_equals(
-    accepted: str, chosen: str | None
+def test_the_weights_of_the_client_choose_the_encoding(
+    accepted: str, encoding: str | None
 ) -> None:
-    assert choose_encoding(accepted) == chosen
+    assert choose_encoding(accepted) == encoding
 
 
 router = Router()
@@ -63,8 +64,8 @@ PAGE = ASSETS / "swagger-ui.css"
 
 
 @router.get("/answers/{name}")
-async def answer(name: str) -> Response:
-    return ANSWERS[name]()
+async def get_response(name: str) -> Response:
+    return RESPONSES[name]()
 
 
 def _text(headers: dict[str, str], status: int = 200) -> Response:
@@ -77,7 +78,7 @@ async def _events() -> AsyncIterator[str]:
         await asyncio.sleep(0)
 
 
-ANSWERS: dict[str, Callable[[], Response]] = {
+RESPONSES: dict[str, Callable[[], Response]] = {
     "text": lambda: Response(TEXT, media_type="text/plain"),
     "large": lambda: Response(LARGE, media_type="text/html; charset=utf-8"),
     "csv": lambda: Response(TEXT, media_type="Text/CSV"),
@@ -100,22 +101,22 @@ AS_IT_IS = ["image", "untyped", "secret", "encoded", "partial"]
 
 @pytest.fixture(params=["sqlite"])
 def database_url(request: pytest.FixtureRequest) -> object:
-    """One is enough: nothing here is stored."""
+    """Use one database only: nothing here is stored."""
     with request.getfixturevalue("sqlite_databases").fresh() as url:
         yield url
 
 
 @pytest.fixture
-def answers(app: Application, client: AsyncClient) -> AsyncClient:
+def served(app: Application, client: AsyncClient) -> AsyncClient:
     app.include_router(router, prefix="/api/v1")
     return client
 
 
 @pytest.mark.parametrize("name", COMPRESSED)
-async def test_text_is_compressed(answers: AsyncClient, name: str) -> None:
-    plain = await answers.get(f"/answers/{name}", headers={"Accept-Encoding": ""})
+async def test_text_is_compressed(served: AsyncClient, name: str) -> None:
+    plain = await served.get(f"/answers/{name}", headers={"Accept-Encoding": ""})
     headers = {"Accept-Encoding": "gzip"}
-    async with answers.stream("GET", f"/answers/{name}", headers=headers) as packed:
+    async with served.stream("GET", f"/answers/{name}", headers=headers) as packed:
         body = b"".join([part async for part in packed.aiter_raw()])
 
     assert packed.headers["content-encoding"] == "gzip"
@@ -125,22 +126,22 @@ async def test_text_is_compressed(answers: AsyncClient, name: str) -> None:
     assert ("Origin" in packed.headers["vary"]) is (name == "varied")
     assert packed.headers.get("etag", 'W/"').startswith('W/"')
     length = packed.headers.get("content-length")
-    # Of a file that is sent piece by piece nobody knows the length beforehand.
+    # The length of a file that is sent in pieces is not known in advance.
     assert length == (None if name == "file" else str(len(body)))
     assert "accept-ranges" not in packed.headers
 
 
 @pytest.mark.parametrize("name", AS_IT_IS)
-async def test_what_may_or_need_not_be_compressed_is_sent_as_it_is(
-    answers: AsyncClient, name: str
+async def test_other_responses_are_not_compressed(
+    served: AsyncClient, name: str
 ) -> None:
     headers = {"Accept-Encoding": ALL}
-    async with answers.stream("GET", f"/answers/{name}", headers=headers) as answer:
-        body = b"".join([part async for part in answer.aiter_raw()])
+    async with served.stream("GET", f"/answers/{name}", headers=headers) as response:
+        body = b"".join([part async for part in response.aiter_raw()])
 
     assert body.decode() == TEXT
-    assert answer.headers.get("content-encoding") in {None, "gzip"}
-    assert "vary" not in answer.headers
+    assert response.headers.get("content-encoding") in {None, "gzip"}
+    assert "vary" not in response.headers
 
 
 async def test_tokens_are_not_compressed(
@@ -151,35 +152,39 @@ async def test_tokens_are_not_compressed(
     page = await client.get(f"http://test/account/verify-email?token={'x' * 900}")
 
     assert len(page.content) > 1024
-    for answer in (signed_in, page):
-        assert answer.headers["cache-control"] == "no-store"
-        assert "content-encoding" not in answer.headers
+    for response in (signed_in, page):
+        assert response.headers["cache-control"] == "no-store"
+        assert "content-encoding" not in response.headers
 
 
 @pytest.mark.parametrize("name", ["stream", "events"])
-async def test_a_stream_is_sent_as_it_comes(app: Application, name: str) -> None:
+async def test_a_stream_is_not_buffered(app: Application, name: str) -> None:
     app.include_router(router, prefix="/api/v1")
-    sent = await _first_messages(app, "GET", name)
+    messages = await _first_messages(app, "GET", name)
 
-    assert [message["type"] for message in sent] == [
+    assert [message["type"] for message in messages] == [
         "http.response.start",
         "http.response.body",
     ]
-    assert sent[1]["body"].startswith(b"data: now")
-    assert b"content-encoding" not in dict(sent[0]["headers"])
+    assert messages[1]["body"].startswith(b"data: now")
+    assert b"content-encoding" not in dict(messages[0]["headers"])
 
 
 @pytest.mark.parametrize("name", ["stream", "events"])
 async def test_head_of_a_stream_ends(app: Application, name: str) -> None:
     app.include_router(router, prefix="/api/v1")
-    sent = await _first_messages(app, "HEAD", name)
+    messages = await _first_messages(app, "HEAD", name)
 
-    assert sent[1] == {"type": "http.response.body", "body": b"", "more_body": False}
+    assert messages[1] == {
+        "type": "http.response.body",
+        "body": b"",
+        "more_body": False,
+    }
 
 
 async def _first_messages(app: Application, method: str, name: str) -> list[Message]:
-    """What is sent until the client has seen two messages, and leaves."""
-    sent: list[Message] = []
+    """Return the messages that a client gets that disconnects after two of them."""
+    messages: list[Message] = []
     has_seen = asyncio.Event()
 
     async def receive() -> Message:
@@ -187,8 +192,8 @@ async def _first_messages(app: Application, method: str, name: str) -> list[Mess
         return {"type": "http.disconnect"}
 
     async def send(message: Message) -> None:
-        sent.append(message)
-        if len(sent) == 2:
+        messages.append(message)
+        if len(messages) == 2:
             has_seen.set()
 
     scope: Scope = {
@@ -205,29 +210,29 @@ async def _first_messages(app: Application, method: str, name: str) -> list[Mess
     }
     async with asyncio.timeout(10):
         await app(scope, receive, send)
-    return sent[:2]
+    return messages[:2]
 
 
-async def test_an_application_of_your_own_has_it_too(settings: Settings) -> None:
+async def test_an_application_of_your_own_compresses_too(settings: Settings) -> None:
     app = FastAPI()
     app.include_router(router)
-    install(app, settings)
+    install(app, settings, EXAMPLE)
     transport = httpx.ASGITransport(app)
     async with (
         app.router.lifespan_context(app),
         AsyncClient(transport=transport, base_url="http://test") as client,
     ):
         path = "/answers/text"
-        got = await client.get(path, headers={"Accept-Encoding": "gzip"})
+        response = await client.get(path, headers={"Accept-Encoding": "gzip"})
         head = await client.head(path, headers={"Accept-Encoding": "gzip"})
-        own = await client.head("/answers/none/own")
-        refused = await client.post(path)
+        head_only = await client.head("/answers/none/own")
+        not_allowed = await client.post(path)
 
-    assert (got.text, got.headers["content-encoding"]) == (TEXT, "gzip")
+    assert (response.text, response.headers["content-encoding"]) == (TEXT, "gzip")
     assert (head.status_code, head.content) == (200, b"")
-    assert head.headers["content-length"] == got.headers["content-length"]
-    assert own.headers["x-head"] == "own"
-    assert refused.headers["allow"] == "GET, HEAD"
+    assert head.headers["content-length"] == response.headers["content-length"]
+    assert head_only.headers["x-head"] == "own"
+    assert not_allowed.headers["allow"] == "GET, HEAD"
 
 
 @router.get("/answers/{name}/own")
@@ -240,8 +245,8 @@ async def head_own(name: str) -> Response:
     return Response(headers={"X-Head": "own"})
 
 
-async def test_a_head_of_your_own_is_run(answers: AsyncClient) -> None:
-    head = await answers.head("/answers/x/own")
+async def test_a_head_operation_of_your_own_is_run(served: AsyncClient) -> None:
+    head = await served.head("/answers/x/own")
 
     assert (head.status_code, head.headers["x-head"]) == (200, "own")
 

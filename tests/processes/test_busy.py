@@ -1,4 +1,4 @@
-"""Too much at once: who has to wait waits a bounded time, and nobody else waits."""
+"""Overload: requests wait for a limited time, and only those that have to."""
 
 import asyncio
 import sqlite3
@@ -43,45 +43,45 @@ async def poll(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(0.005)
 
 
-def assert_unavailable(answer: Response) -> None:
-    assert answer.status_code == 503
-    assert answer.json()["error"]["code"] == "SERVICE_UNAVAILABLE"
-    assert int(answer.headers["retry-after"]) > 0
+def assert_unavailable(response: Response) -> None:
+    assert response.status_code == 503
+    assert response.json()["error"]["code"] == "SERVICE_UNAVAILABLE"
+    assert int(response.headers["retry-after"]) > 0
 
 
 @on_postgres
-async def test_without_a_free_connection_it_is_503_in_time_and_well_again(
+async def test_without_a_free_connection_requests_get_503_in_time_and_recover(
     as_user: AsyncClient, client: AsyncClient, database: Database
 ) -> None:
     async with database.engine.connect():
-        begun = time.monotonic()
-        read, written = await asyncio.gather(as_user.get("/users/me"), sign_up(client))
-        waited = time.monotonic() - begun
+        began = time.monotonic()
+        read, write = await asyncio.gather(as_user.get("/users/me"), sign_up(client))
+        waited = time.monotonic() - began
 
     assert_unavailable(read)
-    assert_unavailable(written)
+    assert_unavailable(write)
     assert POOL_TIMEOUT <= waited < POOL_TIMEOUT + 3
     assert (await as_user.get("/users/me")).status_code == 200
     assert (await sign_up(client)).status_code == 201
 
 
 @contextmanager
-def held_by_another_process(database: Database) -> Iterator[None]:
-    """SQLite's one write lock, held by a connection that isn't the application's."""
+def locked_by_another_process(database: Database) -> Iterator[None]:
+    """Hold SQLite's write lock with a connection outside the application."""
     with closing(sqlite3.connect(database.url.database or "")) as other:
         other.execute("BEGIN IMMEDIATE")
         yield
 
 
 @on_sqlite
-async def test_readers_are_not_held_up_by_an_open_write(
+async def test_readers_do_not_wait_for_an_open_write(
     as_user: AsyncClient, database: Database, user: User
 ) -> None:
     async with database.unit_of_work() as session:
         session.add(User(email="w@example.com", name="W", hashed_password="!"))
         await session.flush()
         inside = await as_user.get("/users/me")
-    with held_by_another_process(database):
+    with locked_by_another_process(database):
         outside = await as_user.get("/users/me")
 
     assert (inside.status_code, outside.status_code) == (200, 200)
@@ -93,7 +93,7 @@ async def test_a_writer_waits_for_the_lock_and_then_writes(
     client: AsyncClient, database: Database
 ) -> None:
     pool: Any = database.engine.sync_engine.pool
-    with held_by_another_process(database):
+    with locked_by_another_process(database):
         writing = asyncio.create_task(sign_up(client))
         await poll(lambda: pool.checkedout() == 1)
         assert not writing.done()
@@ -102,13 +102,13 @@ async def test_a_writer_waits_for_the_lock_and_then_writes(
 
 
 @on_sqlite
-async def test_a_lock_that_is_held_too_long_is_503_and_all_is_well_again(
+async def test_a_lock_that_is_held_too_long_is_503_and_then_recovers(
     client: AsyncClient, database: Database
 ) -> None:
     async with database.engine.connect() as connection:
         raw: Any = (await connection.get_raw_connection()).driver_connection
-        await raw.execute("PRAGMA busy_timeout=100")  # rather than ten seconds
-    with held_by_another_process(database):
+        await raw.execute("PRAGMA busy_timeout=100")  # instead of ten seconds
+    with locked_by_another_process(database):
         assert_unavailable(await sign_up(client))
 
     assert (await sign_up(client)).status_code == 201
@@ -121,9 +121,9 @@ async def test_writers_queue_behind_a_writer_and_are_503_in_time(
     async with database.unit_of_work() as session:
         session.add(User(email="w@example.com", name="W", hashed_password="!"))
         await session.flush()
-        answers = await asyncio.gather(sign_up(client, "a"), sign_up(client, "b"))
-    for answer in answers:
-        assert_unavailable(answer)
+        responses = await asyncio.gather(sign_up(client, "a"), sign_up(client, "b"))
+    for response in responses:
+        assert_unavailable(response)
 
     both = await asyncio.gather(sign_up(client, "a"), sign_up(client, "b"))
-    assert [answer.status_code for answer in both] == [201, 201]
+    assert [response.status_code for response in both] == [201, 201]

@@ -1,4 +1,4 @@
-"""kill -9 in the middle of work: what was acknowledged is there, once."""
+"""kill -9 under load: everything that was acknowledged is stored, once."""
 
 import asyncio
 import itertools
@@ -19,16 +19,16 @@ PASSWORD = "Passw0rd-of-tests"
 
 
 async def load(api: str, acknowledged: list[str], numbers: Iterator[int]) -> None:
-    """Sign up one account after the other, until the server is gone."""
+    """Sign up one account after the other, until the server is killed."""
     async with httpx.AsyncClient(timeout=30) as client:
         while True:
             email = f"user{next(numbers)}@example.com"
             body = {"email": email, "name": "User", "password": PASSWORD}
             try:
-                answer = await client.post(f"{api}/users", json=body)
+                response = await client.post(f"{api}/users", json=body)
             except httpx.TransportError:
                 return
-            assert answer.status_code == 201
+            assert response.status_code == 201
             acknowledged.append(email)
 
 
@@ -67,6 +67,6 @@ def test_every_acknowledged_sign_up_survives_a_kill(
     print(f"{len(acknowledged)} acknowledged, {len(stored)} stored")
     assert set(acknowledged) <= set(stored)
     assert len(stored) == len(set(stored))
-    # One more a caller at the most: stored, but its answer was cut off.
+    # At most one more for each caller: stored, but the response was lost.
     assert len(stored) <= len(acknowledged) + CALLERS
     assert doubled.json()["error"]["code"] == "EMAIL_TAKEN"

@@ -1,4 +1,4 @@
-"""Django in the real program: loaded when asked for, absent when not installed."""
+"""Django in the real program: loaded on its first request, and optional."""
 
 import json
 import re
@@ -26,7 +26,7 @@ DJANGOS_TABLES = (
     "django_content_type",
     "django_migrations",
 )
-# Runs `bedplate` where Django can't be found, as without the extra.
+# Runs `bedplate` without access to Django, as if the extra were not installed.
 WITHOUT_DJANGO = """
 import sys
 
@@ -46,12 +46,12 @@ sys.meta_path[:] = map(Hiding, sys.meta_path)
 from bedplate.cli import main
 main()
 """
-# Tells which of Django's modules are there once the API has answered.
+# Prints whether Django is loaded after requests to the API, and to the admin.
 LOADED = """
 import sys, httpx, asyncio
 from bedplate.asgi import api, app
 
-async def ask():
+async def send_requests():
     async with api.router.lifespan_context(api):
         transport = httpx.ASGITransport(app)
         client = httpx.AsyncClient(transport=transport, base_url="http://localhost")
@@ -61,14 +61,14 @@ async def ask():
         assert (await client.get("/admin/login/")).status_code == 200
         print(before, "django" in sys.modules)
 
-asyncio.run(ask())
+asyncio.run(send_requests())
 """
-# What a proxy that ends TLS at shop.example gets.
+# Prints the responses that a proxy gets, which terminates TLS for shop.example.
 OVER_TLS = """
 import asyncio, httpx, json, re
 from bedplate.asgi import api, app
 
-async def ask():
+async def send_requests():
     async with api.router.lifespan_context(api):
         transport = httpx.ASGITransport(app)
         client = httpx.AsyncClient(transport=transport, base_url="http://10.0.0.1")
@@ -95,20 +95,20 @@ async def ask():
             "wrong host": (await client.get("/admin/login/")).status_code,
         }))
 
-asyncio.run(ask())
+asyncio.run(send_requests())
 """
 
 
-def make_admin(folder: Path, **settings: Any) -> None:
+def create_admin(folder: Path, **settings: Any) -> None:
     run_command(folder, "migrate", **settings)
-    done = run_command(
+    result = run_command(
         folder,
         *("users", "create", "ada@example.com", "--name", "Ada", "--role", "admin"),
         "--password-stdin",
         stdin=PASSWORD,
         **settings,
     )
-    assert done.returncode == 0, done.stderr
+    assert result.returncode == 0, result.stderr
 
 
 def sign_in(client: httpx.Client) -> httpx.Response:
@@ -125,7 +125,7 @@ def test_the_admin_site_is_served(
     database_url: str, tmp_path: Path, options: tuple[str, ...]
 ) -> None:
     settings = {"database_url": database_url, "secret_key": KEY}
-    make_admin(tmp_path, **settings)
+    create_admin(tmp_path, **settings)
     with (
         serving(tmp_path, *options, **settings) as server,
         httpx.Client(base_url=server.url, timeout=30) as client,
@@ -133,38 +133,38 @@ def test_the_admin_site_is_served(
         front = sign_in(client)
         style = client.get("/django/static/admin/css/base.css")
         api = client.get("/api/v1/posts")
-        said = server.output
+        output = server.output
 
     assert "Overview" in front.text
     assert style.headers["content-type"].startswith("text/css")
     assert api.status_code == (404 if options else 200)
-    assert f"{server.url}/admin/" in said
+    assert f"{server.url}/admin/" in output
 
 
 def test_nothing_of_django_is_loaded_before_its_first_request(tmp_path: Path) -> None:
     program = (sys.executable, "-c", LOADED)
 
-    done = run_command(tmp_path, program=program, secret_key=KEY)
+    result = run_command(tmp_path, program=program, secret_key=KEY)
 
-    assert done.stdout == "False True\n", done.stderr
+    assert result.stdout == "False True\n", result.stderr
 
 
 def test_without_django_the_service_runs(tmp_path: Path) -> None:
     program = (sys.executable, "-c", WITHOUT_DJANGO)
     assert run_command(tmp_path, "migrate", program=program).returncode == 0
-    refused = run_command(tmp_path, "serve", "--django-only", program=program)
+    django_only = run_command(tmp_path, "serve", "--django-only", program=program)
     with serving(tmp_path, program=program) as server:
         posts = httpx.get(f"{server.api}/posts")
         admin = httpx.get(f"{server.url}/admin/")
-        said = server.output
+        output = server.output
 
     assert posts.status_code == 200
     assert admin.json()["error"]["code"] == "NOT_FOUND"
-    assert "Admin" not in said.replace("First admin", "")
-    assert "Install bedplate[django]" in refused.stderr
+    assert "Admin" not in output.replace("First admin", "")
+    assert "Install bedplate[django]" in django_only.stderr
 
 
-def test_the_schema_is_ours_the_engines_and_djangos(
+def test_migrate_also_migrates_the_job_engine_and_django(
     database_url: str, tmp_path: Path
 ) -> None:
     settings = {"database_url": database_url, "secret_key": KEY}
@@ -193,29 +193,29 @@ def test_the_schema_is_ours_the_engines_and_djangos(
 def test_djangos_own_deployment_check_is_clean_in_production(tmp_path: Path) -> None:
     arguments = ("django", "check", "--deploy", "--fail-level", "WARNING")
 
-    done = run_command(tmp_path, *arguments, **PRODUCTION)
+    result = run_command(tmp_path, *arguments, **PRODUCTION)
 
-    assert done.returncode == 0, done.stderr
-    assert "no issues" in done.stdout
+    assert result.returncode == 0, result.stderr
+    assert "no issues" in result.stdout
 
 
-def test_in_production_it_is_a_site_for_tls_alone(tmp_path: Path) -> None:
+def test_in_production_the_admin_site_requires_tls(tmp_path: Path) -> None:
     program = (sys.executable, "-c", OVER_TLS)
     settings = {**PRODUCTION, "database_url": "sqlite:///shop.db"}
-    make_admin(tmp_path, **settings)
+    create_admin(tmp_path, **settings)
 
-    done = run_command(tmp_path, program=program, **settings)
+    result = run_command(tmp_path, program=program, **settings)
 
-    told = json.loads(done.stdout)
-    assert (told["status"], told["wrong host"]) == (200, 400), done.stderr
-    names = {cookie.partition("=")[0] for cookie in told["cookies"]}
+    page = json.loads(result.stdout)
+    assert (page["status"], page["wrong host"]) == (200, 400), result.stderr
+    names = {cookie.partition("=")[0] for cookie in page["cookies"]}
     assert names == {
         "__Host-bedplate_admin",
         "__Host-bedplate_csrf",
         "__Host-bedplate_device",
     }
-    for cookie in told["cookies"]:
+    for cookie in page["cookies"]:
         attributes = {part.strip() for part in cookie.split(";")[1:]}
         assert {"Secure", "HttpOnly", "Path=/"} <= attributes
         assert not any(part.startswith("Domain") for part in attributes)
-    assert told["hsts"] == [["max-age=31536000"]] * 6
+    assert page["hsts"] == [["max-age=31536000"]] * 6

@@ -1,4 +1,4 @@
-"""PostgreSQL that hangs, which is worse than being down: nobody is told."""
+"""PostgreSQL that hangs: worse than being down, because connections get no error."""
 
 import os
 import signal
@@ -22,8 +22,8 @@ TIMEOUTS: dict[str, Any] = {
     "database_statement_timeout": 2,
     "database_connect_timeout": 2,
 }
-# The statement's timeout, and the two seconds that a graceful close may take.
-LONGEST_ANSWER = 8
+# The statement's timeout, plus the two seconds that closing may take.
+LONGEST_RESPONSE = 8
 LONGEST_READY = 2.5
 RECOVERY_SECONDS = 20
 
@@ -35,7 +35,7 @@ def postgres() -> Iterator[LocalPostgres]:
 
 
 def processes_of(server: LocalPostgres) -> list[int]:
-    """Return the server's process and its children, as they are now."""
+    """Return the ids of the server's process and its children."""
     assert server._process is not None
     main = server._process.pid
     children = Path(f"/proc/{main}/task/{main}/children").read_text().split()
@@ -44,7 +44,7 @@ def processes_of(server: LocalPostgres) -> list[int]:
 
 @contextmanager
 def stopped(server: LocalPostgres, _proxy: TcpProxy) -> Iterator[None]:
-    """Stop every process of the server: its sockets stay open."""
+    """Stop every process of the server. Its sockets stay open."""
     pids = processes_of(server)
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
@@ -57,12 +57,12 @@ def stopped(server: LocalPostgres, _proxy: TcpProxy) -> Iterator[None]:
 
 @contextmanager
 def silent(_server: LocalPostgres, proxy: TcpProxy) -> Iterator[None]:
-    """Let packets vanish."""
+    """Drop all packets."""
     proxy.stall()
     try:
         yield
     finally:
-        proxy.cut()  # half-open connections are found dead
+        proxy.cut()  # the peers of half-open connections get an error
         proxy.resume()
 
 
@@ -72,7 +72,7 @@ def timed(request: Callable[[], httpx.Response]) -> tuple[httpx.Response, float]
 
 
 @pytest.mark.parametrize("fault", [stopped, silent])
-def test_it_answers_503_in_time_and_recovers(
+def test_the_server_answers_503_in_time_and_recovers(
     postgres: LocalPostgres, tmp_path: Path, fault: Any
 ) -> None:
     port = urlsplit(postgres.url).port
@@ -109,10 +109,10 @@ def assert_unavailable_in_time(server: Server, client: httpx.Client) -> None:
         lambda: client.post("/auth/token", data=form),
         lambda: client.get("/users/me"),
     ):
-        answer, seconds = timed(request)
-        assert answer.status_code == 503, answer.text
-        assert int(answer.headers["retry-after"]) > 0
-        assert seconds < LONGEST_ANSWER
+        response, seconds = timed(request)
+        assert response.status_code == 503, response.text
+        assert int(response.headers["retry-after"]) > 0
+        assert seconds < LONGEST_RESPONSE
     ready, seconds = timed(lambda: httpx.get(f"{server.url}/health/ready", timeout=60))
     assert ready.status_code == 503
     assert seconds < LONGEST_READY
@@ -122,7 +122,7 @@ def assert_unavailable_in_time(server: Server, client: httpx.Client) -> None:
 
 def assert_recovers(client: httpx.Client) -> None:
     deadline = time.monotonic() + RECOVERY_SECONDS
-    while (answer := client.get("/users/me")).status_code != 200:
-        assert answer.status_code == 503
+    while (response := client.get("/users/me")).status_code != 200:
+        assert response.status_code == 503
         assert time.monotonic() < deadline, "it does not recover"
         time.sleep(0.1)

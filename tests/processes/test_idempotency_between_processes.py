@@ -1,4 +1,4 @@
-"""Two servers on one database: what is sent twice is done once, on whichever."""
+"""Two servers on one database run a repeated request only once."""
 
 import asyncio
 import shutil
@@ -15,7 +15,7 @@ from bedplate.testing.servers import Server, serving
 
 PASSWORD = "Passw0rd-of-tests"
 AUTHOR = {"email": "author@example.com", "name": "Author", "password": PASSWORD}
-AT_ONCE = 20
+CONCURRENT = 20
 
 
 def post_with(key: str) -> dict[str, Any]:
@@ -27,7 +27,7 @@ def post_with(key: str) -> dict[str, Any]:
 
 
 def sign_up(server: Server) -> dict[str, str]:
-    """The headers of an author."""
+    """Sign up an author, and return the headers of their requests."""
     with httpx.Client(base_url=server.api, timeout=30) as client:
         assert client.post("/users", json=AUTHOR).status_code == 201
         form = {"username": AUTHOR["email"], "password": PASSWORD}
@@ -35,26 +35,26 @@ def sign_up(server: Server) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
-async def at_once(
+async def send_concurrently(
     clients: list[httpx.AsyncClient], **request: Any
 ) -> list[httpx.Response]:
-    """The same request many times, on one server and the other in turn."""
+    """Send a request many times, alternately to both servers."""
     return await asyncio.gather(
-        *(clients[n % 2].request(**request) for n in range(AT_ONCE))
+        *(clients[n % 2].request(**request) for n in range(CONCURRENT))
     )
 
 
 async def one_key_makes_one_row(clients: list[httpx.AsyncClient]) -> None:
     for key in ("key-1", "key-2", "key-3"):
-        answers = await at_once(clients, method="POST", **post_with(key))
-        told = Counter(
-            (a.status_code, a.headers.get("idempotent-replayed")) for a in answers
+        responses = await send_concurrently(clients, method="POST", **post_with(key))
+        counts = Counter(
+            (a.status_code, a.headers.get("idempotent-replayed")) for a in responses
         )
-        assert told.pop((201, None)) == 1, told
-        assert told.keys() <= {(201, "true"), (409, None)}
-        refusals = [a.json()["error"] for a in answers if a.status_code == 409]
+        assert counts.pop((201, None)) == 1, counts
+        assert counts.keys() <= {(201, "true"), (409, None)}
+        refusals = [a.json()["error"] for a in responses if a.status_code == 409]
         assert {e["code"] for e in refusals} <= {"IDEMPOTENCY_IN_PROGRESS"}
-        assert len({a.content for a in answers if a.status_code == 201}) == 1
+        assert len({a.content for a in responses if a.status_code == 201}) == 1
         assert await count(clients[0], key) == 1
 
 
@@ -65,36 +65,38 @@ async def count(client: httpx.AsyncClient, title: str) -> int:
 async def one_tag_lets_one_writer_win(clients: list[httpx.AsyncClient]) -> None:
     post = await clients[0].post(**post_with("tagged"))
     path = f"/posts/{post.json()['id']}"
-    answers = await asyncio.gather(
+    responses = await asyncio.gather(
         *(
             clients[n % 2].patch(
                 path,
                 json={"title": f"Writer {n}"},
                 headers={"If-Match": post.headers["etag"]},
             )
-            for n in range(AT_ONCE)
+            for n in range(CONCURRENT)
         )
     )
-    assert sorted(a.status_code for a in answers) == [200, *[412] * (AT_ONCE - 1)]
-    [winner] = [a for a in answers if a.status_code == 200]
+    assert sorted(a.status_code for a in responses) == [200, *[412] * (CONCURRENT - 1)]
+    [winner] = [a for a in responses if a.status_code == 200]
     assert (await clients[1].get(path)).json() == winner.json()
 
 
 async def a_repeat_after_a_kill_is_answered(
     clients: list[httpx.AsyncClient], first: Server, folder: Path
 ) -> None:
-    """Killed when the row was committed and the answer hadn't left."""
+    """Kill a server between its commit and its response, and repeat the request."""
     request = post_with("killed")
     headers = {**request["headers"], "X-Hold-Back": "1"}
-    asked = asyncio.create_task(clients[0].post(**{**request, "headers": headers}))
+    request_task = asyncio.create_task(
+        clients[0].post(**{**request, "headers": headers})
+    )
     deadline = time.monotonic() + 30
     while not (folder / "committed").exists():
         assert time.monotonic() < deadline
         await asyncio.sleep(0.02)
     first.kill()
     with suppress(httpx.TransportError):
-        await asked
-        raise AssertionError("it was answered after all")
+        await request_task
+        raise AssertionError("the killed server answered")
 
     repeat = await clients[1].post(**request)
     assert (repeat.status_code, repeat.headers.get("idempotent-replayed")) == (
@@ -105,7 +107,7 @@ async def a_repeat_after_a_kill_is_answered(
     assert await count(clients[1], "killed") == 1
 
 
-def test_what_is_sent_to_two_servers_is_done_once(
+def test_requests_that_two_servers_receive_run_once(
     database_url: str, tmp_path: Path
 ) -> None:
     shutil.copy(idempotency_program.__file__, tmp_path)

@@ -1,4 +1,4 @@
-"""What `bedplate serve` and `bedplate worker` log in a project."""
+"""Logs of `bedplate serve` and `bedplate worker` in a project."""
 
 import json
 import socket
@@ -43,14 +43,14 @@ def project(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
 
 
 @pytest.fixture
 def production(database_url: str, port: int) -> dict[str, Any]:
-    """JSON is logged in production alone."""
+    """Return settings of production, because only production logs JSON."""
     return {
         "database_url": database_url,
         "environment": "production",
@@ -61,7 +61,7 @@ def production(database_url: str, port: int) -> dict[str, Any]:
 
 
 def log_line(process: Process, event: str, **fields: Any) -> dict[str, Any]:
-    """Wait for the line of an event with these fields; every line is JSON."""
+    """Wait for a log line with these fields. Every line must be JSON."""
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         for line in map(json.loads, process.errors.splitlines()):
@@ -82,11 +82,11 @@ def token(server: Server, project: Path, production: dict[str, Any]) -> str:
     form = {"username": "bob@example.com", "password": PASSWORD}
     sign_up = {"email": form["username"], "name": "Bob", "password": PASSWORD}
     httpx.post(f"{server.api}/users", json=sign_up).raise_for_status()
-    answer = httpx.post(f"{server.api}/auth/token", data=form)
-    return str(answer.json()["access_token"])
+    response = httpx.post(f"{server.api}/auth/token", data=form)
+    return str(response.json()["access_token"])
 
 
-def test_a_refused_request_is_logged_with_its_code_and_its_caller_on_both_stacks(
+def test_a_rejected_request_is_logged_with_code_and_caller_on_both_stacks(
     server: Server, token: str
 ) -> None:
     headers = {"Authorization": f"Bearer {token}"}
@@ -109,7 +109,7 @@ def test_a_refused_request_is_logged_with_its_code_and_its_caller_on_both_stacks
     assert token not in server.errors
 
 
-def test_a_refusal_on_an_admin_page_is_logged_with_its_code(server: Server) -> None:
+def test_an_error_on_an_admin_page_is_logged_with_its_code(server: Server) -> None:
     with httpx.Client(base_url=server.url, follow_redirects=True) as browser:
         page = browser.get("/admin/login/")
         form = {
@@ -121,11 +121,11 @@ def test_a_refusal_on_an_admin_page_is_logged_with_its_code(server: Server) -> N
         }
         browser.post("/admin/login/", data=form, headers={"Referer": server.url})
 
-    refused = log_line(server, "request", method="POST", path="/admin/login/")
-    assert refused["code"] == "INVALID_CREDENTIALS"
+    line = log_line(server, "request", method="POST", path="/admin/login/")
+    assert line["code"] == "INVALID_CREDENTIALS"
 
 
-def test_the_log_level_holds_in_a_project(
+def test_the_log_level_applies_in_a_project(
     project: Path, production: dict[str, Any], port: int
 ) -> None:
     production |= {"log_level": "warning"}
@@ -136,7 +136,7 @@ def test_the_log_level_holds_in_a_project(
     assert '"request"' not in errors
 
 
-def test_a_failed_job_leaves_its_traceback_in_the_log_and_with_the_job(
+def test_the_traceback_of_a_failed_job_is_logged_and_stored(
     project: Path, production: dict[str, Any], port: int
 ) -> None:
     production |= {"embedded_worker": "false"}
@@ -150,6 +150,6 @@ def test_a_failed_job_leaves_its_traceback_in_the_log_and_with_the_job(
     for line in (failed, dead):
         assert "in send_invoice" in line["exception"]
         assert "ZeroDivisionError: no line has a price" in line["exception"]
-    shown = run_command(project, "jobs", "show", dead["id"], **production).stdout
-    assert "ZeroDivisionError: no line has a price" in shown
-    assert 'raise ZeroDivisionError("no line has a price")' in shown
+    output = run_command(project, "jobs", "show", dead["id"], **production).stdout
+    assert "ZeroDivisionError: no line has a price" in output
+    assert 'raise ZeroDivisionError("no line has a price")' in output

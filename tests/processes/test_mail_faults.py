@@ -1,4 +1,4 @@
-"""Every acknowledged sign-up has its mail, and no refused one has, whatever breaks."""
+"""Every acknowledged sign-up gets its mail, and no rejected one, whatever fails."""
 
 import asyncio
 import itertools
@@ -24,12 +24,12 @@ from bedplate.testing.smtp import OK, Inbox, accept, smtp_server
 
 PASSWORD = "Passw0rd-of-tests"
 CALLERS = 8
-# Or what was acknowledged just before the kill is gone, by the test kit's choice.
+# The test kit turns this off, and then a kill can lose acknowledged rows.
 DURABLE = {"synchronous_commit": "on"}
 
 
 class Census:
-    """Who signed up, was refused, or never heard."""
+    """Who signed up, and who was rejected."""
 
     OTHERS = (httpx.codes.CONFLICT, httpx.codes.SERVICE_UNAVAILABLE)
 
@@ -39,7 +39,7 @@ class Census:
         self._numbers = itertools.count()
 
     async def sign_up(self, server: Callable[[], Server], count: int) -> None:
-        """Sign up that many more, every tenth with an address that is taken."""
+        """Sign up `count` more accounts, and repeat every tenth one."""
         goal = len(self.acknowledged) + count
         async with asyncio.TaskGroup() as group:
             for _ in range(CALLERS):
@@ -52,7 +52,7 @@ class Census:
                 email = f"user{number}@example.com"
                 await self._send(client, server(), email)
                 if number % 10 == 0:
-                    await self._send(client, server(), email)  # it is taken by now
+                    await self._send(client, server(), email)  # now it is taken
                     weak = f"weak{number}@example.com"
                     await self._send(client, server(), weak, password="weak")
 
@@ -65,37 +65,38 @@ class Census:
     ) -> None:
         body = {"email": email, "name": "A User", "password": password}
         try:
-            answer = await client.post(f"{server.api}/users", json=body)
+            response = await client.post(f"{server.api}/users", json=body)
         except httpx.TransportError:
             await asyncio.sleep(0.1)  # it may have been stored, or not
             return
-        if answer.status_code == httpx.codes.CREATED:
+        if response.status_code == httpx.codes.CREATED:
             self.acknowledged.add(email)
-        elif answer.status_code == httpx.codes.UNPROCESSABLE_ENTITY:
-            assert password != PASSWORD, answer.text
+        elif response.status_code == httpx.codes.UNPROCESSABLE_ENTITY:
+            assert password != PASSWORD, response.text
             self.refused.add(email)
         else:
-            assert answer.status_code in self.OTHERS
+            assert response.status_code in self.OTHERS
 
     def check(self, inbox: Inbox, unreachable: frozenset[str] = frozenset()) -> None:
-        """Wait for the last mail; nobody is left out, and no refused one is in."""
+        """Wait for the last mail, and check that the right addresses got one."""
         expected = self.acknowledged - unreachable
         _wait(lambda: expected <= inbox.recipients().keys(), 120)
-        got = inbox.recipients()
-        twice = sum(count > 1 for count in got.values())
+        counts = inbox.recipients()
+        duplicates = sum(count > 1 for count in counts.values())
         print(
-            f"{len(self.acknowledged)} signed up, {len(got)} got mail ({twice} twice), "
-            f"{len(unreachable)} can't; {len(self.refused)} were refused"
+            f"{len(self.acknowledged)} signed up, {len(counts)} got mail "
+            f"({duplicates} twice), "
+            f"{len(unreachable)} unreachable, {len(self.refused)} rejected"
         )
-        assert not (self.refused | unreachable) & got.keys()
+        assert not (self.refused | unreachable) & counts.keys()
         self._check_repeats(inbox)
 
     def _check_repeats(self, inbox: Inbox) -> None:
-        """A mail that came twice has one Message-ID, and nobody else's."""
+        """Check that repeated mails have the same Message-ID, and others don't."""
         ids: dict[str, set[str]] = {}
         for mail in inbox.mails:
             ids.setdefault(str(mail["To"]), set()).add(str(mail["Message-ID"]))
-        assert all(len(of_one) == 1 for of_one in ids.values())
+        assert all(len(message_ids) == 1 for message_ids in ids.values())
         assert len(set.union(*ids.values())) == len(ids)
 
 
@@ -125,24 +126,24 @@ def test_kills_of_the_api_and_of_workers_lose_no_mail(
     def serve() -> Server:
         return stack.enter_context(serving(tmp_path, embedded_worker=False, **settings))
 
-    # Nobody sends yet: the API dies between the commits and the mails.
+    # Without a worker yet: the API dies between the commits and the mails.
     server = serve()
     asyncio.run(census.sign_up(lambda: server, sign_ups // 2))
     server.kill()
     assert not inbox.mails
 
-    # One of two workers dies while it sends, and the API comes back.
+    # One of two workers dies while it sends, and the API is back.
     first = stack.enter_context(working(tmp_path, **settings))
     stack.enter_context(working(tmp_path, **settings))
     server = serve()
 
     async def kill_in_the_middle() -> None:
-        under_way = asyncio.create_task(census.sign_up(lambda: server, sign_ups // 2))
+        load = asyncio.create_task(census.sign_up(lambda: server, sign_ups // 2))
         before = len(inbox.mails)
         while len(inbox.mails) < before + sign_ups // 10:  # noqa: ASYNC110, a thread fills it
             await asyncio.sleep(0.01)
         first.kill()
-        await under_way
+        await load
 
     asyncio.run(kill_in_the_middle())
     census.check(inbox)
@@ -167,7 +168,7 @@ def test_kills_of_a_server_with_its_worker_inside_lose_no_mail(
 
     for _ in range(2):
         server = serve()
-        asyncio.run(census.sign_up(lambda s=server: s, sign_ups // 2))  # type: ignore[misc]  # bound now
+        asyncio.run(census.sign_up(lambda s=server: s, sign_ups // 2))  # type: ignore[misc]  # bound in this iteration
         server.kill()
     serve()
     census.check(inbox)
@@ -190,31 +191,31 @@ def test_a_postgres_that_is_killed_loses_no_mail(
 
     async def kill_in_the_middle() -> None:
         await census.sign_up(lambda: server, sign_ups // 2)
-        under_way = asyncio.create_task(census.sign_up(lambda: server, sign_ups // 2))
+        load = asyncio.create_task(census.sign_up(lambda: server, sign_ups // 2))
         await asyncio.sleep(0.5)
         postgres.kill()
         await asyncio.sleep(5)
         await asyncio.to_thread(postgres.start, **DURABLE)
-        await under_way
+        await load
 
     asyncio.run(kill_in_the_middle())
     census.check(inbox)
     assert len(census.acknowledged) >= sign_ups
 
 
-def test_a_rollback_takes_its_mail_along(
+def test_a_rollback_discards_the_mail(
     settings: Settings, tmp_path: Path, stack: ExitStack, sign_ups: int
 ) -> None:
     inbox = stack.enter_context(smtp_server())
     url = settings.resolved_database_url.render_as_string(hide_password=False)
     worker = working(tmp_path, database_url=url, mail_url=inbox.url)
     stack.enter_context(worker)
-    kept = {f"kept{number}@example.com" for number in range(sign_ups)}
-    undone = {f"undone{number}@example.com" for number in range(sign_ups)}
+    committed = {f"committed{number}@example.com" for number in range(sign_ups)}
+    rolled_back = {f"undone{number}@example.com" for number in range(sign_ups)}
 
-    async def promise() -> None:
+    async def enqueue_all() -> None:
         runtime = Runtime.make(settings, EXAMPLE)
-        for address in sorted(kept | undone):
+        for address in sorted(committed | rolled_back):
             with suppress(ZeroDivisionError):
                 async with runtime.database.unit_of_work() as session:
                     await enqueue(
@@ -224,20 +225,23 @@ def test_a_rollback_takes_its_mail_along(
                         to=address,
                         context={"name": address},
                     )
-                    if address in undone:
+                    if address in rolled_back:
                         raise ZeroDivisionError
         await runtime.close()
 
-    asyncio.run(promise())
-    _wait(lambda: len(inbox.mails) >= len(kept), 60)
-    print(f"{len(kept)} committed, {len(undone)} rolled back, {len(inbox.mails)} mails")
-    assert inbox.recipients().keys() == kept
+    asyncio.run(enqueue_all())
+    _wait(lambda: len(inbox.mails) >= len(committed), 60)
+    print(
+        f"{len(committed)} committed, {len(rolled_back)} rolled back, "
+        f"{len(inbox.mails)} mails"
+    )
+    assert inbox.recipients().keys() == committed
 
 
 def test_mail_servers_that_misbehave(
     database_url: str, tmp_path: Path, census: Census, stack: ExitStack, sign_ups: int
 ) -> None:
-    """451 twice, closing and hanging are tried again; 550 is final, until retried."""
+    # 451, closing and hanging are tried again. 550 is final, until an admin retries.
     inbox = stack.enter_context(smtp_server(_misbehave))
     server = stack.enter_context(
         serving(
@@ -250,29 +254,31 @@ def test_mail_servers_that_misbehave(
         )
     )
     asyncio.run(census.sign_up(lambda: server, sign_ups))
-    of = {
+    addresses_by_fault = {
         fault: {e for e in census.acknowledged if _fault(e) == fault}
         for fault in FAULTS
     }
-    never = frozenset(of["never"])
-    census.check(inbox, unreachable=never)
-    print({fault: len(addresses) for fault, addresses in of.items()})
+    rejected = frozenset(addresses_by_fault["never"])
+    census.check(inbox, unreachable=rejected)
+    print({fault: len(addresses) for fault, addresses in addresses_by_fault.items()})
     for fault, tries in FAULTS.items():
-        assert {inbox.tries[address] for address in of[fault]} == {tries}
+        assert {inbox.tries[address] for address in addresses_by_fault[fault]} == {
+            tries
+        }
 
     as_admin = stack.enter_context(_admin(server, tmp_path, database_url))
     page = as_admin.get("/jobs", params={"status": "dead"}).json()
-    assert page["total"] == len(never)
+    assert page["total"] == len(rejected)
     dead = page["items"][0]
     assert (dead["job"], dead["attempts"]) == ("send_email", 1)
     assert dead["error"] == "MailRefused: 550 no such mailbox"
 
     inbox.reply = accept
     assert as_admin.post(f"/jobs/{dead['id']}/retry").json()["status"] == "queued"
-    _wait(lambda: never & inbox.recipients().keys(), 15)
+    _wait(lambda: rejected & inbox.recipients().keys(), 15)
 
 
-def test_a_mail_server_that_is_down_is_waited_for(
+def test_mails_wait_for_a_mail_server_that_is_down(
     database_url: str, tmp_path: Path, census: Census, stack: ExitStack, sign_ups: int
 ) -> None:
     with smtp_server() as inbox:
@@ -294,11 +300,11 @@ def test_a_mail_server_that_is_down_is_waited_for(
 
 
 FAULTS = {"fine": 1, "later": 3, "close": 2, "never": 1, "hang": 2}
-"""How a mail server may fail, and how often a mail is tried then."""
+"""How a mail server can fail, and how often a mail is then tried."""
 
 
 def _fault(address: str) -> str:
-    """One in twenty hangs: each time that takes a second, and all others wait."""
+    # Only one in twenty hangs: each takes a second, and all others wait.
     number = int(re.sub(r"\D", "", address))
     return "hang" if number % 20 == 4 else list(FAULTS)[number % 4]
 
@@ -336,5 +342,5 @@ def _admin(server: Server, folder: Path, database_url: str) -> httpx.Client:
 def _wait(condition: Callable[[], Any], seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "it didn't come about in time"
+        assert time.monotonic() < deadline, "the condition was not met in time"
         time.sleep(0.05)

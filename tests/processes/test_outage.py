@@ -1,4 +1,4 @@
-"""PostgreSQL goes away under a running server, and comes back."""
+"""PostgreSQL stops while a server is running, and returns."""
 
 import time
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ PASSWORD = "Passw0rd-of-tests"
 NEWCOMER = {"email": "first@example.com", "name": "First", "password": PASSWORD}
 LATECOMER = {**NEWCOMER, "email": "second@example.com"}
 RECOVERY_SECONDS = 20
-# Or what was acknowledged just before the kill is gone, by the test kit's choice.
+# The test kit turns this off, and then a kill can lose acknowledged rows.
 DURABLE = {"synchronous_commit": "on"}
 
 
@@ -31,16 +31,16 @@ def sign_in(client: httpx.Client) -> None:
     client.headers["Authorization"] = f"Bearer {token}"
 
 
-def assert_unavailable(answer: httpx.Response) -> None:
-    assert answer.status_code == 503
-    assert int(answer.headers["retry-after"]) > 0
-    error = answer.json()["error"]
+def assert_unavailable(response: httpx.Response) -> None:
+    assert response.status_code == 503
+    assert int(response.headers["retry-after"]) > 0
+    error = response.json()["error"]
     assert error["code"] == "SERVICE_UNAVAILABLE"
-    assert error["request_id"] == answer.headers["x-request-id"]
+    assert error["request_id"] == response.headers["x-request-id"]
     assert error.keys() == {"code", "message", "details", "request_id"}
 
 
-def test_it_answers_503_while_the_database_is_down_and_recovers_by_itself(
+def test_the_server_answers_503_while_the_database_is_down_and_recovers(
     postgres: LocalPostgres, tmp_path: Path
 ) -> None:
     run_command(tmp_path, "migrate", database_url=postgres.url)
@@ -67,9 +67,9 @@ def test_it_answers_503_while_the_database_is_down_and_recovers_by_itself(
 
 
 def assert_recovers(client: httpx.Client) -> None:
-    """Until then it may be unavailable, and nothing else."""
+    """Wait until requests succeed. Until then the only error is 503."""
     deadline = time.monotonic() + RECOVERY_SECONDS
-    while (answer := client.get("/users/me")).status_code != 200:
-        assert_unavailable(answer)
+    while (response := client.get("/users/me")).status_code != 200:
+        assert_unavailable(response)
         assert time.monotonic() < deadline, "it doesn't recover"
         time.sleep(0.1)

@@ -1,4 +1,4 @@
-"""`bedplate serve` as a person starts it."""
+"""`bedplate serve` as a user starts it."""
 
 import re
 import sys
@@ -18,7 +18,7 @@ PASSWORD = "Passw0rd-of-tests"
 
 
 def connect(server: Server) -> httpx.Client:
-    # Each request on a connection of its own, so that of two workers both get some.
+    # One connection for each request, so that both of two workers get some.
     headers = {"Connection": "close"}
     return httpx.Client(base_url=server.api, headers=headers, timeout=30)
 
@@ -29,13 +29,13 @@ def sign_up(client: httpx.Client, email: str) -> int:
 
 
 def sign_in(client: httpx.Client, email: str) -> dict[str, str]:
-    """The headers of whoever is signed in."""
+    """Sign in, and return the headers of authenticated requests."""
     form = {"username": email, "password": PASSWORD}
     token = client.post("/auth/token", data=form).json()["access_token"]
     return {"Authorization": f"Bearer {token}"}
 
 
-def test_it_serves_from_an_empty_folder_with_nothing_set_up(tmp_path: Path) -> None:
+def test_it_serves_from_an_empty_folder_without_settings(tmp_path: Path) -> None:
     with serving(tmp_path) as server, connect(server) as client:
         assert sign_up(client, "first@example.com") == 201
         me = client.get("/users/me", headers=sign_in(client, "first@example.com"))
@@ -45,18 +45,18 @@ def test_it_serves_from_an_empty_folder_with_nothing_set_up(tmp_path: Path) -> N
     assert docs.status_code == 200
 
 
-def test_it_says_where_everything_is(tmp_path: Path) -> None:
+def test_it_prints_where_everything_is(tmp_path: Path) -> None:
     with serving(tmp_path) as server:
-        said = server.output
+        output = server.output
 
-    assert "Bedplate is serving (development)" in said
-    assert f"{server.url}/api/v1" in said
-    assert f"{server.url}/docs" in said
-    assert str(tmp_path / ".bedplate") in said
-    assert "bedplate users create" in said
+    assert "Bedplate is serving (development)" in output
+    assert f"{server.url}/api/v1" in output
+    assert f"{server.url}/docs" in output
+    assert str(tmp_path / ".bedplate") in output
+    assert "bedplate users create" in output
 
 
-def test_as_a_python_module_it_serves_any_folder_again_with_its_data(
+def test_as_a_python_module_it_serves_a_folder_again_with_its_data(
     tmp_path: Path,
 ) -> None:
     folder = tmp_path / "a folder, ünusual"
@@ -71,9 +71,9 @@ def test_as_a_python_module_it_serves_any_folder_again_with_its_data(
         headers = sign_in(client, "kept@example.com")
 
     with serving(folder, **settings) as server, connect(server) as client:
-        answer = client.get("/users/me", headers=headers)
+        response = client.get("/users/me", headers=headers)
 
-    assert answer.json()["email"] == "kept@example.com"
+    assert response.json()["email"] == "kept@example.com"
     assert (folder / "kept.db").exists()
 
 
@@ -96,7 +96,7 @@ def test_two_workers_share_accounts_and_sessions(
         code = server.wait()
 
     assert created == [201] * 12
-    assert [answer.status_code for answer in reads] == [200] * 30
+    assert [response.status_code for response in reads] == [200] * 30
     assert code == 0
 
 
@@ -107,14 +107,14 @@ def test_on_postgresql_it_shows_the_database_without_the_password(
     password = make_url(database_url).password
     assert password
     with serving(tmp_path, database_url=database_url) as server:
-        said = server.output + server.errors
+        output = server.output + server.errors
 
-    assert "postgresql://bedplate:***@" in said
-    assert password not in said
+    assert "postgresql://bedplate:***@" in output
+    assert password not in output
 
 
 @pytest.mark.parametrize("arguments", [(), ("--workers", "2"), ("--reload",)], ids=str)
-def test_links_in_mails_lead_to_the_port_that_is_served(
+def test_links_in_mails_have_the_port_of_the_server(
     tmp_path: Path, arguments: tuple[str, ...]
 ) -> None:
     outbox = tmp_path / "outbox"
@@ -141,14 +141,14 @@ def wait_for_link(outbox: Path) -> str:
             body = mail.get_body(("plain",))
             assert body is not None
             text = body.get_content()
-            if found := re.search(r"https?://\S+token=\S+", text):
-                return found[0]
+            if match := re.search(r"https?://\S+token=\S+", text):
+                return match[0]
         time.sleep(0.1)
     raise AssertionError("no mail with a link")
 
 
 def test_help_names_every_command(tmp_path: Path) -> None:
-    said = run_command(tmp_path, "--help").stdout
+    output = run_command(tmp_path, "--help").stdout
 
     for command in ("serve", "migrate", "users", "routes", "openapi", "doctor"):
-        assert command in said
+        assert command in output

@@ -14,7 +14,7 @@ import pytest
 
 from bedplate.testing.servers import Server, serving
 
-# Runs `bedplate` where uvloop can't be imported, so on asyncio's own loop.
+# Runs `bedplate` without access to uvloop, so on asyncio's own loop.
 WITHOUT_UVLOOP = """
 import sys
 sys.modules["uvloop"] = None
@@ -25,7 +25,7 @@ PROGRAMS: dict[str, dict[str, Any]] = {
     "uvloop": {},
     "asyncio": {"program": (sys.executable, "-c", WITHOUT_UVLOOP)},
 }
-# Short, so that the test is; the proportions are those of the defaults.
+# Short, so that the tests are fast, with the proportions of the defaults.
 TIMES: dict[str, Any] = {"header_timeout": 2, "body_timeout": 2, "request_timeout": 4}
 HALF_HEADERS = b"GET /health/live HTTP/1.1\r\nHost: test\r\nX-Half"
 HALF_BODY = (
@@ -37,7 +37,7 @@ both_loops = pytest.mark.parametrize("program", PROGRAMS.values(), ids=list(PROG
 
 
 def resident_bytes(server: Server) -> int:
-    """The memory of the server's process."""
+    """Return the resident memory of the server's process."""
     status = Path(f"/proc/{server.process.pid}/status").read_text()
     line = next(line for line in status.splitlines() if line.startswith("VmRSS"))
     return int(line.split()[1]) * 1024
@@ -55,7 +55,7 @@ def connections(server: Server, count: int) -> Iterator[list[socket.socket]]:
 
 
 def read_to_end(client: socket.socket) -> bytes:
-    """What the server sends before it closes."""
+    """Return everything that the server sends before it closes."""
     received = b""
     with contextlib.suppress(ConnectionResetError):
         while data := client.recv(65536):
@@ -63,13 +63,13 @@ def read_to_end(client: socket.socket) -> bytes:
     return received
 
 
-def send_until_cut(client: socket.socket, piece: bytes, most: int) -> int:
-    """How many bytes the server takes before it closes the connection."""
-    sent = 0
+def send_until_cut(client: socket.socket, piece: bytes, limit: int) -> int:
+    """Send until the server closes the connection, and return the number of bytes."""
+    size = 0
     with contextlib.suppress(ConnectionResetError, BrokenPipeError):
-        while sent < most:
-            sent += client.send(piece)
-    return sent
+        while size < limit:
+            size += client.send(piece)
+    return size
 
 
 @both_loops
@@ -90,18 +90,18 @@ def test_200_slow_clients_are_cut_while_others_are_served(
             connection.sendall(HALF_BODY)
         began = time.monotonic()
         ended = _serve_meanwhile(client, slow, trickling, began)
-        grown = resident_bytes(server) - before
-        answers = [{read_to_end(c)[:12] for c in kind} for kind in (silent, headers)]
-        body_answers = [read_to_end(connection) for connection in bodies]
+        growth = resident_bytes(server) - before
+        responses = [{read_to_end(c)[:12] for c in kind} for kind in (silent, headers)]
+        body_responses = [read_to_end(connection) for connection in bodies]
 
     assert len(ended) == 200
-    # The limit, the second in which it is looked at, and two to read the answer.
+    # The limit, a second until it is checked, and two to read the response.
     assert max(ended.values()) < 2 + 1 + 2 + 2
     assert max(ended[c] for c in silent) < 2 + 1 + 1
-    assert grown < 40 * MEGABYTE
-    assert answers == [{b""}, {b"HTTP/1.1 408"}]
-    assert all(b'"code":"REQUEST_TIMEOUT"' in answer for answer in body_answers)
-    assert all(b"x-request-id: half-a-body" in answer for answer in body_answers)
+    assert growth < 40 * MEGABYTE
+    assert responses == [{b""}, {b"HTTP/1.1 408"}]
+    assert all(b'"code":"REQUEST_TIMEOUT"' in response for response in body_responses)
+    assert all(b"x-request-id: half-a-body" in response for response in body_responses)
 
 
 def _serve_meanwhile(
@@ -110,16 +110,16 @@ def _serve_meanwhile(
     trickling: list[socket.socket],
     began: float,
 ) -> dict[socket.socket, float]:
-    """When each slow connection was ended; others' requests are answered at once."""
+    """Return when each connection ended. Other requests are answered meanwhile."""
     ended: dict[socket.socket, float] = {}
     with selectors.DefaultSelector() as selector:
         for connection in slow:
             selector.register(connection, selectors.EVENT_READ)
         while len(ended) < len(slow) and time.monotonic() - began < 15:
-            asked = time.monotonic()
+            sent_at = time.monotonic()
             assert client.get("/health/live").status_code == 200
-            assert time.monotonic() - asked < 1
-            for connection in trickling:  # a byte at a time, for as long as it goes
+            assert time.monotonic() - sent_at < 1
+            for connection in trickling:  # a byte at a time
                 with contextlib.suppress(OSError):
                     connection.send(b"G" if connection not in ended else b"")
             for key, _ in selector.select(0.1):
@@ -129,7 +129,7 @@ def _serve_meanwhile(
 
 
 @both_loops
-def test_headers_without_end_are_refused_and_take_no_memory(
+def test_endless_headers_are_rejected_and_use_no_memory(
     tmp_path: Path, program: dict[str, Any]
 ) -> None:
     with serving(tmp_path, **program) as server:
@@ -145,14 +145,14 @@ def test_headers_without_end_are_refused_and_take_no_memory(
         ):
             with connect(server) as client:
                 client.sendall(beginning)
-                sent = send_until_cut(client, piece, 256 * MEGABYTE)
-                assert sent < 256 * MEGABYTE
-                # It reads on for two seconds, so that the client can read the answer.
+                size = send_until_cut(client, piece, 256 * MEGABYTE)
+                assert size < 256 * MEGABYTE
+                # The server reads for two more seconds, so that the client can read it.
                 client.settimeout(5)
                 read_to_end(client)
-        grown = resident_bytes(server) - before
+        growth = resident_bytes(server) - before
 
-    assert grown < 20 * MEGABYTE
+    assert growth < 20 * MEGABYTE
 
 
 @pytest.mark.parametrize(
@@ -164,14 +164,14 @@ def test_headers_without_end_are_refused_and_take_no_memory(
     ],
     ids=["long", "many", "long together"],
 )
-def test_too_large_headers_are_told_in_the_envelope(
+def test_too_large_headers_are_rejected_in_the_envelope(
     tmp_path: Path, headers: dict[str, str]
 ) -> None:
     with serving(tmp_path) as server:
-        sent = {"X-Request-ID": "too-large", **headers}
-        refused = httpx.get(f"{server.url}/health/live", headers=sent)
+        too_large = {"X-Request-ID": "too-large", **headers}
+        refused = httpx.get(f"{server.url}/health/live", headers=too_large)
         fine = {f"X-{number}": "x" * 300 for number in range(90)}
-        answer = httpx.get(f"{server.url}/health/live", headers=fine)
+        response = httpx.get(f"{server.url}/health/live", headers=fine)
 
     error = refused.json()["error"]
     assert refused.status_code == 431
@@ -179,27 +179,27 @@ def test_too_large_headers_are_told_in_the_envelope(
     assert error["request_id"] == refused.headers["x-request-id"] != ""
     assert refused.headers["x-content-type-options"] == "nosniff"
     assert refused.headers["cache-control"] == "no-store"
-    assert answer.status_code == 200
+    assert response.status_code == 200
 
 
-def test_what_is_no_http_is_refused_in_the_envelope(tmp_path: Path) -> None:
+def test_invalid_http_is_rejected_in_the_envelope(tmp_path: Path) -> None:
     with serving(tmp_path) as server:
-        answers = []
-        for sent in (
+        responses = []
+        for request in (
             b"\x16\x03\x01\x02\x00\x01\x00",
             b"GET  HTTP/1.1\r\n\r\n",
             b"GET / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
         ):
             with connect(server) as client:
-                client.sendall(sent)
-                answers.append(read_to_end(client))
+                client.sendall(request)
+                responses.append(read_to_end(client))
 
-    for answer in answers:
-        assert answer.startswith(b"HTTP/1.1 400 Bad Request\r\n")
-        assert b'"code":"BAD_REQUEST"' in answer
+    for response in responses:
+        assert response.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+        assert b'"code":"BAD_REQUEST"' in response
 
 
-def test_requests_without_end_in_one_piece_are_refused(tmp_path: Path) -> None:
+def test_endless_pipelined_requests_are_rejected(tmp_path: Path) -> None:
     request = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
     with serving(tmp_path) as server:
         with connect(server) as client:
@@ -209,19 +209,19 @@ def test_requests_without_end_in_one_piece_are_refused(tmp_path: Path) -> None:
             while received.count(b"200 OK") < 3 and time.monotonic() < time_limit:
                 received += client.recv(65536)
         before = resident_bytes(server)
-        with connections(server, 50) as many:
-            for connection in many:
+        with connections(server, 50) as clients:
+            for connection in clients:
                 with contextlib.suppress(ConnectionError):
                     connection.sendall(request * 6000)
-            for connection in many:
+            for connection in clients:
                 read_to_end(connection)
-        grown = resident_bytes(server) - before
+        growth = resident_bytes(server) - before
 
     assert received.count(b"200 OK") == 3
-    assert grown < 40 * MEGABYTE
+    assert growth < 40 * MEGABYTE
 
 
-def test_an_answer_that_nobody_reads_is_given_up(tmp_path: Path) -> None:
+def test_a_response_that_nobody_reads_is_aborted(tmp_path: Path) -> None:
     with serving(tmp_path, body_timeout=1) as server, connect(server) as client:
         request = b"GET /docs/assets/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n"
         for _ in range(8):
@@ -235,7 +235,7 @@ def test_an_answer_that_nobody_reads_is_given_up(tmp_path: Path) -> None:
 
 
 def _is_connected(server: Server, client: socket.socket) -> bool:
-    """Whether the server still has this connection, by the kernel's table."""
+    """Return whether the kernel still lists the server's side of the connection."""
     port = client.getsockname()[1]
     table = Path(f"/proc/{server.process.pid}/net/tcp").read_text().splitlines()[1:]
     established = "01"
@@ -245,7 +245,7 @@ def _is_connected(server: Server, client: socket.socket) -> bool:
     )
 
 
-def test_one_connection_too_many_is_told_so(tmp_path: Path) -> None:
+def test_a_connection_over_the_limit_gets_503(tmp_path: Path) -> None:
     with (
         serving(tmp_path, max_connections=3) as server,
         connections(server, 3) as slow,
@@ -254,24 +254,24 @@ def test_one_connection_too_many_is_told_so(tmp_path: Path) -> None:
             connection.sendall(HALF_HEADERS)
         refused = httpx.get(f"{server.url}/health/live")
         slow.pop().close()
-        answer = _ask_until_served(server)
+        response = _request_until_served(server)
 
     assert refused.status_code == 503
     assert refused.json()["error"]["code"] == "SERVICE_UNAVAILABLE"
     assert refused.headers["retry-after"] == "1"
     assert refused.headers["connection"] == "close"
-    assert answer.status_code == 200
+    assert response.status_code == 200
 
 
-def _ask_until_served(server: Server) -> httpx.Response:
+def _request_until_served(server: Server) -> httpx.Response:
     deadline = time.monotonic() + 5
     while True:
-        answer = httpx.get(f"{server.url}/health/live")
-        if answer.status_code == 200 or time.monotonic() > deadline:
-            return answer
+        response = httpx.get(f"{server.url}/health/live")
+        if response.status_code == 200 or time.monotonic() > deadline:
+            return response
 
 
-def test_a_client_that_leaves_mid_body_is_no_bug(tmp_path: Path) -> None:
+def test_a_client_that_leaves_mid_body_is_not_logged_as_a_bug(tmp_path: Path) -> None:
     with serving(tmp_path) as server:
         for path in ("/api/v1/users", "/api/v1/auth/token", "/django/api/v1/users"):
             kind = b"x-www-form-urlencoded" if "token" in path else b"json"
@@ -281,8 +281,10 @@ def test_a_client_that_leaves_mid_body_is_no_bug(tmp_path: Path) -> None:
                     b"Content-Type: application/%s\r\nContent-Length: 99\r\n\r\n{"
                     % (path.encode(), kind)
                 )
-                time.sleep(1.5 if "django" in path else 0.3)  # it is waiting by then
-            _ask_until_served(server)
+                time.sleep(
+                    1.5 if "django" in path else 0.3
+                )  # the server waits for the body by then
+            _request_until_served(server)
         deadline = time.monotonic() + 10
         while server.errors.count("499") < 3 and time.monotonic() < deadline:
             time.sleep(0.05)

@@ -1,4 +1,4 @@
-"""SIGTERM: what is under way is finished, and nothing new is begun."""
+"""SIGTERM: running requests finish, and no new ones start."""
 
 import json
 import socket
@@ -22,7 +22,7 @@ def connect(server: Server) -> socket.socket:
 
 
 def begin_sign_up(connection: socket.socket) -> None:
-    """Leave a sign-up's body to come, once it is known to be under way."""
+    """Send the headers of a sign-up, and wait until the server expects the body."""
     connection.sendall(
         b"POST /api/v1/users HTTP/1.1\r\n"
         b"Host: test\r\n"
@@ -41,17 +41,17 @@ def wait_until_refusing(server: Server) -> None:
         except ConnectionError:
             return
         time.sleep(0.02)
-    raise AssertionError("it still takes connections")
+    raise AssertionError("it still accepts connections")
 
 
-def read_answer(connection: socket.socket) -> bytes:
-    answer = b""
+def read_response(connection: socket.socket) -> bytes:
+    response = b""
     while part := connection.recv(65536):
-        answer += part
-    return answer
+        response += part
+    return response
 
 
-def test_a_request_under_way_is_finished_and_the_exit_code_is_0(
+def test_a_running_request_finishes_and_the_exit_code_is_0(
     database_url: str, tmp_path: Path
 ) -> None:
     with (
@@ -62,23 +62,23 @@ def test_a_request_under_way_is_finished_and_the_exit_code_is_0(
         server.terminate()
         wait_until_refusing(server)
         connection.sendall(BODY)
-        answer = read_answer(connection)
-        begun = time.monotonic()
+        response = read_response(connection)
+        began = time.monotonic()
         code = server.wait()
-        waited = time.monotonic() - begun
+        waited = time.monotonic() - began
 
-    assert answer.startswith(b"HTTP/1.1 201 ")
-    assert b'"late@example.com"' in answer
+    assert response.startswith(b"HTTP/1.1 201 ")
+    assert b'"late@example.com"' in response
     assert code == 0
     assert waited < DEADLINE_SECONDS
 
 
-def test_an_idle_connection_does_not_hold_up_the_end(tmp_path: Path) -> None:
+def test_an_idle_connection_does_not_delay_the_stop(tmp_path: Path) -> None:
     with serving(tmp_path) as server, httpx.Client() as client:
-        client.get(f"{server.url}/health/live")  # and the connection stays open
-        begun = time.monotonic()
+        client.get(f"{server.url}/health/live")  # the connection stays open
+        began = time.monotonic()
         server.terminate()
         code = server.wait()
 
     assert code == 0
-    assert time.monotonic() - begun < DEADLINE_SECONDS / 2
+    assert time.monotonic() - began < DEADLINE_SECONDS / 2

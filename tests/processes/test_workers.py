@@ -1,4 +1,4 @@
-"""Workers as processes: killed, stopped, poisoned, at once."""
+"""Workers as processes: killed, stopped, poisoned, and several at a time."""
 
 import asyncio
 import sys
@@ -41,7 +41,7 @@ MODULES = (*(m for m in EXAMPLE if m.name != "probe"), probe)
 
 
 class Fleet:
-    """Workers in a folder, and a way to give them work and to see what they did."""
+    """Workers in a folder, with methods to enqueue jobs and to see their effects."""
 
     def __init__(self, folder: Path, settings: Settings, stack: ExitStack) -> None:
         self.folder = folder
@@ -64,25 +64,25 @@ class Fleet:
         lines = path.read_text().splitlines() if path.exists() else []
         return [line.split() for line in lines if line.startswith(word)]
 
-    def promise(self, job: Job, count: int = 1, **arguments: Any) -> list[str]:
-        async def act(runtime: Runtime) -> list[str]:
+    def enqueue(self, job: Job, count: int = 1, **arguments: Any) -> list[str]:
+        async def work_with(runtime: Runtime) -> list[str]:
             async with runtime.database.unit_of_work() as session:
                 return [await enqueue(session, job, **arguments) for _ in range(count)]
 
-        return self._with_runtime(act)
+        return self._with_runtime(work_with)
 
     def look_up(self, job_id: str) -> JobResponse:
-        async def act(runtime: Runtime) -> JobResponse:
+        async def work_with(runtime: Runtime) -> JobResponse:
             async with runtime.database.unit_of_work() as session:
                 return await JobService(session).get(UUID(job_id))
 
-        return self._with_runtime(act)
+        return self._with_runtime(work_with)
 
-    def _with_runtime(self, act: Callable[[Runtime], Awaitable[T]]) -> T:
+    def _with_runtime(self, work_with: Callable[[Runtime], Awaitable[T]]) -> T:
         async def work() -> T:
             runtime = Runtime.make(self.settings, MODULES)
             try:
-                return await act(runtime)
+                return await work_with(runtime)
             finally:
                 await runtime.close()
 
@@ -96,32 +96,32 @@ def fleet(settings: Settings, tmp_path: Path) -> Any:
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 30) -> float:
-    """How long it took."""
+    """Wait for a condition, and return the seconds that it took."""
     began = time.monotonic()
     while not condition():
-        assert time.monotonic() - began < seconds, "it didn't come about in time"
+        assert time.monotonic() - began < seconds, "the condition was not met in time"
         time.sleep(0.05)
     return time.monotonic() - began
 
 
 def test_a_killed_worker_is_taken_over_within_15_seconds(fleet: Fleet) -> None:
     first = fleet.start()
-    [job_id] = fleet.promise(sleep, seconds=60)
+    [job_id] = fleet.enqueue(sleep, seconds=60)
     wait_until(lambda: fleet.diary("began"))
     fleet.start()
     first.kill()
 
-    took = wait_until(lambda: len(fleet.diary("began")) == 2)
+    seconds = wait_until(lambda: len(fleet.diary("began")) == 2)
     wait_until(lambda: fleet.diary("ended"))
-    print(f"taken over after {took:.1f} s")
-    assert took < 15
+    print(f"taken over after {seconds:.1f} s")
+    assert seconds < 15
     assert fleet.diary("began") == [["began", job_id, "1"], ["began", job_id, "2"]]
 
 
 def test_a_job_that_kills_its_worker_stops_at_its_attempts(fleet: Fleet) -> None:
-    [poisoned] = fleet.promise(poison)
+    [poisoned] = fleet.enqueue(poison)
     for number in range(10):
-        fleet.promise(innocent, number=number)
+        fleet.enqueue(innocent, number=number)
     deaths = 0
     deadline = time.monotonic() + 60
     worker = fleet.start("--hasty")
@@ -141,11 +141,11 @@ def test_a_job_that_kills_its_worker_stops_at_its_attempts(fleet: Fleet) -> None
 
 def test_a_failing_job_is_tried_again_and_then_dead(fleet: Fleet) -> None:
     fleet.start()
-    [mended] = fleet.promise(fail, until=3)
-    [broken] = fleet.promise(fail, until=99)
+    [recovering] = fleet.enqueue(fail, until=3)
+    [broken] = fleet.enqueue(fail, until=99)
 
     wait_until(lambda: fleet.look_up(broken).status == "dead")
-    wait_until(lambda: fleet.look_up(mended).status == "succeeded")
+    wait_until(lambda: fleet.look_up(recovering).status == "succeeded")
     assert Counter(n for _, n in fleet.diary("fail")) == {
         "1": 2,
         "2": 2,
@@ -153,33 +153,33 @@ def test_a_failing_job_is_tried_again_and_then_dead(fleet: Fleet) -> None:
         "4": 1,
     }
     assert fleet.look_up(broken).error == "RuntimeError: not before attempt 99"
-    assert fleet.look_up(mended).error is None
+    assert fleet.look_up(recovering).error is None
 
 
-def test_a_job_over_its_time_is_stopped(fleet: Fleet) -> None:
+def test_a_job_over_its_timeout_is_stopped(fleet: Fleet) -> None:
     fleet.start()
-    [job_id] = fleet.promise(dawdle_job)
+    [job_id] = fleet.enqueue(dawdle_job)
 
     wait_until(lambda: fleet.look_up(job_id).status == "dead")
     assert fleet.diary("dawdle") == [["dawdle", "1"], ["dawdle", "2"]]
     assert "TimeoutError" in str(fleet.look_up(job_id).error)
 
 
-def test_waiting_for_the_next_attempt_holds_no_slot(fleet: Fleet) -> None:
+def test_waiting_for_the_next_attempt_uses_no_slot(fleet: Fleet) -> None:
     fleet.start("--concurrency", "1")
-    fleet.promise(wait_long, count=2)
-    fleet.promise(innocent, number=1)
+    fleet.enqueue(wait_long, count=2)
+    fleet.enqueue(innocent, number=1)
 
     wait_until(lambda: fleet.diary("innocent"))
     assert fleet.diary("wait_long") == [["wait_long", "1"]] * 2
 
 
-def test_a_stopped_worker_finishes_what_is_short_and_hands_back_the_rest(
+def test_a_stopped_worker_finishes_short_jobs_and_releases_the_others(
     fleet: Fleet,
 ) -> None:
     first = fleet.start()
-    [short] = fleet.promise(sleep, seconds=1.5)
-    [long] = fleet.promise(sleep, seconds=8)
+    [short] = fleet.enqueue(sleep, seconds=1.5)
+    [long] = fleet.enqueue(sleep, seconds=8)
     wait_until(lambda: len(fleet.diary("began")) == 2)
     first.terminate()
     began = time.monotonic()
@@ -188,15 +188,15 @@ def test_a_stopped_worker_finishes_what_is_short_and_hands_back_the_rest(
     assert fleet.diary("ended") == [["ended", short, "1"]]
 
     fleet.start()
-    # At once: nobody waits for a heartbeat to grow old. And the attempt didn't count.
+    # Immediately, without waiting for a heartbeat to expire. The attempt didn't count.
     assert wait_until(lambda: len(fleet.diary("began")) == 3) < 5
     assert fleet.diary("began")[2] == ["began", long, "1"]
 
 
-def test_a_queue_keeps_to_its_concurrency_over_all_workers(fleet: Fleet) -> None:
+def test_the_concurrency_of_a_queue_applies_across_workers(fleet: Fleet) -> None:
     fleet.start()
     fleet.start()
-    fleet.promise(squeeze, count=6)
+    fleet.enqueue(squeeze, count=6)
     wait_until(lambda: len(fleet.diary("out")) == 6)
 
     inside = highest = 0
@@ -206,9 +206,9 @@ def test_a_queue_keeps_to_its_concurrency_over_all_workers(fleet: Fleet) -> None
     assert highest == 2
 
 
-def test_a_queue_keeps_to_its_rate(fleet: Fleet) -> None:
+def test_the_rate_of_a_queue_is_limited(fleet: Fleet) -> None:
     fleet.start()
-    fleet.promise(drip, count=5)
+    fleet.enqueue(drip, count=5)
     wait_until(lambda: len(fleet.diary("drip")) == 5)
 
     times = sorted(float(at) for _, at in fleet.diary("drip"))
@@ -216,16 +216,16 @@ def test_a_queue_keeps_to_its_rate(fleet: Fleet) -> None:
     assert times[4] - times[2] > 2
 
 
-def test_a_worker_runs_only_the_queues_that_it_is_told(fleet: Fleet) -> None:
+def test_a_worker_runs_only_its_queues(fleet: Fleet) -> None:
     fleet.start("--queue", "slow")
-    fleet.promise(innocent, number=1)
-    fleet.promise(sleep, seconds=0)
+    fleet.enqueue(innocent, number=1)
+    fleet.enqueue(sleep, seconds=0)
 
     wait_until(lambda: fleet.diary("ended"))
     assert fleet.diary("innocent") == []
 
 
-def test_two_workers_run_each_moment_of_a_schedule_once(
+def test_two_workers_run_each_tick_of_a_schedule_once(
     fleet: Fleet, sign_ups: int
 ) -> None:
     ticks = sign_ups // 10
@@ -236,14 +236,14 @@ def test_two_workers_run_each_moment_of_a_schedule_once(
     count = len(fleet.diary("tick"))
     wait_until(lambda: len(fleet.diary("tick")) >= count + ticks, 60)
 
-    seen = Counter(_moment(id_) for _, id_ in fleet.diary("tick"))
-    # Up to the last but a few, which may still be on their way.
-    expected = range(min(seen), max(seen) - 2)
+    runs = Counter(_moment(id_) for _, id_ in fleet.diary("tick"))
+    # Without the last ones, which may still be running.
+    expected = range(min(runs), max(runs) - 2)
     wait_until(lambda: not set(expected) - _moments(fleet))
-    doubled = [moment for moment, count in seen.items() if count > 1]
-    print(f"{len(seen)} ticks of {len(expected)} seconds, doubled: {len(doubled)}")
-    # Only what was running on the worker that was killed may run again.
-    assert len(doubled) <= 1
+    repeated = [moment for moment, count in runs.items() if count > 1]
+    print(f"{len(runs)} ticks of {len(expected)} seconds, repeated: {len(repeated)}")
+    # Only the job that was running on the killed worker may run again.
+    assert len(repeated) <= 1
 
 
 def _moments(fleet: Fleet) -> set[int]:
@@ -251,10 +251,10 @@ def _moments(fleet: Fleet) -> set[int]:
 
 
 def _moment(job_id: str) -> int:
-    """The second that a run of the schedule was for: its id is made of it."""
+    """Return the second of a scheduled run, from which its id is derived."""
     now = int(time.time())
-    made = {_tick_id(second): second for second in range(now - 300, now + 60)}
-    return made[job_id]
+    ids = {_tick_id(second): second for second in range(now - 300, now + 60)}
+    return ids[job_id]
 
 
 @cache

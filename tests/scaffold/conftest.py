@@ -13,7 +13,7 @@ Files = dict[Path, bytes]
 
 @pytest.fixture
 def project(tmp_path: Path) -> ExistingProject:
-    """A project that was just made."""
+    """Return a new project."""
     spec = ProjectSpec(name=PACKAGE, title="Shop", folder=tmp_path / PACKAGE)
     plan_project(spec).write()
     return ExistingProject.find(spec.folder)
@@ -21,7 +21,10 @@ def project(tmp_path: Path) -> ExistingProject:
 
 @pytest.fixture
 def files(tmp_path: Path) -> Callable[[], Files]:
-    """Everything below the test's folder, to show that a refusal wrote nothing."""
+    """Return a function that reads all files in the test's folder.
+
+    Tests compare them to show that a refusal wrote nothing.
+    """
 
     def read() -> Files:
         return {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}

@@ -1,4 +1,4 @@
-"""A project with three modules, made by the commands, passes its whole check."""
+"""A project with three modules that the commands wrote passes its whole check."""
 
 import os
 import re
@@ -45,7 +45,7 @@ LISTS_BADLY = """
         await invoices.get(invoice.id, caller)
     return page
 """
-# What is put in the place of what, and the tests that have to notice.
+# The code to replace and its replacement, by file; and the tests that must then fail.
 SPOILT = {
     "router.py": (LISTS, LISTS_BADLY),
     "service.py": ("if_match.check(current)", "pass"),
@@ -54,20 +54,20 @@ SPOILT = {
 FAILURES = {
     "a_list_asks_no_more_for_more_rows",
     "nothing_holds_up_the_event_loop",
-    "an_invoice_has_to_be_ones_own",
+    "an_invoice_must_belong_to_the_caller",
     "another_user_does_not_know_of_it",
     "what_has_changed_meanwhile_is_not_overwritten",
 }
 
 
 def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    """A program of this environment, with the project as if it were installed."""
+    """Run a program of this environment, as if the project were installed in it."""
     program, *arguments = command
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("BEDPLATE_")}
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("BEDPLATE_")}
     return subprocess.run(
         [str(Path(PROGRAM[0]).with_name(program)), *arguments],
         cwd=folder,
-        env={**kept, "PYTHONPATH": str(folder / "src")},
+        env={**inherited, "PYTHONPATH": str(folder / "src")},
         capture_output=True,
         text=True,
         check=False,
@@ -76,7 +76,7 @@ def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
 
 def test_a_project_with_three_modules_passes_its_whole_check(tmp_path: Path) -> None:
     folder = tmp_path / "planted-shop"
-    made = run(
+    created = run(
         tmp_path,
         "bedplate",
         "new",
@@ -85,7 +85,7 @@ def test_a_project_with_three_modules_passes_its_whole_check(tmp_path: Path) -> 
         "--bedplate-source",
         str(ROOT),
     )
-    assert made.returncode == 0, made.stderr
+    assert created.returncode == 0, created.stderr
 
     for name, fields in MODULES.items():
         added = run(folder, "bedplate", "add", "module", name, fields, "--jobs")
@@ -94,17 +94,17 @@ def test_a_project_with_three_modules_passes_its_whole_check(tmp_path: Path) -> 
         done = run(folder, *check)
         assert done.returncode == 0, done.stdout + done.stderr
 
-    listed = run(folder, "bedplate", "routes").stdout
-    assert "/api/v1/order-lines/{order_line_id}" in listed
+    routes = run(folder, "bedplate", "routes").stdout
+    assert "/api/v1/order-lines/{order_line_id}" in routes
     assert_spoilt_code_is_seen(folder)
 
 
 def assert_spoilt_code_is_seen(folder: Path) -> None:
-    """The project's checks are no ornament."""
-    for file, (found, put) in SPOILT.items():
+    """Spoil the project's code and check that its own tests notice."""
+    for file, (code, replacement) in SPOILT.items():
         path = folder / "src" / "planted_shop" / "modules" / "invoices" / file
-        assert found in path.read_text()
-        path.write_text(path.read_text().replace(found, put))
+        assert code in path.read_text()
+        path.write_text(path.read_text().replace(code, replacement))
 
     linted = run(folder, "lint-imports", "--no-logo")
     tested = run(folder, "pytest", "-q", "-k", "sqlite and invoice")
@@ -118,15 +118,15 @@ def test_a_dry_run_shows_the_plan_and_writes_nothing(tmp_path: Path) -> None:
     done = run(tmp_path, "bedplate", "new", "planted-shop", "--dry-run", "--no-django")
 
     assert "main.py" in done.stdout
-    assert "Nothing is written" in done.stdout
+    assert "no file was written" in done.stdout
     assert not any(tmp_path.iterdir())
 
 
-def test_a_project_is_made_once(tmp_path: Path) -> None:
+def test_an_existing_project_is_not_overwritten(tmp_path: Path) -> None:
     run(tmp_path, "bedplate", "new", "planted-shop", "--yes", "--ci", "none")
 
     again = run(tmp_path, "bedplate", "new", "planted-shop", "--yes")
 
     assert (again.returncode, again.stderr.count("\n")) == (1, 1)
-    assert "is there already, and not empty" in again.stderr
+    assert "exists already and is not an empty folder" in again.stderr
     assert not (tmp_path / "planted-shop" / ".github").exists()

@@ -1,4 +1,4 @@
-"""At a terminal `bedplate new` asks little, shows the plan, and writes on a yes."""
+"""`bedplate new` at a terminal: questions, a plan, and files after a yes."""
 
 import os
 import pty
@@ -9,31 +9,31 @@ from bedplate.testing.servers import PROGRAM, run_command
 
 
 def talk(folder: Path, answers: str) -> tuple[int, str]:
-    """What the program does and says at a terminal where somebody types this."""
-    ours, its = pty.openpty()
+    """Run `bedplate new`, type the answers, and return its exit code and output."""
+    controller, terminal = pty.openpty()
     process = subprocess.Popen(
         [*PROGRAM, "new", "planted-shop"],
         cwd=folder,
         env={"PATH": os.environ["PATH"], "NO_COLOR": "1", "COLUMNS": "100"},
-        stdin=its,
+        stdin=terminal,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     )
-    os.write(ours, answers.encode())
-    said, _ = process.communicate(timeout=30)
-    os.close(ours)
-    os.close(its)
-    return process.returncode, said
+    os.write(controller, answers.encode())
+    output, _ = process.communicate(timeout=30)
+    os.close(controller)
+    os.close(terminal)
+    return process.returncode, output
 
 
-def test_what_is_answered_is_made(tmp_path: Path) -> None:
-    code, said = talk(tmp_path, "The Shop\nn\nnone\ny\n")
+def test_the_answers_decide_what_is_written(tmp_path: Path) -> None:
+    code, output = talk(tmp_path, "The Shop\nn\nnone\ny\n")
 
-    assert code == 0, said
-    order = ["What do people call it?", "With the Django admin?", "CI", "main.py"]
-    order += ["Write it?", "The Shop is made. Next:", "cd planted-shop"]
-    places = [said.index(text) for text in order]
+    assert code == 0, output
+    order = ["Title for people", "Add the Django admin?", "CI file", "main.py"]
+    order += ["Write these files?", "The Shop is ready. Next:", "cd planted-shop"]
+    places = [output.index(text) for text in order]
     assert places == sorted(places)
     written = (tmp_path / "planted-shop" / "pyproject.toml").read_text()
     assert 'dependencies = ["bedplate>=' in written
@@ -41,10 +41,10 @@ def test_what_is_answered_is_made(tmp_path: Path) -> None:
 
 
 def test_a_no_writes_nothing(tmp_path: Path) -> None:
-    code, said = talk(tmp_path, "\n\n\nn\n")
+    code, output = talk(tmp_path, "\n\n\nn\n")
 
     assert code == 1
-    assert "Write it?" in said
+    assert "Write these files?" in output
     assert not any(tmp_path.iterdir())
 
 

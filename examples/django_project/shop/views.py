@@ -16,6 +16,6 @@ def whoami(request: Request) -> Response:
 @api_view(["POST"])
 @permission_classes([IsAuthenticated])
 def baskets(request: Request) -> Response:
-    """The project's own tables are its own to write."""
+    """Write a table of the project, by Django."""
     basket = Basket.objects.create(owner=request.user, note=request.data["note"])
     return Response({"id": basket.pk, "owner": basket.owner.email}, 201)

@@ -263,7 +263,7 @@ def check_media_type(request: Request, accepted: re.Pattern[str] | None) -> None
 
 
 def answers_plain_json(route: Any) -> bool:
-    """Whether the answer is the declared model as it stands, or nothing at all."""
+    """Return whether the answer is the declared model as it is, or nothing."""
     if route.response_field is None and not _answers_itself(route):
         return False
     return isinstance(route.response_class, DefaultPlaceholder) and not (
@@ -277,8 +277,8 @@ def answers_plain_json(route: Any) -> bool:
 
 
 def _answers_itself(route: Any) -> bool:
-    """Whether there is no body, or the endpoint makes the whole response."""
-    made = get_typed_return_annotation(route.endpoint)
+    """Return whether the endpoint makes the whole response, or there is none."""
+    annotation = get_typed_return_annotation(route.endpoint)
     return not is_body_allowed_for_status_code(route.status_code) or (
-        inspect.isclass(made) and issubclass(made, Response)
+        inspect.isclass(annotation) and issubclass(annotation, Response)
     )

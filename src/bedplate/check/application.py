@@ -1,4 +1,4 @@
-"""The project's application: where it is, and the OpenAPI document that it makes."""
+"""Finds the project's application and reads its OpenAPI document."""
 
 import ast
 import json
@@ -27,7 +27,7 @@ _SECONDS = 60
 
 @dataclass(frozen=True)
 class Application:
-    """What the project's application says of itself."""
+    """The project's application, with its OpenAPI document."""
 
     name: str
     document: Document
@@ -36,37 +36,38 @@ class Application:
 
 
 class ApplicationError(Exception):
-    """The application can't be had; the text says why."""
+    """The application can't be imported; the text gives the cause."""
 
 
 def load_application(project: Project, name: str | None) -> Application | None:
-    """The application that is asked for, or the first that is found; None if none is.
+    """Load the named application, or the first one found. None if there is none.
 
-    It is imported in a process of its own, so that nothing of it stays here.
+    It is imported in a separate process, so that it can't affect this one.
 
     Raises:
-        ApplicationError: it can't be imported, or isn't one.
+        ApplicationError: it can't be imported, or isn't a FastAPI application.
     """
-    refusal = None
-    for folder, import_name in _asked_for(project, name) if name else _found(project):
+    first_error = None
+    candidates = _by_name(project, name) if name else _search(project)
+    for folder, import_name in candidates:
         try:
-            return _described(project, folder, import_name)
+            return _load(project, folder, import_name)
         except ApplicationError as error:
-            refusal = refusal or error
-    if refusal is not None:
-        raise refusal
+            first_error = first_error or error
+    if first_error is not None:
+        raise first_error
     return None
 
 
-def _asked_for(project: Project, name: str) -> Iterator[tuple[Path, str]]:
-    """The folders that imports may begin in."""
+def _by_name(project: Project, name: str) -> Iterator[tuple[Path, str]]:
+    """Yield each folder from which the name may be importable, with the name."""
     for folder in (project.root / "src", project.root):
         if folder.is_dir():
             yield folder, name if ":" in name else f"{name}:app"
 
 
-def _found(project: Project) -> Iterator[tuple[Path, str]]:
-    """Every application of the project with every way to import it, likeliest first."""
+def _search(project: Project) -> Iterator[tuple[Path, str]]:
+    """Yield each possible application and each way to import it, likeliest first."""
     for source, attribute in sorted(_makers(project), key=_likeliness):
         parts = PurePosixPath(source.path).with_suffix("").parts
         first = _package_depth(project, source.path)
@@ -76,7 +77,7 @@ def _found(project: Project) -> Iterator[tuple[Path, str]]:
 
 
 def _package_depth(project: Project, path: str) -> int:
-    """How many of a path's folders aren't part of its package."""
+    """Return how many of a path's folders are above its package."""
     folders = PurePosixPath(path).parts[:-1]
     for depth in range(len(folders), 0, -1):
         if "/".join((*folders[:depth], "__init__.py")) not in project.by_path:
@@ -88,30 +89,32 @@ def _makers(project: Project) -> Iterator[tuple[Source, str]]:
     for source in project.code:
         for name, value in assigned(source.tree.body):
             if isinstance(value, ast.Call):
-                made_by = last_part(source.name(value.func))
-                if made_by == "FastAPI" or made_by in FACTORIES:
+                function = last_part(source.name(value.func))
+                if function == "FastAPI" or function in FACTORIES:
                     yield source, name
         for node in source.tree.body:
             if isinstance(node, ast.FunctionDef) and node.name in FACTORIES:
                 yield source, node.name
 
 
-def _likeliness(found: tuple[Source, str]) -> tuple[bool, int, int, str]:
-    source, attribute = found
+def _likeliness(candidate: tuple[Source, str]) -> tuple[bool, int, int, str]:
+    source, attribute = candidate
     usual = source.stem in _USUAL_FILES
     place = _USUAL_FILES.index(source.stem) if usual else len(_USUAL_FILES)
     return attribute in FACTORIES, place, source.path.count("/"), source.path
 
 
-def _described(project: Project, folder: Path, import_name: str) -> Application:
+def _load(project: Project, folder: Path, import_name: str) -> Application:
     with tempfile.TemporaryDirectory() as scratch:
-        answer = Path(scratch, "answer.json")
-        arguments = [str(folder), str(project.root), import_name, str(answer)]
+        # A file, not standard output: the application may print while it is imported.
+        result = Path(scratch, "result.json")
+        arguments = [str(folder), str(project.root), import_name, str(result)]
         try:
             done = subprocess.run(
                 [sys.executable, "-P", "-m", "bedplate.check.describe", *arguments],
                 cwd=project.root,
-                # One of ours keeps what it makes out of the project's folder.
+                # A Bedplate application writes its key and database to this folder
+                # and not to the project's.
                 env={"BEDPLATE_DATA_DIR": scratch, **os.environ},
                 capture_output=True,
                 text=True,
@@ -119,15 +122,16 @@ def _described(project: Project, folder: Path, import_name: str) -> Application:
                 timeout=_SECONDS,
             )
         except subprocess.TimeoutExpired as error:
-            seconds = f"it wasn't imported within {_SECONDS} s"
-            raise ApplicationError(f"{import_name}: {seconds}") from error
-        if not answer.exists():
+            cause = f"the import took longer than {_SECONDS} s"
+            raise ApplicationError(f"{import_name}: {cause}") from error
+        if not result.exists():
             raise ApplicationError(f"{import_name}: {_last_line(done.stderr)}")
-        told = json.loads(answer.read_text("utf-8"))
-    endpoints = {name: (file, line) for name, (file, line) in told["endpoints"].items()}
-    return Application(import_name, told["document"], endpoints)
+        described = json.loads(result.read_text("utf-8"))
+    places = described["endpoints"].items()
+    endpoints = {name: (file, line) for name, (file, line) in places}
+    return Application(import_name, described["document"], endpoints)
 
 
 def _last_line(text: str) -> str:
     lines = text.strip().splitlines()
-    return lines[-1] if lines else "it ended without an answer"
+    return lines[-1] if lines else "the import ended without an error message"

@@ -1,4 +1,4 @@
-"""What an old project knows of already: findings that a run leaves out."""
+"""Baselines: files of known findings, which later runs leave out."""
 
 import json
 from collections import Counter
@@ -12,16 +12,18 @@ VERSION = 1
 
 
 def write_baseline(path: Path, report: Report) -> None:
-    """Keep a run's findings. A line is known by its text, so that it may move.
+    """Write a run's findings to a file.
+
+    A finding is identified by the text of its line, so that the line may move.
 
     Raises:
         CheckError: the file can't be written.
     """
-    known = [
+    findings = [
         {"rule": f.rule.id, "path": f.path, "line": f.text.strip(), "id": f.fingerprint}
         for f in report.findings
     ]
-    text = json.dumps({"version": VERSION, "findings": known}, indent=2)
+    text = json.dumps({"version": VERSION, "findings": findings}, indent=2)
     try:
         path.write_text(f"{text}\n", "utf-8")
     except OSError as error:
@@ -29,21 +31,23 @@ def write_baseline(path: Path, report: Report) -> None:
 
 
 def without_known(path: Path, report: Report) -> Report:
-    """A report of what a baseline doesn't hold; one that it holds hides one finding.
+    """Return a report without the findings of a baseline.
+
+    Each entry of the baseline hides one finding, so a second copy of a line is new.
 
     Raises:
-        CheckError: the file is no baseline.
+        CheckError: the file can't be read or isn't a baseline.
     """
     try:
-        kept = json.loads(path.read_text("utf-8"))
-        known = Counter(finding["id"] for finding in kept["findings"])
+        baseline = json.loads(path.read_text("utf-8"))
+        remaining = Counter(finding["id"] for finding in baseline["findings"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckError(f"{path} is no baseline: {error}") from error
+        raise CheckError(f"{path} is not a baseline: {error}") from error
     new = []
     for finding in report.findings:
-        if known[finding.fingerprint]:
-            known[finding.fingerprint] -= 1
+        if remaining[finding.fingerprint]:
+            remaining[finding.fingerprint] -= 1
         else:
             new.append(finding)
     hidden = len(report.findings) - len(new)
-    return replace(report, findings=new, known=hidden, gone=known.total())
+    return replace(report, findings=new, hidden=hidden, gone=remaining.total())

@@ -1,4 +1,4 @@
-"""What an OpenAPI document tells of an application's operations."""
+"""Reads operations, inputs and responses from an OpenAPI document."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
@@ -10,7 +10,7 @@ _METHODS = ("get", "post", "put", "patch", "delete")
 
 
 def operations(document: Document) -> Iterator[tuple[str, Json]]:
-    """Every operation, by its name: `GET /api/v1/users`."""
+    """Yield every operation with its name, such as `GET /api/v1/users`."""
     for path, methods in document["paths"].items():
         for method in _METHODS:
             if method in methods:
@@ -18,7 +18,7 @@ def operations(document: Document) -> Iterator[tuple[str, Json]]:
 
 
 def public_operations(document: Document) -> set[str]:
-    """The operations that need no credentials."""
+    """Return the names of the operations that need no credentials."""
     return {
         name
         for name, operation in operations(document)
@@ -27,18 +27,19 @@ def public_operations(document: Document) -> set[str]:
 
 
 class Input(NamedTuple):
-    """Something that a caller may send: a parameter, a body or a part of one."""
+    """An input of an operation: a parameter, a body or a part of a body."""
 
     where: str
     """`query.q`, `body`, `body.tags[]`."""
     schema: Json
     owner: str | None = None
-    """The named schema that it is a field of, and the field."""
+    """The named schema that declares it, if it is a field."""
     field: str = ""
+    """Its name in that schema."""
 
 
 def inputs(document: Document, operation: Json) -> Iterator[Input]:
-    """All that an operation takes; each alternative of a type is told by itself."""
+    """Yield all inputs of an operation, and each alternative of a type separately."""
     for parameter in operation.get("parameters", ()):
         where = f"{parameter['in']}.{parameter['name']}"
         yield from _parts(document, Input(where, parameter.get("schema", {})))
@@ -47,38 +48,38 @@ def inputs(document: Document, operation: Json) -> Iterator[Input]:
 
 
 def _parts(
-    document: Document, given: Input, inside: frozenset[str] = frozenset()
+    document: Document, parent: Input, inside: frozenset[str] = frozenset()
 ) -> Iterator[Input]:
-    reference = given.schema.get("$ref")
+    reference = parent.schema.get("$ref")
     if reference in inside:
-        return  # a tree of comments, say
-    schema = resolved(document, given.schema)
+        return  # a recursive schema, such as a tree of comments
+    schema = resolved(document, parent.schema)
     if reference is not None:
         inside |= {reference}
         owner: str | None = reference.rpartition("/")[2]
     else:
-        owner = given.owner
+        owner = parent.owner
     alternatives = [s for k in ("anyOf", "oneOf", "allOf") for s in schema.get(k, ())]
     for alternative in alternatives:
-        yield from _parts(document, given._replace(schema=alternative), inside)
+        yield from _parts(document, parent._replace(schema=alternative), inside)
     if not alternatives:
-        yield given._replace(schema=schema)
+        yield parent._replace(schema=schema)
     for name, field in schema.get("properties", {}).items():
-        part = Input(f"{given.where}.{name}", field, owner, name)
+        part = Input(f"{parent.where}.{name}", field, owner, name)
         yield from _parts(document, part, inside)
     if "items" in schema:
-        item = given._replace(where=f"{given.where}[]", schema=schema["items"])
+        item = parent._replace(where=f"{parent.where}[]", schema=schema["items"])
         yield from _parts(document, item, inside)
 
 
 def schemas_of(holder: Json) -> Iterator[Json]:
-    """The schemas of a request body or a response, one a media type."""
+    """Yield the schemas of a request body or a response, one per media type."""
     for media_type in holder.get("content", {}).values():
         yield media_type.get("schema", {})
 
 
 def successes(operation: Json) -> Iterator[tuple[str, Json]]:
-    """The answers that hold something, by status."""
+    """Yield the successful responses with a body, by status."""
     for status, response in operation["responses"].items():
         if status.startswith("2") and status not in ("204", "205"):
             yield status, response
@@ -88,7 +89,7 @@ def resolved(document: Document, schema: Json) -> Json:
     reference = schema.get("$ref")
     if reference is None:
         return schema
-    found: Any = document
+    node: Any = document
     for part in reference.removeprefix("#/").split("/"):
-        found = found[part]
-    return resolved(document, found)
+        node = node[part]
+    return resolved(document, node)

@@ -1,4 +1,4 @@
-"""What a check says: rules, findings and notices."""
+"""Rules, findings, notices and reports."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from hashlib import sha256
 
 
 class Topic(StrEnum):
-    """What a rule is about: the six known anti-patterns first."""
+    """The subject of a rule. The six best-known anti-patterns come first."""
 
     SYNC_IN_ASYNC = "Sync in async"
     N_PLUS_ONE = "N+1 queries"
@@ -26,7 +26,7 @@ class Topic(StrEnum):
 
 @dataclass(frozen=True)
 class Rule:
-    """Something that a project must not do, why, and what to do instead."""
+    """A pattern that a project should avoid, why, and how to fix it."""
 
     id: str
     topic: Topic
@@ -42,36 +42,36 @@ class Finding:
 
     rule: Rule
     path: str
-    """Below the project's folder, with slashes."""
+    """Relative to the project's folder, with slashes."""
     line: int
     message: str
     text: str = ""
-    """The line itself: what a baseline knows a finding by, wherever it moves."""
+    """The line's text, by which a baseline identifies a finding that has moved."""
 
     @property
     def fingerprint(self) -> str:
-        known = f"{self.rule.id}\0{self.path}\0{self.text.strip()}"
-        return sha256(known.encode()).hexdigest()[:24]
+        identity = f"{self.rule.id}\0{self.path}\0{self.text.strip()}"
+        return sha256(identity.encode()).hexdigest()[:24]
 
 
 @dataclass(frozen=True)
 class Notice:
-    """What couldn't be checked, or was left out, and why."""
+    """A check that failed or was left out, and why."""
 
     message: str
 
 
 @dataclass(frozen=True)
 class Report:
-    """Everything that a run found."""
+    """The results of a run."""
 
     findings: Sequence[Finding]
     notices: Sequence[Notice]
     files: int
-    """How many Python files were read."""
-    known: int = 0
-    """How many findings a baseline hid."""
+    """The number of Python files that were read."""
+    hidden: int = 0
+    """The number of findings that a baseline hid."""
     gone: int = 0
-    """How many of a baseline's findings aren't there any more."""
+    """The number of the baseline's findings that no longer occur."""
     tools: Sequence[str] = field(default=())
-    """Which tools were run."""
+    """The names of the tools that were run."""

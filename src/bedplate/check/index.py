@@ -1,4 +1,4 @@
-"""What the rules need to know of a whole project, found out once."""
+"""An index of a project's models, sessions and routes, built once for all rules."""
 
 import ast
 import re
@@ -50,7 +50,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Model:
-    """A class that is a table."""
+    """A class that maps a table."""
 
     source: Source
     node: ast.ClassDef
@@ -69,9 +69,9 @@ class ProjectIndex:
     ) -> None:
         self.sources = sources
         self.covered_elsewhere = covered_elsewhere
-        """The rules that a document or a contract of the project knows better."""
+        """The rules that an OpenAPI document or an import contract checks better."""
         self.public = public
-        """The operations that are meant for strangers."""
+        """The operations that are public on purpose."""
 
     @cached_property
     def modules(self) -> set[str]:
@@ -90,7 +90,7 @@ class ProjectIndex:
 
     @cached_property
     def eager(self) -> set[str]:
-        """The relationships that some query loads along, or refuses to load."""
+        """The relationships that some query loads eagerly, or refuses to load."""
         return {
             node.attr
             for source in self.sources
@@ -103,7 +103,7 @@ class ProjectIndex:
 
     @cached_property
     def lazy(self) -> set[str]:
-        """The relationships that load when they are first looked at."""
+        """The relationships that load on first access."""
         return {
             name
             for model in self.models.values()
@@ -113,7 +113,7 @@ class ProjectIndex:
 
     @cached_property
     def sync_session_names(self) -> set[str]:
-        """Names that stand for a synchronous session, or make one."""
+        """Names of synchronous sessions and of what creates them."""
         return {
             name
             for name, inside in self._session_names
@@ -123,12 +123,12 @@ class ProjectIndex:
 
     @cached_property
     def session_names(self) -> set[str]:
-        """Names that stand for a session of either kind."""
+        """Names of sessions of either kind and of what creates them."""
         return {name for name, _ in self._session_names}
 
     @cached_property
     def _session_names(self) -> list[tuple[str, set[str]]]:
-        """As `SessionDep = Annotated[Session, …]`, `SessionLocal = sessionmaker()`."""
+        """Names such as `SessionDep = Annotated[Session, …]`, with the names inside."""
         kinds = SYNC_SESSIONS | ASYNC_SESSIONS
         return [
             (name, inside)
@@ -139,30 +139,30 @@ class ProjectIndex:
         ]
 
     def depends_on(self, source: Source, nodes: Sequence[ast.AST | None]) -> set[str]:
-        """The names in expressions, and in the aliases and dependencies they name."""
+        """Return the names in expressions, and in the aliases and dependencies used."""
         pending = [last_part(name) for node in nodes for name in source.names_in(node)]
-        found: set[str] = set()
+        names: set[str] = set()
         while pending:
             name = pending.pop()
-            if name not in found:
-                found.add(name)
+            if name not in names:
+                names.add(name)
                 pending += self._dependencies.get(name, ())
-        return found
+        return names
 
     @cached_property
     def _dependencies(self) -> dict[str, set[str]]:
-        """What `X = Annotated[…, Depends(…)]` and what functions ask for, by name."""
-        found: dict[str, set[str]] = defaultdict(set)
+        """The dependencies of functions and of `X = Annotated[…, Depends(…)]`."""
+        dependencies: dict[str, set[str]] = defaultdict(set)
         for source in self.sources:
             for name, value in assigned(source.tree.body):
                 if isinstance(value, ast.Subscript):
-                    found[name] |= {*map(last_part, source.names_in(value))}
+                    dependencies[name] |= {*map(last_part, source.names_in(value))}
             for function in source.functions:
                 for parameter, default in function.parameters:
                     names = source.names_in(parameter.annotation)
                     names |= source.names_in(default)
-                    found[function.node.name] |= {*map(last_part, names)}
-        return found
+                    dependencies[function.node.name] |= {*map(last_part, names)}
+        return dependencies
 
     @cached_property
     def hashers(self) -> set[str]:
@@ -178,12 +178,12 @@ class ProjectIndex:
     @cached_property
     def plain_functions(self) -> dict[str, list[tuple[Source, Function]]]:
         """Functions that aren't async, by name."""
-        found = defaultdict(list)
+        functions = defaultdict(list)
         for source in self.sources:
             for function in source.functions:
                 if not function.is_async and not function.owner:
-                    found[function.node.name].append((source, function))
-        return found
+                    functions[function.node.name].append((source, function))
+        return functions
 
     def is_sync_session(self, source: Source, annotation: ast.expr | None) -> bool:
         return self._is(source, annotation, SYNC_SESSIONS, self.sync_session_names)
@@ -203,7 +203,7 @@ class ProjectIndex:
         return bool(inside & kinds) or any(last_part(name) in names for name in inside)
 
     def sessions_of(self, source: Source, function: Function) -> set[str]:
-        """The parameters that hold a session."""
+        """Return the names of the parameters that hold a session."""
         return {
             parameter.arg
             for parameter, _ in function.parameters
@@ -243,9 +243,9 @@ def _column(
         last_part(name).lower() == "uuid"
         for name in source.names_in(annotation) | source.names_in(value)
     )
-    said = keyword(value, "nullable")
-    if isinstance(said, ast.Constant):
-        return Column(bool(said.value), is_uuid)
+    nullable = keyword(value, "nullable")
+    if isinstance(nullable, ast.Constant):
+        return Column(bool(nullable.value), is_uuid)
     if is_true(keyword(value, "primary_key")):
         return Column(nullable=False, is_uuid=is_uuid)
     optional = annotation is None or is_optional(source, annotation)
@@ -253,7 +253,7 @@ def _column(
 
 
 def is_optional(source: Source, annotation: ast.expr) -> bool:
-    """Whether a type lets None through."""
+    """Return whether a type allows None."""
     if "typing.Optional" in source.names_in(annotation):
         return True
     return any(
@@ -263,19 +263,20 @@ def is_optional(source: Source, annotation: ast.expr) -> bool:
 
 
 def is_lazy(relationship: ast.Call) -> bool:
-    """Whether nothing is said of how a relationship is loaded, or `select`."""
-    said = keyword(relationship, "lazy")
-    given = keyword(relationship, "sa_relationship_kwargs")
-    if isinstance(given, ast.Dict):
-        pairs = zip(given.keys, given.values, strict=True)
-        said = next((v for k, v in pairs if k and ast.unparse(k) == "'lazy'"), said)
-    return said is None or (
-        isinstance(said, ast.Constant) and said.value in ("select", True)
+    """Return whether `lazy` of a relationship is unset, "select" or True."""
+    lazy = keyword(relationship, "lazy")
+    # SQLModel passes SQLAlchemy's arguments on in this dict.
+    arguments = keyword(relationship, "sa_relationship_kwargs")
+    if isinstance(arguments, ast.Dict):
+        pairs = zip(arguments.keys, arguments.values, strict=True)
+        lazy = next((v for k, v in pairs if k and ast.unparse(k) == "'lazy'"), lazy)
+    return lazy is None or (
+        isinstance(lazy, ast.Constant) and lazy.value in ("select", True)
     )
 
 
 def assigned(body: Sequence[ast.stmt]) -> Iterator[tuple[str, ast.expr]]:
-    """The names that statements give a value to, and the values."""
+    """Yield the names that statements assign to, with the values."""
     for node in body:
         if isinstance(node, ast.Assign):
             for target in node.targets:
@@ -290,7 +291,7 @@ def assigned(body: Sequence[ast.stmt]) -> Iterator[tuple[str, ast.expr]]:
 
 
 def keyword(call: ast.AST | None, name: str) -> ast.expr | None:
-    """The value of a call's keyword argument."""
+    """Return the value of a call's keyword argument, or None."""
     if not isinstance(call, ast.Call):
         return None
     return next((k.value for k in call.keywords if k.arg == name), None)
@@ -301,7 +302,7 @@ def is_true(node: ast.expr | None) -> bool:
 
 
 def called(source: Source, call: ast.Call) -> str:
-    """The last name of what is called, in `a(…).b(…)` too."""
+    """Return the last name of the called function, also for `a(…).b(…)`."""
     if isinstance(call.func, ast.Attribute):
         return call.func.attr
     return last_part(source.name(call.func))
@@ -312,12 +313,12 @@ def last_part(name: str) -> str:
 
 
 def looks_like_a_session(source: Source, node: ast.AST) -> bool:
-    """Whether an expression is called as sessions are: `db`, `self.session`."""
+    """Return whether an expression has a name as sessions have: `self.session`."""
     return bool(_SESSION_NAME.match(last_part(source.name(node))))
 
 
 def route_decorator(function: Function) -> ast.Call | None:
-    """The decorator that makes a function an endpoint: `@router.get("/users")`."""
+    """Return the decorator of an endpoint, such as `@router.get("/users")`."""
     for decorator in function.node.decorator_list:
         if (
             isinstance(decorator, ast.Call)
@@ -330,10 +331,10 @@ def route_decorator(function: Function) -> ast.Call | None:
 
 
 def _is_a_path(decorator: ast.Call) -> bool:
-    given = decorator.args[0] if decorator.args else keyword(decorator, "path")
-    if not isinstance(given, ast.Constant) or not isinstance(given.value, str):
+    path = decorator.args[0] if decorator.args else keyword(decorator, "path")
+    if not isinstance(path, ast.Constant) or not isinstance(path.value, str):
         return False
-    return given.value == "" or given.value.startswith("/")
+    return path.value == "" or path.value.startswith("/")
 
 
 def bases_of(source: Source, node: ast.ClassDef) -> set[str]:

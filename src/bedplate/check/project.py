@@ -1,4 +1,4 @@
-"""A project as the rules see it: its files, their syntax trees and its settings."""
+"""The checked project: its files, their syntax trees and its settings."""
 
 import ast
 import os
@@ -24,11 +24,11 @@ _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
 
 
 class CheckError(Exception):
-    """The check can't be done as asked; the text says why."""
+    """The check can't run; the text gives the cause."""
 
 
 class CheckSettings(BaseModel):
-    """`[tool.bedplate.check]` in a project's `pyproject.toml`."""
+    """The table `[tool.bedplate.check]` of a project's `pyproject.toml`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -37,14 +37,14 @@ class CheckSettings(BaseModel):
     ignore: list[str] = Field(default=[])
     """Rules that are left out."""
     public: list[str] = Field(default=[])
-    """Operations that are meant for strangers: `POST /signup`."""
+    """Operations that are public on purpose, such as `POST /signup`."""
     without: list[str] = Field(default=[])
     """Tools that aren't run."""
 
 
 @dataclass(frozen=True)
 class Function:
-    """A function, and the class that it stands in, if any."""
+    """A function, and the class that defines it, if any."""
 
     node: FunctionNode
     owner: ast.ClassDef | None = None
@@ -55,7 +55,7 @@ class Function:
 
     @cached_property
     def nodes(self) -> list[ast.AST]:
-        """What runs when it is called: not its decorators, nor functions inside it."""
+        """The nodes that run when it is called: no decorators, no inner functions."""
         return [node for part in self.node.body for node in own_nodes(part)]
 
     @cached_property
@@ -74,7 +74,7 @@ class Function:
 
 
 def own_nodes(node: ast.AST) -> Iterator[ast.AST]:
-    """A node and what is in it, but not what functions and classes in it do."""
+    """Yield a node and its descendants, but not the bodies of functions and classes."""
     yield node
     if not isinstance(node, _SCOPES):
         for child in ast.iter_child_nodes(node):
@@ -117,23 +117,24 @@ class Source:
 
     @cached_property
     def imports(self) -> dict[str, str]:
-        """What an imported name stands for: `Session` for `sqlalchemy.orm.Session`."""
-        found = {}
+        """The dotted name of each imported name, such as `sqlalchemy.orm.Session`."""
+        dotted = {}
         for node in self.nodes:
             if isinstance(node, ast.Import):
                 for alias in node.names:
                     name = alias.name if alias.asname else alias.name.partition(".")[0]
-                    found[alias.asname or name] = name
+                    dotted[alias.asname or name] = name
             elif isinstance(node, ast.ImportFrom):
                 module = "." * node.level + (node.module or "")
                 for alias in node.names:
-                    found[alias.asname or alias.name] = f"{module}.{alias.name}"
-        return found
+                    dotted[alias.asname or alias.name] = f"{module}.{alias.name}"
+        return dotted
 
     def name(self, node: ast.AST | None) -> str:
-        """The dotted name of an expression, its imports resolved; empty if it is none.
+        """Return the dotted name of an expression, or an empty text if it isn't a name.
 
-        `self.db.execute` stays as it is, `sa.select` becomes `sqlalchemy.select`.
+        Imports are resolved: `sa.select` becomes `sqlalchemy.select`, `self.db.execute`
+        stays as it is.
         """
         if isinstance(node, ast.Name):
             return self.imports.get(node.id, node.id)
@@ -142,24 +143,24 @@ class Source:
         return ""
 
     def names_in(self, node: ast.AST | None) -> set[str]:
-        """The dotted names of everything in an expression, quoted types included."""
-        found = set()
+        """Return all dotted names in an expression, with those of quoted types."""
+        names = set()
         for part in ast.walk(node) if node else ():
             if isinstance(part, ast.Constant) and isinstance(part.value, str):
-                found.add(self.imports.get(part.value, part.value))
-            found.add(self.name(part))
-        return found - {""}
+                names.add(self.imports.get(part.value, part.value))
+            names.add(self.name(part))
+        return names - {""}
 
     def line(self, number: int) -> str:
         return self.lines[number - 1] if 0 < number <= len(self.lines) else ""
 
     def ignores(self, number: int) -> set[str]:
-        """The rules that the line, or a comment over it, asks to leave out."""
+        """Return the rules that the line, or a comment above it, excludes."""
         above = self.line(number - 1)
-        said = [self.line(number), above if above.strip().startswith("#") else ""]
+        lines = [self.line(number), above if above.strip().startswith("#") else ""]
         return {
             name.strip()
-            for line in said
+            for line in lines
             if (match := _IGNORE.search(line))
             for name in match[1].split(",")
         }
@@ -170,7 +171,7 @@ class Project:
 
     def __init__(self, root: Path) -> None:
         if not root.is_dir():
-            raise CheckError(f"{root} is no folder")
+            raise CheckError(f"{root} is not a folder")
         self.root = root.resolve()
         self.tools = self._read_tools()
         bedplate = self.tools.get("bedplate", {})
@@ -180,7 +181,7 @@ class Project:
         self.unreadable: list[str] = []
 
     def _read_tools(self) -> dict[str, Any]:
-        """`[tool]` of its pyproject.toml."""
+        """Return the table `[tool]` of its pyproject.toml."""
         path = self.root / "pyproject.toml"
         if not path.is_file():
             return {}
@@ -194,12 +195,12 @@ class Project:
 
     @cached_property
     def files(self) -> list[str]:
-        """Every file of the project: what git knows of, or what is in the folder."""
-        listed = self._tracked_files() or self._walked_files()
-        return sorted(path for path in listed if not self._is_excluded(path))
+        """The project's files: those that git doesn't ignore, or all without git."""
+        paths = self._tracked_files() or self._walked_files()
+        return sorted(path for path in paths if not self._is_excluded(path))
 
     def _tracked_files(self) -> list[str]:
-        listing = [
+        command = [
             "git",
             "ls-files",
             "-z",
@@ -209,7 +210,7 @@ class Project:
         ]
         try:
             done = subprocess.run(
-                listing,
+                command,
                 cwd=self.root,
                 capture_output=True,
                 text=True,
@@ -229,7 +230,7 @@ class Project:
                 and not (Path(folder) / name / "pyvenv.cfg").exists()
             ]
             for name in names:
-                # A secret's place, as long as it isn't tracked.
+                # Secrets belong in .env, so it is checked only if git tracks it.
                 if name != ".env":
                     yield (Path(folder) / name).relative_to(self.root).as_posix()
 
@@ -241,7 +242,7 @@ class Project:
 
     @cached_property
     def sources(self) -> list[Source]:
-        """Its Python files; what can't be parsed is in `unreadable`."""
+        """Its Python files. Those that can't be parsed are listed in `unreadable`."""
         return list(self._read_sources())
 
     def _read_sources(self) -> Iterator[Source]:
@@ -260,7 +261,7 @@ class Project:
 
     @cached_property
     def classes(self) -> dict[str, tuple[Source, ast.ClassDef]]:
-        """The classes of its code, by name."""
+        """The classes of its code, without those of tests and migrations, by name."""
         return {
             node.name: (source, node) for source in self.code for node in source.classes
         }
@@ -270,7 +271,7 @@ class Project:
         return [source for source in self.sources if source.kind == "code"]
 
     def text(self, path: str) -> str:
-        """A file's text, or what of it is worth reading.
+        """Return a file's text, at most its first million characters.
 
         Raises:
             OSError, UnicodeDecodeError
@@ -279,7 +280,7 @@ class Project:
             return file.read(_MAX_BYTES)
 
     def relative(self, path: str | Path) -> str | None:
-        """A path of a tool's, below the root; None if it isn't below it."""
+        """Return a path of a tool's output relative to the root; None if outside it."""
         absolute = (self.root / path).resolve()
         if not absolute.is_relative_to(self.root):
             return None
@@ -291,9 +292,9 @@ def _check_settings(table: dict[str, Any]) -> CheckSettings:
         return CheckSettings(**table)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        what = f"[tool.bedplate.check] in pyproject.toml: {where}: {first['msg']}"
-        raise CheckError(what) from error
+        setting = ".".join(map(str, first["loc"]))
+        table_name = "[tool.bedplate.check] in pyproject.toml"
+        raise CheckError(f"{table_name}: {setting}: {first['msg']}") from error
 
 
 def kind_of(path: str) -> Kind:

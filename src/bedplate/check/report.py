@@ -1,4 +1,4 @@
-"""A report for people, for programs, and as SARIF 2.1.0 for code scanning."""
+"""Writes a report as text, as JSON, and as SARIF 2.1.0 for code scanning."""
 
 import json
 from collections import Counter
@@ -18,7 +18,7 @@ _SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 
 
 def print_text(report: Report, console: Console) -> None:
-    """Findings by topic and rule, why and how to mend said once a rule."""
+    """Print the findings by topic and rule. Each rule's why and fix appear once."""
     for topic, of_topic in groupby(report.findings, key=lambda f: f.rule.topic):
         console.rule(Text(topic, style="bold"), align="left", style="dim")
         for rule, of_rule in groupby(of_topic, key=lambda f: f.rule.id):
@@ -36,46 +36,46 @@ def _print_rule(name: str, findings: list[Finding], console: Console) -> None:
     console.print(Text.assemble((f"  {name}", "bold red"), (f"  {rule.tool}", "dim")))
     for finding in findings:
         place = f"{finding.path}:{finding.line}"
-        told = Text.assemble((place, "cyan"), "  ", finding.message)
-        console.print(Padding(told, (0, 0, 0, 4)))
+        line = Text.assemble((place, "cyan"), "  ", finding.message)
+        console.print(Padding(line, (0, 0, 0, 4)))
     console.print(Padding(Text.assemble(("why   ", "dim"), rule.why), (1, 0, 0, 4)))
-    console.print(Padding(Text.assemble(("fix  ", "dim"), rule.fix), (0, 0, 1, 4)))
+    console.print(Padding(Text.assemble(("fix   ", "dim"), rule.fix), (0, 0, 1, 4)))
 
 
 def _summary(report: Report) -> Text:
-    tools = ", ".join(["bedplate's own rules", *report.tools])
-    read = f"{_counted(report.files, 'file')} read, by {tools}"
+    tools = ", ".join(["Bedplate's rules", *report.tools])
+    scope = f"{_counted(report.files, 'file')} checked with {tools}"
     if not report.findings:
-        text = Text.assemble(("Nothing found", "bold green"), f": {read}")
+        text = Text.assemble(("Nothing found", "bold green"), f": {scope}")
     else:
         places = len({finding.path for finding in report.findings})
-        found = (
+        result = (
             f"{_counted(len(report.findings), 'finding')} in {_counted(places, 'file')}"
         )
-        text = Text.assemble((found, "bold red"), f": {read}")
-    if report.known:
-        text.append(f"; {report.known} more are in the baseline")
+        text = Text.assemble((result, "bold red"), f": {scope}")
+    if report.hidden:
+        text.append(f"; {report.hidden} more are in the baseline")
     if report.gone:
-        text.append(f"; {report.gone} of the baseline are gone, write it again")
+        text.append(f"; {report.gone} of the baseline no longer occur, write it again")
     return text
 
 
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def as_json(report: Report) -> str:
-    """Everything, as one object."""
-    told = {
+    """Return the report as one JSON object."""
+    report_object = {
         "version": 1,
         "findings": [_finding(finding) for finding in report.findings],
         "notices": [notice.message for notice in report.notices],
         "files": report.files,
         "tools": list(report.tools),
-        "known": report.known,
+        "known": report.hidden,
         "gone": report.gone,
     }
-    return json.dumps(told, indent=2, ensure_ascii=False)
+    return json.dumps(report_object, indent=2, ensure_ascii=False)
 
 
 def _finding(finding: Finding) -> dict[str, Any]:
@@ -95,7 +95,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
 
 
 def as_sarif(report: Report) -> str:
-    """SARIF 2.1.0, the form that code scanning services and editors read."""
+    """Return the report as SARIF 2.1.0, which code scanning and editors read."""
     rules = list({f.rule.id: f.rule for f in report.findings}.values())
     indexes = {rule.id: index for index, rule in enumerate(rules)}
     driver = {
@@ -123,24 +123,25 @@ def as_sarif(report: Report) -> str:
 
 
 def _sarif_rule(rule: Rule) -> dict[str, Any]:
-    told = {
+    sarif_rule = {
         "id": rule.id,
         "shortDescription": {"text": f"{rule.topic}: {rule.id}"},
         "fullDescription": {"text": rule.why},
         "help": {"text": rule.fix},
         "properties": {"tags": [rule.topic, rule.tool]},
     }
-    return told | ({"helpUri": rule.url} if rule.url else {})
+    return sarif_rule | ({"helpUri": rule.url} if rule.url else {})
 
 
 def _sarif_results(report: Report, indexes: dict[str, int]) -> Iterator[dict[str, Any]]:
-    seen: Counter[str] = Counter()
+    occurrences: Counter[str] = Counter()
     for finding in report.findings:
         artifact = {"uri": quote(finding.path), "uriBaseId": "PROJECT"}
         region = {"startLine": max(finding.line, 1)}
         place = {"artifactLocation": artifact, "region": region}
-        seen[finding.fingerprint] += 1
-        fingerprint = f"{finding.fingerprint}:{seen[finding.fingerprint]}"
+        # Numbered, because fingerprints must differ within a run.
+        occurrences[finding.fingerprint] += 1
+        fingerprint = f"{finding.fingerprint}:{occurrences[finding.fingerprint]}"
         yield {
             "ruleId": finding.rule.id,
             "ruleIndex": indexes[finding.rule.id],

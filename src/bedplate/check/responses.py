@@ -1,4 +1,4 @@
-"""What is wrong with operations, by the OpenAPI document of the running application."""
+"""Checks operations by the application's OpenAPI document."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -23,48 +23,51 @@ from bedplate.check.rules.routes import PUBLIC_PATH, returns_anything
 from bedplate.check.rules.schemas import fields_of
 
 _PAGE_SIZES = {"count", "first", "limit", "page_size", "per_page", "size", "take"}
-# FastAPI's OAuth2 form, which has no limits and can't be given any.
+# The fields of FastAPI's OAuth2 form, which declares no limits and can't be changed.
 _OAUTH_FORM = {"grant_type", "username", "password"}
 _OPEN_FORMATS = {None, "byte", "password"}
 
 UNPAGED_LIST = Rule(
     "unpaged-list",
     Topic.VALIDATION,
-    why="The answer grows with the table, until it takes the memory or the time of "
-    "all.",
-    fix="Take a `limit` with a maximum, and tell how to get the next page.",
+    why="The response grows with the table, until it uses up the memory or the time of "
+    "the whole service.",
+    fix="Add a `limit` parameter with a maximum, and return how to get the next page.",
 )
 
 
 class Place(NamedTuple):
     path: str
     line: int
-    says_answer: bool = False
-    """Whether the function that stands there says what it returns."""
+    declares_response: bool = False
+    """Whether the function there declares the type that it returns."""
 
 
 def find_in_document(project: Project, application: Application) -> Iterator[Finding]:
-    """Every operation that breaks a rule, at its function or at its schema's field."""
+    """Yield each broken rule, at the operation's function or its schema's field."""
     document = application.document
-    strangers = _open_to_strangers(project, document)
-    seen = set()
+    unprotected = _open_to_strangers(project, document)
+    reported = set()
     for name, operation in operations(document):
         place = _endpoint(project, application, name)
         if place is None:
-            continue  # a library's
-        if name in strangers:
-            yield _finding("open-to-strangers", place, f"`{name}` asks for no caller")
-        yield from _answers(document, name, operation, place)
-        for where, given in _unbounded(project, document, operation):
-            at = where or place
-            told = f"{given.owner}.{given.field}" if where else f"{name}: {given.where}"
-            if (at, told) not in seen:
-                seen.add((at, told))
-                yield _finding("unbounded-input", at, f"`{told}` has no limit")
+            continue  # the operation of a library
+        if name in unprotected:
+            yield _finding("open-to-strangers", place, f"`{name}` requires no caller")
+        yield from _check_responses(document, name, operation, place)
+        for field_place, input_ in _unbounded(project, document, operation):
+            at = field_place or place
+            label = f"{name}: {input_.where}"
+            if field_place:
+                label = f"{input_.owner}.{input_.field}"
+            # A schema may be used by several operations: report its field once.
+            if (at, label) not in reported:
+                reported.add((at, label))
+                yield _finding("unbounded-input", at, f"`{label}` has no limit")
 
 
 def tells_of_callers(document: Document) -> bool:
-    """Whether the application says by which schemes its callers sign in."""
+    """Return whether the document declares how callers authenticate."""
     return bool(document.get("components", {}).get("securitySchemes"))
 
 
@@ -74,7 +77,7 @@ def _finding(name: str, place: Place, message: str) -> Finding:
 
 
 def _endpoint(project: Project, application: Application, name: str) -> Place | None:
-    """Where an operation's function stands, if it is the project's own."""
+    """Return the place of an operation's function, if it is the project's own."""
     file, first = application.endpoints.get(name, ("", 0))
     path = project.relative(file) if file else None
     source = project.by_path.get(path) if path else None
@@ -83,41 +86,42 @@ def _endpoint(project: Project, application: Application, name: str) -> Place | 
     for function in source.functions:
         decorators = [d.lineno for d in function.node.decorator_list]
         if first in (function.node.lineno, *decorators):
-            says_answer = not returns_anything(source, function)
-            return Place(source.path, function.node.lineno, says_answer)
+            declares_response = not returns_anything(source, function)
+            return Place(source.path, function.node.lineno, declares_response)
     return Place(source.path, first)
 
 
 def _open_to_strangers(project: Project, document: Document) -> set[str]:
     if not tells_of_callers(document):
         return set()
-    meant = {*project.settings.public}
+    public = {*project.settings.public}
     return {
         name
         for name in public_operations(document)
-        if name not in meant and not PUBLIC_PATH.search(name)
+        if name not in public and not PUBLIC_PATH.search(name)
     }
 
 
-def _answers(
+def _check_responses(
     document: Document, name: str, operation: Json, place: Place
 ) -> Iterator[Finding]:
     for _, response in successes(operation):
         for schema in schemas_of(response):
-            answer = resolved(document, schema)
-            if _says_nothing(answer):
-                if not place.says_answer:  # as `-> Response` does, which has no schema
-                    what = f"`{name}` answers with anything"
-                    yield _finding("no-response-model", place, what)
+            body = resolved(document, schema)
+            if _allows_anything(body):
+                # A function may declare `-> Response`, which has no schema.
+                if not place.declares_response:
+                    message = f"`{name}` declares no response schema"
+                    yield _finding("no-response-model", place, message)
             elif not name.startswith("GET "):
                 continue
-            elif answer.get("type") == "array":
-                yield _finding("bare-list", place, f"`{name}` answers with a bare list")
-            elif "items" in answer.get("properties", {}) and not _is_paged(operation):
-                yield _finding("unpaged-list", place, f"`{name}` answers with all rows")
+            elif body.get("type") == "array":
+                yield _finding("bare-list", place, f"`{name}` returns a bare list")
+            elif "items" in body.get("properties", {}) and not _is_paged(operation):
+                yield _finding("unpaged-list", place, f"`{name}` returns all rows")
 
 
-def _says_nothing(schema: Json) -> bool:
+def _allows_anything(schema: Json) -> bool:
     if schema.keys() <= {"title"}:
         return True
     is_free = schema.get("additionalProperties") is True
@@ -131,17 +135,18 @@ def _is_paged(operation: Json) -> bool:
 def _unbounded(
     project: Project, document: Document, operation: Json
 ) -> Iterator[tuple[Place | None, Input]]:
-    for given in inputs(document, operation):
-        if _has_limit(given) or _is_of_oauth(document, given):
+    for input_ in inputs(document, operation):
+        if _has_limit(input_) or _is_of_oauth(document, input_):
             continue
-        if given.owner is None or given.owner.startswith("Body_"):
-            yield None, given
-        elif (place := _field(project, given)) is not None:
-            yield place, given
+        # FastAPI names the schemas of forms `Body_…`: no class declares them.
+        if input_.owner is None or input_.owner.startswith("Body_"):
+            yield None, input_
+        elif (place := _field(project, input_)) is not None:
+            yield place, input_
 
 
-def _has_limit(given: Input) -> bool:
-    schema = given.schema
+def _has_limit(input_: Input) -> bool:
+    schema = input_.schema
     if "enum" in schema or "const" in schema or "contentMediaType" in schema:
         return True
     match schema.get("type"):
@@ -151,35 +156,35 @@ def _has_limit(given: Input) -> bool:
         case "array":
             return "maxItems" in schema
         case "integer" | "number":
-            return not given.where.startswith("query.") or _number_has_limit(given)
+            return not input_.where.startswith("query.") or _number_has_limit(input_)
     return True
 
 
-def _number_has_limit(given: Input) -> bool:
-    has_most = bool(given.schema.keys() & {"maximum", "exclusiveMaximum"})
-    has_least = bool(given.schema.keys() & {"minimum", "exclusiveMinimum"})
-    is_size = given.where.removeprefix("query.") in _PAGE_SIZES
-    return has_most if is_size else has_most or has_least
+def _number_has_limit(input_: Input) -> bool:
+    has_maximum = bool(input_.schema.keys() & {"maximum", "exclusiveMaximum"})
+    has_minimum = bool(input_.schema.keys() & {"minimum", "exclusiveMinimum"})
+    is_size = input_.where.removeprefix("query.") in _PAGE_SIZES
+    return has_maximum if is_size else has_maximum or has_minimum
 
 
-def _is_of_oauth(document: Document, given: Input) -> bool:
+def _is_of_oauth(document: Document, input_: Input) -> bool:
     schema: Json = (
-        document.get("components", {}).get("schemas", {}).get(given.owner, {})
+        document.get("components", {}).get("schemas", {}).get(input_.owner, {})
     )
     fields: Json = schema.get("properties", {})
     return fields.keys() >= _OAUTH_FORM
 
 
-def _field(project: Project, given: Input) -> Place | None:
-    """Where a schema's field is declared, or the schema; None if it's a library's."""
-    pending = [given.owner]
+def _field(project: Project, input_: Input) -> Place | None:
+    """Return the place of a schema's field, or of the schema; None for a library's."""
+    pending = [input_.owner]
     place = None
     while pending:
         source, node = project.classes.get(pending.pop(0) or "", (None, None))
         if source is not None and node is not None:
             place = place or Place(source.path, node.lineno)
             for name, field in fields_of(node):
-                if name == given.field:
+                if name == input_.field:
                     return Place(source.path, field.lineno)
             pending += bases_of(source, node)
     return place

@@ -1,4 +1,4 @@
-"""One run: every rule over a project, sorted, without what was asked to be left out."""
+"""Runs every rule on a project and returns a sorted report."""
 
 from collections.abc import Collection, Iterator
 from dataclasses import replace
@@ -12,31 +12,31 @@ from bedplate.check.responses import find_in_document, tells_of_callers
 from bedplate.check.rules import find_by_syntax
 from bedplate.check.tools import SECRET, TOOLS, has_contracts, is_installed
 
-TOLD_BY_DOCUMENT = {"bare-list", "no-response-model", "unbounded-input"}
+CHECKED_BY_DOCUMENT = {"bare-list", "no-response-model", "unbounded-input"}
 
 
 def check_project(
     root: Path, app: str | None = None, without: Collection[str] = ()
 ) -> Report:
-    """Everything that is wrong with the project in a folder.
+    """Check the project in a folder and return all findings.
 
-    `without` names tools that aren't run, beside those that its settings name.
+    The tools in `without`, and those that its settings exclude, aren't run.
 
     Raises:
-        CheckError: there is no such folder, or its settings are wrong.
+        CheckError: the folder doesn't exist, or its settings are wrong.
     """
     project = Project(root)
     notices: list[Notice] = []
     findings: list[Finding] = []
     application = _application(project, app or project.app, notices)
-    findings += find_by_syntax(project.sources, _facts(project, application))
+    findings += find_by_syntax(project.sources, _index(project, application))
     if application is not None:
         findings += find_in_document(project, application)
-    left_out = {*without, *project.settings.without}
-    ran = [*_run_tools(project, left_out, findings, notices)]
+    excluded = {*without, *project.settings.without}
+    tools = [*_run_tools(project, excluded, findings, notices)]
     notices += [Notice(f"not read: {reason}") for reason in project.unreadable]
-    kept = [*_without_doubles(_wanted(project, findings))]
-    return Report(kept, notices, files=len(project.sources), tools=ran)
+    reported = [*_without_duplicates(_not_ignored(project, findings))]
+    return Report(reported, notices, files=len(project.sources), tools=tools)
 
 
 def _application(
@@ -45,47 +45,52 @@ def _application(
     try:
         application = load_application(project, name)
     except ApplicationError as error:
-        what = "the application can't be imported, so its source is all that was read"
-        notices.append(Notice(f"{what} ({error})"))
+        problem = "the application can't be imported, so only its source was checked"
+        notices.append(Notice(f"{problem} ({error})"))
         return None
     if application is None:
-        what = "no application was found, so the source is all that was read"
-        notices.append(Notice(f"{what}; name it with --app package.module:app"))
+        problem = "no application was found, so only the source was checked"
+        notices.append(Notice(f"{problem}; name it with --app package.module:app"))
     return application
 
 
-def _facts(project: Project, application: Application | None) -> ProjectIndex:
-    told = {"layer-skipped"} if has_contracts(project) else set()
+def _index(project: Project, application: Application | None) -> ProjectIndex:
+    covered = {"layer-skipped"} if has_contracts(project) else set()
     if application is not None:
-        told |= TOLD_BY_DOCUMENT
+        covered |= CHECKED_BY_DOCUMENT
         if tells_of_callers(application.document):
-            told.add("open-to-strangers")
-    return ProjectIndex(project.sources, told, {*project.settings.public})
+            covered.add("open-to-strangers")
+    return ProjectIndex(project.sources, covered, {*project.settings.public})
 
 
 def _run_tools(
     project: Project,
-    left_out: Collection[str],
+    excluded: Collection[str],
     findings: list[Finding],
     notices: list[Notice],
 ) -> Iterator[str]:
     for tool in TOOLS:
-        if tool.name in left_out:
+        if tool.name in excluded:
             continue
         if not is_installed(tool):
-            what = f"{tool.name} isn't installed, its rules were left out"
-            notices.append(Notice(f"{what}: `pip install 'bedplate[check]'` brings it"))
+            problem = f"{tool.name} isn't installed, so its rules were left out"
+            notices.append(
+                Notice(f"{problem}; `pip install 'bedplate[check]'` installs it")
+            )
             continue
         yield tool.name
-        for found in tool.run(project):
-            if isinstance(found, Notice):
-                notices.append(found)
+        for result in tool.run(project):
+            if isinstance(result, Notice):
+                notices.append(result)
             else:
-                findings.append(found)
+                findings.append(result)
 
 
-def _wanted(project: Project, findings: list[Finding]) -> Iterator[Finding]:
-    """What isn't ignored, with the line that it stands in; by topic, rule and place."""
+def _not_ignored(project: Project, findings: list[Finding]) -> Iterator[Finding]:
+    """Yield the findings that aren't ignored, each with its line's text.
+
+    They are sorted by topic, rule and place.
+    """
     topics = [*Topic]
     order = sorted(
         findings, key=lambda f: (topics.index(f.rule.topic), f.rule.id, f.path, f.line)
@@ -101,15 +106,20 @@ def _wanted(project: Project, findings: list[Finding]) -> Iterator[Finding]:
             yield replace(finding, text=text)
 
 
-def _without_doubles(findings: Iterator[Finding]) -> Iterator[Finding]:
-    """Each once; and a secret that is known by its name isn't told again."""
-    seen: set[tuple[str, str, int, str]] = set()
-    named: set[tuple[str, int]] = set()
+def _without_duplicates(findings: Iterator[Finding]) -> Iterator[Finding]:
+    """Yield each finding once.
+
+    A secret that another rule reports on the same line is left out, too.
+    """
+    reported: set[tuple[str, str, int, str]] = set()
+    secrets: set[tuple[str, int]] = set()
     for finding in findings:
         place = (finding.path, finding.line)
         if finding.rule.topic is Topic.SECRETS and finding.rule is not SECRET:
-            named.add(place)
-        told = (finding.rule.id, *place, finding.message)
-        if told not in seen and not (finding.rule is SECRET and place in named):
-            seen.add(told)
+            secrets.add(place)
+        identity = (finding.rule.id, *place, finding.message)
+        if identity not in reported and not (
+            finding.rule is SECRET and place in secrets
+        ):
+            reported.add(identity)
             yield finding

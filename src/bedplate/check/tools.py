@@ -1,4 +1,4 @@
-"""The tools that know a rule better than we do, each run as its users run it."""
+"""Runs the other tools: ruff, mypy, import-linter and detect-secrets."""
 
 import ast
 import json
@@ -14,72 +14,73 @@ from typing import Any, NamedTuple
 from bedplate.check.findings import Finding, Notice, Rule, Topic
 from bedplate.check.project import Project, Source, paths_of
 
-Found = Finding | Notice
+Result = Finding | Notice
 
 _BANNED = {
-    "jose": "little maintained, and its checks had holes; PyJWT is kept",
-    "passlib": "unmaintained, and raises with bcrypt 5; pwdlib is kept",
+    "jose": "hardly maintained, and its checks had security holes; use PyJWT",
+    "passlib": "unmaintained, and fails with bcrypt 5; use pwdlib",
 }
 
-# Ruff's rules by the beginning of their codes, the longest first.
+# Ruff's rules by the beginning of their codes. The longest match applies.
 RUFF_RULES = {
     "ANN": Rule(
         "ANN",
         Topic.TYPES,
-        why="Where no type is written no tool looks: a None or a wrong argument is "
-        "found at run time.",
-        fix="Annotate every parameter and what is returned.",
+        why="Type checkers skip code without annotations, so a None or a wrong "
+        "argument is only found at run time.",
+        fix="Annotate every parameter and the return type.",
     ),
     "ASYNC": Rule(
         "ASYNC",
         Topic.SYNC_IN_ASYNC,
-        why="The event loop does nothing else until the call returns: one slow answer "
+        why="The event loop does nothing else until the call returns: one slow call "
         "delays every request.",
         fix="Use an async library, or `await asyncio.to_thread(…)`.",
     ),
     "B006": Rule(
         "B006",
         Topic.OUTDATED,
-        why="The default is made once and shared by all calls.",
-        fix="Take None, and make the list inside.",
+        why="The default is created once and shared by all calls.",
+        fix="Use None as the default and create the list inside the function.",
     ),
     "DTZ": Rule(
         "DTZ",
         Topic.TIME,
-        why="An instant without a time zone compares wrongly with one that has it.",
-        fix="Give it one: `datetime.now(UTC)`.",
+        why="A time without a time zone can't be compared with one that has it, and "
+        "changes its meaning between machines.",
+        fix="Use aware times: `datetime.now(UTC)`.",
     ),
     "F821": Rule(
         "F821",
         Topic.OUTDATED,
-        why="The name is nowhere defined: the line raises NameError.",
+        why="The name isn't defined: the line raises NameError.",
         fix="Import or define it.",
     ),
     "S": Rule(
         "S",
         Topic.SECURITY,
-        why="Bandit's rules: what was found to be a way in, in many programs.",
+        why="Bandit's rules: patterns that caused vulnerabilities in many programs.",
         fix="Follow the rule's page, or justify the line with `# noqa` and a reason.",
     ),
     "S105": Rule(
         "S105",
         Topic.SECRETS,
-        why="Whoever reads the code, now or in its history, has the secret.",
-        fix="Read it from the environment, and change the one that was written here.",
+        why="Everyone who can read the code or its history has the secret.",
+        fix="Read it from the environment, and replace the secret: it has leaked.",
     ),
     "TID251": Rule(
         "TID251",
         Topic.OUTDATED,
-        why="The library is no longer kept, and guards passwords or tokens.",
-        fix="Move to the library that is named.",
+        why="The library protects passwords or tokens and is no longer maintained.",
+        fix="Replace it with the library that the message names.",
     ),
 }
 RUFF_RULES |= dict.fromkeys(("S106", "S107"), RUFF_RULES["S105"])
-# Tests assert; a process of a fixed name, or one's own, is no finding.
+# Asserts state invariants, and subprocesses with fixed arguments are safe.
 _RUFF_IGNORED = ("ANN401", "S101", "S404", "S603", "S607")
 
 
-def run_ruff(project: Project) -> Iterator[Found]:
+def run_ruff(project: Project) -> Iterator[Result]:
     sources = project.code
     if not sources:
         return
@@ -95,31 +96,31 @@ def run_ruff(project: Project) -> Iterator[Found]:
     if done.returncode not in (0, 1):
         yield Notice(f"ruff failed: {_last_line(done.stderr)}")
         return
-    for found in json.loads(done.stdout):
-        code, path = found["code"], project.relative(found["filename"])
-        line = found["location"]["row"]
+    for violation in json.loads(done.stdout):
+        code, path = violation["code"], project.relative(violation["filename"])
+        line = violation["location"]["row"]
         if path is None or code.startswith("invalid"):
             continue
         if code != "S105" or not _is_a_name(project.by_path[path], line):
             yield Finding(
-                _ruff_rule(code, found["url"]),
+                _ruff_rule(code, violation["url"]),
                 path,
                 line,
-                found["message"],
+                violation["message"],
             )
 
 
 def _ruff_rule(code: str, url: str | None) -> Rule:
-    known = max((c for c in RUFF_RULES if code.startswith(c)), key=len)
-    family = RUFF_RULES[known]
+    prefix = max((c for c in RUFF_RULES if code.startswith(c)), key=len)
+    family = RUFF_RULES[prefix]
     return Rule(code, family.topic, family.why, family.fix, tool="ruff", url=url)
 
 
-# Left to ruff's ANN and F821, which need no imports.
+# Ruff's ANN and F821 report these without importing anything.
 _RUFF_FINDS = {"name-defined", "no-untyped-def"}
 
 
-def run_mypy(project: Project) -> Iterator[Found]:
+def run_mypy(project: Project) -> Iterator[Result]:
     code = project.code
     if not code:
         return
@@ -134,12 +135,12 @@ def run_mypy(project: Project) -> Iterator[Found]:
         yield Notice(f"mypy couldn't check the types: {_message_of(first)}")
         return
     for line in done.stdout.splitlines():
-        found = json.loads(line)
-        path = project.relative(found["file"])
-        is_new = found["severity"] == "error" and found["code"] not in _RUFF_FINDS
+        error = json.loads(line)
+        path = project.relative(error["file"])
+        is_new = error["severity"] == "error" and error["code"] not in _RUFF_FINDS
         if is_new and path in project.by_path:
-            rule = _mypy_rule(found["code"])
-            yield Finding(rule, path, found["line"], found["message"])
+            rule = _mypy_rule(error["code"])
+            yield Finding(rule, path, error["line"], error["message"])
 
 
 def _has_mypy_settings(project: Project) -> bool:
@@ -159,9 +160,8 @@ def _mypy_rule(code: str | None) -> Rule:
     return Rule(
         f"mypy:{code or 'misc'}",
         Topic.TYPES,
-        why="What is written and what is meant differ: some call of it fails at run "
-        "time.",
-        fix="Put right the code or the annotation, whichever is wrong.",
+        why="The code doesn't match its types, so some call of it fails at run time.",
+        fix="Correct the code or the annotation, whichever is wrong.",
         tool="mypy",
         url=f"https://mypy.readthedocs.io/en/stable/_refs.html#code-{code}",
     )
@@ -170,37 +170,38 @@ def _mypy_rule(code: str | None) -> Rule:
 CONTRACT = Rule(
     "import-contract",
     Topic.FAT,
-    why="The project says what may import what, and this import breaks it.",
-    fix="Ask the layer in between, or move what both need below them.",
+    why="The import breaks a contract of the project about its layers.",
+    fix="Call the layer in between, or move the shared code below both layers.",
     tool="import-linter",
 )
 _IMPORT = re.compile(r"^[-\s]*(\S+) -> (\S+) \(l\.(\d+)")
 
 
-def run_import_linter(project: Project) -> Iterator[Found]:
+def run_import_linter(project: Project) -> Iterator[Result]:
     if not has_contracts(project):
         return
     done = _run(
         project,
         "-c",
-        # `-m` is no way to run it, and it looks for packages in the folder only.
+        # import-linter can't be run with `python -m`, and it looks for packages only
+        # in the current folder, not in src.
         f"import sys; sys.path.append({str(project.root / 'src')!r});"
         "from importlinter.cli import lint_imports_command as run; run()",
         "--no-logo",
         "--no-cache",
     )
     broken = set(re.findall(r"^(.+) BROKEN\b", done.stdout, re.MULTILINE))
-    contract, explained = "", set()
+    contract, located = "", set()
     for line in done.stdout.splitlines():
         if line in broken:
             contract = line
         elif match := _IMPORT.match(line):
             module, imported, number = match.groups()
             if (path := _path_of(project, module)) is not None:
-                explained.add(contract)
-                what = f"`{module}` imports `{imported}`: {contract}"
-                yield Finding(CONTRACT, path, int(number), what)
-    for contract in sorted(broken - explained):
+                located.add(contract)
+                message = f"`{module}` imports `{imported}`: {contract}"
+                yield Finding(CONTRACT, path, int(number), message)
+    for contract in sorted(broken - located):
         yield Finding(CONTRACT, _contracts_file(project), 1, f"broken: {contract}")
     if done.returncode and not broken:
         yield Notice(f"import-linter failed: {_last_line(done.stdout + done.stderr)}")
@@ -211,7 +212,7 @@ def has_contracts(project: Project) -> bool:
 
 
 def _contracts_file(project: Project) -> str:
-    """The file that says what may import what; empty if there is none."""
+    """Return the file with the import contracts, or an empty text without contracts."""
     for name in (".importlinter", "setup.cfg"):
         if (project.root / name).is_file() and "[importlinter" in project.text(name):
             return name
@@ -229,8 +230,8 @@ def _path_of(project: Project, module: str) -> str | None:
 SECRET = Rule(
     "secret",
     Topic.SECRETS,
-    why="Whoever reads the repository, now or in its history, has the secret.",
-    fix="Read it from the environment, and change the one that was written here.",
+    why="Everyone who can read the repository or its history has the secret.",
+    fix="Read it from the environment, and replace the secret: it has leaked.",
     tool="detect-secrets",
 )
 _JUSTIFIED = re.compile(r"# noqa: .*S10[567]")
@@ -239,15 +240,17 @@ _GUESSED = {"Base64 High Entropy String", "Hex High Entropy String", "Secret Key
 _PLACEHOLDERS = {"password"}  # as in `smtp://user:password@host`
 
 
-def run_detect_secrets(project: Project) -> Iterator[Found]:
+def run_detect_secrets(project: Project) -> Iterator[Result]:
     from detect_secrets.core.secrets_collection import SecretsCollection
     from detect_secrets.settings import default_settings
 
-    found = SecretsCollection(root=str(project.root))
+    secrets = SecretsCollection(root=str(project.root))
     with default_settings():
         for path in project.files:
-            found.scan_file(path)
-    for path, secret in sorted(found, key=lambda pair: (pair[0], pair[1].line_number)):
+            secrets.scan_file(path)
+    for path, secret in sorted(
+        secrets, key=lambda pair: (pair[0], pair[1].line_number)
+    ):
         if secret.type in _NO_SECRET or secret.secret_value in _PLACEHOLDERS:
             continue
         source = project.by_path.get(path)
@@ -257,23 +260,23 @@ def run_detect_secrets(project: Project) -> Iterator[Found]:
 
 
 def _is_likely(source: Source | None, secret: Any) -> bool:
-    """Whether a guess is worth telling: a text in the code, not in a comment."""
+    """Return whether a guess is worth reporting: a value in code, not in a comment."""
     if source is None or source.kind != "code" or " " in secret.secret_value:
         return False
     if _JUSTIFIED.search(source.line(secret.line_number)):
         return False
-    is_given = any(
+    is_a_value = any(
         isinstance(value, ast.Constant)
         and value.value == secret.secret_value
         and value.lineno == secret.line_number
         for node in source.nodes
-        for value in _given(node)
+        for value in _assigned_values(node)
     )
-    return is_given and not _is_a_name(source, secret.line_number)
+    return is_a_value and not _is_a_name(source, secret.line_number)
 
 
-def _given(node: ast.AST) -> list[ast.expr]:
-    """The values that a name, a key or a parameter is given."""
+def _assigned_values(node: ast.AST) -> list[ast.expr]:
+    """Return the values that a node assigns to a name, a key or a parameter."""
     match node:
         case ast.Assign() | ast.keyword():
             return [node.value]
@@ -285,9 +288,9 @@ def _given(node: ast.AST) -> list[ast.expr]:
 
 
 def _is_a_name(source: Source, line: int) -> bool:
-    """Whether a text is the name that it is given to: `RESET_TOKEN = "reset-token"`.
+    """Return whether a value only repeats its name: `RESET_TOKEN = "reset-token"`.
 
-    Nor is OAuth's `token_type = "bearer"` a secret.
+    OAuth's `token_type = "bearer"` isn't a secret either.
     """
     text = source.line(line).partition("#")[0]
     if re.search(r"token_?(type|url)", text, re.IGNORECASE):
@@ -298,11 +301,11 @@ def _is_a_name(source: Source, line: int) -> bool:
 
 
 class Tool(NamedTuple):
-    """A program that finds something, and the package that brings it."""
+    """A tool, and the package that it is imported from."""
 
     name: str
     package: str
-    run: Callable[[Project], Iterator[Found]]
+    run: Callable[[Project], Iterator[Result]]
 
 
 TOOLS = (
@@ -318,13 +321,13 @@ def is_installed(tool: Tool) -> bool:
 
 
 def _run(project: Project, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """`python -m` of a tool, in the project's folder.
+    """Run a tool with `python -m`, or a program with `-c`, in the project's folder.
 
-    `-P` keeps that folder from the tool's own imports: it may hold a `types.py`.
+    `-P` excludes that folder from the tool's own imports: it may hold a `types.py`.
     """
-    how = arguments if arguments[0] == "-c" else ("-m", *arguments)
+    target = arguments if arguments[0] == "-c" else ("-m", *arguments)
     return subprocess.run(
-        [sys.executable, "-P", *how],
+        [sys.executable, "-P", *target],
         cwd=project.root,
         env={**os.environ, "MYPYPATH": str(project.root / "src"), "NO_COLOR": "1"},
         capture_output=True,
@@ -335,4 +338,4 @@ def _run(project: Project, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def _last_line(text: str) -> str:
     lines = text.strip().splitlines()
-    return lines[-1] if lines else "it said nothing"
+    return lines[-1] if lines else "without an error message"

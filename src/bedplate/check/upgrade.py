@@ -1,4 +1,4 @@
-"""Where a project uses what goes away."""
+"""Finds a project's uses of deprecated names and settings."""
 
 import ast
 import re
@@ -11,7 +11,7 @@ from bedplate.deprecations import Deprecation
 def find_deprecated(
     project: Project, entries: Sequence[Deprecation]
 ) -> Iterator[tuple[str, Deprecation]]:
-    """`file:line` of each use of a deprecated name or setting."""
+    """Yield `file:line` of each use of a deprecated name or setting."""
     for source in project.sources:
         for node in source.nodes:
             for entry in entries:
@@ -25,7 +25,7 @@ def find_deprecated(
 
 
 def _names(source: Source, node: ast.AST) -> set[str]:
-    """What is imported or looked up here, by its dotted name."""
+    """Return the dotted names that a node imports or reads."""
     if isinstance(node, ast.ImportFrom):
         return {f"{node.module}.{alias.name}" for alias in node.names}
     return {source.name(node)} if isinstance(node, ast.Attribute) else set()

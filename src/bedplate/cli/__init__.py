@@ -1,6 +1,6 @@
 """The command line: registers every command.
 
-Heavy imports stay inside the commands, so that help is instant.
+Heavy imports stay inside the commands, so that `--help` is fast.
 """
 
 import sys
@@ -11,7 +11,7 @@ from bedplate.cli.runner import describe, fail
 
 app = typer.Typer(
     name="bedplate",
-    help="The backend under a product.",
+    help="A backend foundation: API, admin, jobs and mail on one database.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -20,7 +20,7 @@ app = typer.Typer(
 
 
 def register_commands() -> None:
-    """Put every command in its place, once."""
+    """Register every command with `app`. Call it once."""
     from bedplate.cli import (
         add,
         check,
@@ -37,8 +37,8 @@ def register_commands() -> None:
         worker,
     )
 
-    alone = (new, serve, worker, migrate, upgrade, manage, outbox, inspect, check)
-    for commands in alone:
+    top_level = (new, serve, worker, migrate, upgrade, manage, outbox, inspect, check)
+    for commands in top_level:
         commands.register(app)
     app.add_typer(add.app, name="add")
     app.add_typer(users.app, name="users")
@@ -47,7 +47,7 @@ def register_commands() -> None:
 
 
 def main() -> None:
-    """Run the command line: an error is one readable line and exit code 1."""
+    """Run the command line. Print an expected error as one line and exit with 1."""
     register_commands()
     try:
         app()
@@ -55,5 +55,5 @@ def main() -> None:
         sys.exit(130)
     except Exception as error:
         if (line := describe(error)) is None:
-            raise
+            raise  # a bug: its traceback is needed
         fail(line)

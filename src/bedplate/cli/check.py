@@ -1,4 +1,4 @@
-"""`bedplate check`: what is wrong with a project, and how to mend it."""
+"""`bedplate check`: find the problems of a project and show how to fix them."""
 
 import sys
 from enum import StrEnum
@@ -26,25 +26,25 @@ def check(
     app: Annotated[
         str | None,
         typer.Option(
-            help="The application, as `package.module:app`; found if it isn't said."
+            help="The application, as `package.module:app`. Default: searched for."
         ),
     ] = None,
     format_: Annotated[
-        Format, typer.Option("--format", help="For people or programs.")
+        Format, typer.Option("--format", help="The format of the report.")
     ] = Format.TEXT,
     baseline: Annotated[
-        Path | None, typer.Option(help="A file of known findings, left out.")
+        Path | None, typer.Option(help="A file of known findings to leave out.")
     ] = None,
     write_baseline: Annotated[
         Path | None,
-        typer.Option(help="Write the findings to such a file, and succeed."),
+        typer.Option(help="Write all findings to such a file and exit with 0."),
     ] = None,
 ) -> None:
-    """Find what is wrong with any FastAPI project: where, why, and how to mend it.
+    """Find problems in any FastAPI project: where, why, and how to fix them.
 
-    Runs ruff, mypy, import-linter and detect-secrets where they are installed, reads
-    the OpenAPI document of the application, which it imports, and has rules of its own.
-    Ends with 0 if nothing is found, 1 if something is, 2 if it can't be done.
+    Runs ruff, mypy, import-linter and detect-secrets if they are installed, imports the
+    application to read its OpenAPI document, and adds rules of its own. Exits with 0 if
+    nothing is found, with 1 if something is found, with 2 if the check can't run.
     """
     from bedplate.check.baseline import without_known
     from bedplate.check.baseline import write_baseline as write
@@ -61,7 +61,7 @@ def check(
         print(f"bedplate: {error}", file=sys.stderr)
         raise typer.Exit(2) from error
     if write_baseline is not None:
-        print(f"{len(report.findings)} findings are known now: {write_baseline}")
+        print(f"Wrote {len(report.findings)} findings to {write_baseline}.")
         return
     _show(report, format_)
     raise typer.Exit(1 if report.findings else 0)
@@ -77,5 +77,7 @@ def _show(report: "Report", format_: Format) -> None:
     elif format_ is Format.SARIF:
         print(as_sarif(report))
     else:
+        # A fixed width where another program reads the report, so that logs can be
+        # compared.
         width = None if sys.stdout.isatty() else 100
         print_text(report, Console(highlight=False, width=width))

@@ -1,4 +1,4 @@
-"""`bedplate routes`, `openapi` and `doctor`: what this installation is."""
+"""`bedplate routes`, `openapi` and `doctor`: show this installation."""
 
 import shlex
 from collections.abc import Iterator
@@ -19,19 +19,19 @@ def register(app: typer.Typer) -> None:
 
 
 def routes() -> None:
-    """List every operation of the API, and who may call it."""
+    """List every operation of the API and who may call it."""
     from rich.table import Table
 
     from bedplate.api.openapi import callers_of
     from bedplate.loader import load_app
 
-    table = Table("Method", "Path", "For", "Does", box=None)
+    table = Table("Method", "Path", "For", "Summary", box=None)
     app = load_app()
     callers = callers_of(app)
     for path, operations in app.openapi()["paths"].items():
         for method, operation in operations.items():
-            who = callers[method.upper(), path]
-            table.add_row(method.upper(), path, who, operation["summary"])
+            allowed = callers[method.upper(), path]
+            table.add_row(method.upper(), path, allowed, operation["summary"])
     print_table(table)
 
 
@@ -46,8 +46,8 @@ def openapi() -> None:
 
 class _Finding(NamedTuple):
     ok: bool | None
-    """None is a recommendation: nothing is wrong."""
-    what: str
+    """True if all is well, False for a problem, None for a recommendation."""
+    message: str
 
 
 _MARKS = {True: "[green]ok[/]  ", False: "[red]FAIL[/]", None: "[yellow]hint[/]"}
@@ -58,12 +58,12 @@ def doctor(
         str | None, typer.Option(help="The address that a connection comes from.")
     ] = None,
     forwarded_for: Annotated[
-        str, typer.Option(help="The X-Forwarded-For header that it brings.")
+        str, typer.Option(help="The X-Forwarded-For header of the request.")
     ] = "",
 ) -> None:
-    """Show the settings as they resolve, and check what the service needs.
+    """Show the resolved settings, and check the database, the schema and file modes.
 
-    With --peer it also tells which address such a request would count as.
+    With --peer, also show which client address such a request counts as.
     """
     from rich.console import Console
     from rich.markup import escape
@@ -72,35 +72,35 @@ def doctor(
 
     console = Console(highlight=False, soft_wrap=True)
     settings: Settings = load_app().state.runtime.settings
-    for name, value in _resolved(settings):
+    for name, value in _display_settings(settings):
         console.print(f"  {name:<32} {value}", markup=False)
     findings = [*_file_modes(settings), *run(_findings), *_recommended(settings)]
     if peer is not None:
-        findings.append(_counted_as(settings, peer, forwarded_for))
+        findings.append(_find_client_address(settings, peer, forwarded_for))
     console.print()
     for finding in findings:
-        console.print(f"  {_MARKS[finding.ok]} {escape(finding.what)}")
+        console.print(f"  {_MARKS[finding.ok]} {escape(finding.message)}")
     if any(finding.ok is False for finding in findings):
         raise typer.Exit(1)
 
 
-def _resolved(settings: "Settings") -> Iterator[tuple[str, str]]:
+def _display_settings(settings: "Settings") -> Iterator[tuple[str, str]]:
     from bedplate.config import PREFIX
 
     for name in type(settings).model_fields:
-        yield f"{PREFIX}{name.upper()}", _shown(settings, name)
+        yield f"{PREFIX}{name.upper()}", _display_value(settings, name)
 
 
-def _shown(settings: "Settings", name: str) -> str:
-    """A setting's value, as it resolves; never a secret."""
+def _display_value(settings: "Settings", name: str) -> str:
+    """Return a setting's resolved value as text, with secrets hidden."""
     value = getattr(settings, name)
     if name == "database_url":
         return settings.shown_database_url
     if name == "previous_secret_keys" and value:
         return f"({len(value)} set, hidden)"
     if name == "secret_key":
-        kept = settings.data_dir.absolute() / "secret_key"
-        return "(set, hidden)" if value else f"(made and kept in {kept})"
+        path = settings.data_dir.absolute() / "secret_key"
+        return "(set, hidden)" if value else f"(generated and stored in {path})"
     if isinstance(value, tuple):
         return ", ".join(map(str, value)) or "(none)"
     return "(none)" if value is None else str(value)
@@ -114,11 +114,13 @@ def _recommended(settings: "Settings") -> Iterator[_Finding]:
         yield _Finding(
             None,
             f"{PREFIX}PASSWORD_POLICY is reference, which accepts common passwords. "
-            "modern is recommended",
+            "Set it to modern",
         )
 
 
-def _counted_as(settings: "Settings", peer: str, forwarded_for: str) -> _Finding:
+def _find_client_address(
+    settings: "Settings", peer: str, forwarded_for: str
+) -> _Finding:
     from bedplate.core.origin import client_address
 
     address = client_address(peer, [forwarded_for], settings.trusted_proxies)
@@ -127,16 +129,15 @@ def _counted_as(settings: "Settings", peer: str, forwarded_for: str) -> _Finding
 
 
 def _file_modes(settings: "Settings") -> Iterator[_Finding]:
-    """Report what of our files other users of the machine can use."""
+    """Report our files that other users of the machine can read or write."""
     from bedplate.core.private_files import find_exposed
     from bedplate.runtime import private_paths
 
     exposed = find_exposed(private_paths(settings))
-    for path, mode, wanted in exposed:
+    for path, mode, private_mode in exposed:
         problem = f"{path} is open to other users (mode {mode:04o})"
-        yield _Finding(
-            False, f"{problem}: run `chmod {wanted:o} {shlex.quote(str(path))}`"
-        )
+        command = f"chmod {private_mode:o} {shlex.quote(str(path))}"
+        yield _Finding(False, f"{problem}: run `{command}`")
     if not exposed:
         yield _Finding(True, "data files are readable by their owner only")
 

@@ -1,4 +1,4 @@
-"""`bedplate jobs …`: what waits, what failed for good, and what to do with it."""
+"""`bedplate jobs …`: list jobs, and retry or discard dead ones."""
 
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated, TypeVar
@@ -15,9 +15,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-app = typer.Typer(help="See jobs; retry or discard them.", no_args_is_help=True)
+app = typer.Typer(help="List jobs, and retry or discard them.", no_args_is_help=True)
 
-JobId = Annotated[UUID, typer.Argument(metavar="ID", help="As `jobs list` shows it.")]
+JobId = Annotated[
+    UUID, typer.Argument(metavar="ID", help="The id that `jobs list` shows.")
+]
 
 
 @app.command("list")
@@ -26,13 +28,15 @@ def list_(
         str | None,
         typer.Option(help="queued, delayed, running, succeeded, dead or cancelled."),
     ] = None,
-    job: Annotated[str | None, typer.Option(help="Only this function's.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=100, help="How many.")] = 20,
+    job: Annotated[str | None, typer.Option(help="Only jobs of this function.")] = None,
+    limit: Annotated[
+        int, typer.Option(min=1, max=100, help="Maximum number of jobs.")
+    ] = 20,
 ) -> None:
-    """Show jobs, newest first; `--status dead` are the dead letters."""
+    """List jobs, newest first. `--status dead` lists those that failed for good."""
     from rich.table import Column, Table
 
-    # Whole at any width: `jobs show` needs it.
+    # Never shortened, whatever the terminal's width: `jobs show` takes the whole id.
     id_ = Column("ID", no_wrap=True, min_width=36)
     table = Table(id_, "Job", "Status", "Attempts", "Since", "Error", box=None)
     for row in _with_jobs(lambda jobs: _newest(jobs, status, job, limit)):
@@ -50,16 +54,16 @@ async def _newest(
     from bedplate.modules.jobs.schemas import STATUSES, JobListParams
 
     try:
-        asked = {"status": status, "job": job, "limit": limit}
-        params = JobListParams.model_validate(asked)
+        filters = {"status": status, "job": job, "limit": limit}
+        params = JobListParams.model_validate(filters)
     except ValidationError:
-        fail(f"a status is one of {', '.join(STATUSES)}")
+        fail(f"the status must be one of {', '.join(STATUSES)}")
     return (await jobs.list_page(params)).items
 
 
 @app.command()
 def show(job_id: JobId) -> None:
-    """Show a job with its arguments and its last error."""
+    """Show a job with its arguments and its last traceback."""
     detail = _with_jobs(lambda jobs: jobs.get_detail(job_id))
     for name in detail.job.__struct_fields__:
         print(f"{name:13} {getattr(detail.job, name)}")
@@ -70,14 +74,14 @@ def show(job_id: JobId) -> None:
 
 @app.command()
 def retry(job_id: JobId) -> None:
-    """Give a dead letter all its attempts again."""
+    """Run a dead job again, with all its attempts."""
     job = _with_jobs(lambda jobs: jobs.retry(job_id))
     print(f"{job.job} {job.id} is {job.status}.")
 
 
 @app.command()
 def discard(job_id: JobId) -> None:
-    """Drop a job; it won't run any more."""
+    """Discard a job, so that it never runs again."""
     _with_jobs(lambda jobs: jobs.discard(job_id))
     print(f"Discarded {job_id}.")
 

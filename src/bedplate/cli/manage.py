@@ -1,15 +1,16 @@
-"""`bedplate django …`: Django's own commands, with our settings."""
+"""`bedplate django …`: Django's own commands, with Bedplate's settings."""
 
 import typer
 
 
 def register(app: typer.Typer) -> None:
-    takes_all = {"allow_extra_args": True, "ignore_unknown_options": True}
-    app.command(context_settings=takes_all, add_help_option=False)(django)
+    # Every argument goes to Django, also options and --help.
+    pass_on = {"allow_extra_args": True, "ignore_unknown_options": True}
+    app.command(context_settings=pass_on, add_help_option=False)(django)
 
 
 def django(context: typer.Context) -> None:
-    """Run a command of Django's, such as `bedplate django check --deploy`."""
+    """Run a Django command, for example `bedplate django check --deploy`."""
     from bedplate.dispatcher import require_django
     from bedplate.loader import load_app
     from bedplate.log import configure_logging

@@ -1,4 +1,4 @@
-"""`bedplate migrate`."""
+"""`bedplate migrate`: run, check, list and undo migrations."""
 
 import asyncio
 import sys
@@ -21,10 +21,10 @@ def register(app: typer.Typer) -> None:
 def migrate(
     check: Annotated[
         bool,
-        typer.Option("--check", help="Change nothing; fail if a migration is missing."),
+        typer.Option("--check", help="Change nothing. Fail if a migration is missing."),
     ] = False,
     history: Annotated[
-        bool, typer.Option("--history", help="List all migrations; change nothing.")
+        bool, typer.Option("--history", help="List all migrations. Change nothing.")
     ] = False,
     to: Annotated[
         str | None,
@@ -34,7 +34,7 @@ def migrate(
         bool, typer.Option("--yes", "-y", help="Undo migrations without asking.")
     ] = False,
 ) -> None:
-    """Bring the schema to head: our tables, the jobs' and Django's own."""
+    """Run all missing migrations: of your modules, the job engine and Django."""
     if check + history + (to is not None) > 1:
         raise typer.BadParameter("use one of --check, --history and --to")
     if history:
@@ -79,7 +79,10 @@ async def _show_history(runtime: "Runtime") -> None:
 
 
 def _go_to(revision: str, *, yes: bool) -> None:
-    """Show what would be undone and ask first: it takes the data along."""
+    """Migrate up or down to a revision.
+
+    Going down drops tables and columns with their data, so it requires a confirmation.
+    """
     from bedplate import migrate as migrations
 
     async def plan(runtime: "Runtime") -> list[str]:
@@ -92,23 +95,23 @@ def _go_to(revision: str, *, yes: bool) -> None:
             await migrations.migrate_to(runtime.database, runtime.migrations, revision)
         )
 
-    if (undone := run(plan)) and not yes:
-        _confirm(undone)
+    if (migrations_to_undo := run(plan)) and not yes:
+        _confirm(migrations_to_undo)
     run(go)
     print(f"The schema is at {revision}.")
 
 
-def _confirm(undone: list[str]) -> None:
-    print("These migrations are undone, with the data in their tables and columns:")
-    for name in undone:
+def _confirm(names: list[str]) -> None:
+    print("This undoes these migrations and deletes the data of their tables:")
+    for name in names:
         print(f"  {name}")
     if not sys.stdin.isatty():
-        fail("there is no terminal to ask at: use --yes to undo them")
+        fail("standard input is not a terminal: use --yes to undo them")
     typer.confirm("Undo them?", abort=True)
 
 
 async def _django(runtime: "Runtime") -> Any:
-    """What migrates Django's own tables, if it is installed."""
+    """Return the module that migrates Django's tables, or None without Django."""
     from bedplate.dispatcher import django_is_installed
 
     if not django_is_installed():

@@ -1,4 +1,4 @@
-"""`bedplate new`: a project of one's own."""
+"""`bedplate new`: create a project."""
 
 import sys
 from pathlib import Path
@@ -13,9 +13,11 @@ if TYPE_CHECKING:
     from bedplate.scaffold.plan import Plan
 
 DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Show what would be written; write nothing.")
+    bool, typer.Option("--dry-run", help="Show the files. Write nothing.")
 ]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")]
+Yes = Annotated[
+    bool, typer.Option("--yes", "-y", help="Accept the defaults without asking.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -23,30 +25,32 @@ def register(app: typer.Typer) -> None:
 
 
 def new(
-    name: Annotated[str, typer.Argument(help="As `shop` or `my-shop`.")],
+    name: Annotated[str, typer.Argument(help="For example `shop` or `my-shop`.")],
     into: Annotated[
-        Path | None, typer.Option(help="The folder to make. Default: NAME, here.")
+        Path | None, typer.Option(help="The folder to create. Default: ./NAME.")
     ] = None,
     title: Annotated[
-        str | None, typer.Option(help="What people call it. Default: from NAME.")
+        str | None, typer.Option(help="The title for people. Default: from NAME.")
     ] = None,
     django: Annotated[
         bool | None,
         typer.Option(
-            "--django/--no-django", help="Django admin and DRF beside the API."
+            "--django/--no-django", help="Add the Django admin and DRF to the API."
         ),
     ] = None,
-    ci: Annotated[str | None, typer.Option(help="`github` or `none`.")] = None,
+    ci: Annotated[
+        str | None, typer.Option(help="The CI file: `github` or `none`.")
+    ] = None,
     bedplate_source: Annotated[
         Path | None,
         typer.Option(
-            help="A copy of bedplate's repository to depend on, in place of a release.",
+            help="Depend on this copy of Bedplate's repository, not on a release.",
         ),
     ] = None,
     yes: Yes = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Make a project that depends on bedplate, with tests, CI file and Dockerfile."""
+    """Create a project on Bedplate, with tests, a CI file and a Dockerfile."""
     from bedplate.scaffold.new_project import (
         CI_FILES,
         ProjectSpec,
@@ -56,20 +60,20 @@ def new(
 
     asking = not (yes or dry_run)
     if asking and not sys.stdin.isatty():
-        fail("there is no terminal to ask at: use --yes to take the defaults")
+        fail("standard input is not a terminal: use --yes to accept the defaults")
     spec = ProjectSpec(
         name=name,
         folder=into or Path(name),
-        title=title or _ask("What do people call it?", title_of(name), asking),
-        django=_confirm("With the Django admin?", asking) if django is None else django,
-        ci=ci or _ask(f"CI ({', '.join(CI_FILES)})?", "github", asking),
+        title=title or _ask("Title for people", title_of(name), asking),
+        django=_confirm("Add the Django admin?", asking) if django is None else django,
+        ci=ci or _ask(f"CI file ({', '.join(CI_FILES)})", "github", asking),
         source=bedplate_source,
     )
     plan = plan_project(spec)
     show_plan(plan)
     write_plan(plan, dry_run=dry_run, asking=asking)
     if not dry_run:
-        _say_next(spec)
+        _print_next_steps(spec)
 
 
 def _ask(question: str, default: str, asking: bool) -> str:
@@ -81,10 +85,11 @@ def _confirm(question: str, asking: bool) -> bool:
 
 
 def show_plan(plan: "Plan") -> None:
-    """The files as a tree; those that are changed say so."""
+    """Print the plan's files as a tree, with a mark at those that it changes."""
     from rich.console import Console
     from rich.tree import Tree
 
+    # Folders first, then the files of the project's root.
     root = Tree(f"[bold]{plan.folder.resolve().name}/[/]", guide_style="dim")
     branches = {Path(): root}
     for path in map(Path, sorted(plan.files, key=lambda p: (p.count("/") == 0, p))):
@@ -97,28 +102,35 @@ def show_plan(plan: "Plan") -> None:
 
 
 def write_plan(plan: "Plan", *, dry_run: bool, asking: bool) -> None:
-    """Write it, unless it is only to be shown or is refused."""
+    """Write the plan's files, after a confirmation if `asking`.
+
+    Raises:
+        ScaffoldError: a file exists already or can't be written.
+    """
     if dry_run:
         plan.check()
-        print("Nothing is written: --dry-run.")
+        print("Dry run: no file was written.")
         return
     if asking:
-        typer.confirm("\n  Write it?", default=True, abort=True)
+        typer.confirm("\n  Write these files?", default=True, abort=True)
     plan.write()
 
 
-def _say_next(spec: "ProjectSpec") -> None:
+def _print_next_steps(spec: "ProjectSpec") -> None:
     from rich.console import Console
     from rich.markup import escape
 
     steps = {
         f"cd {spec.folder}": "",
-        "uv run bedplate serve": "the API and its documentation",
-        "uv run pytest": "its tests, on both databases",
-        "uv run bedplate add module invoices 'number:str:unique due:date'": "a module",
+        "uv run bedplate serve": "serve the API and its documentation",
+        "uv run pytest": "run the tests, on both databases",
+        "uv run bedplate add module invoices 'number:str:unique due:date'": (
+            "add a module"
+        ),
     }
     console = Console(highlight=False, soft_wrap=True)
-    console.print(f"\n  [bold]{escape(spec.title)}[/] is made. Next:\n")
-    for step, what in steps.items():
-        console.print(f"    {escape(step)}" + (f"  [dim]# {what}[/]" if what else ""))
+    console.print(f"\n  [bold]{escape(spec.title)}[/] is ready. Next:\n")
+    for command, purpose in steps.items():
+        comment = f"  [dim]# {purpose}[/]" if purpose else ""
+        console.print(f"    {escape(command)}{comment}")
     console.print()

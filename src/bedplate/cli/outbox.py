@@ -1,4 +1,4 @@
-"""`bedplate outbox`: the mail that development sent to nobody."""
+"""`bedplate outbox`: show mail that was written to files instead of sent."""
 
 import webbrowser
 from pathlib import Path
@@ -18,23 +18,28 @@ def register(app: typer.Typer) -> None:
 
 def outbox(
     number: Annotated[
-        int | None, typer.Argument(help="Which one to show; 1 is the newest.")
+        int | None, typer.Argument(help="The mail to show. 1 is the newest.")
     ] = None,
-    html: Annotated[bool, typer.Option("--html", help="Open it in a browser.")] = False,
+    html: Annotated[
+        bool, typer.Option("--html", help="Open the mail in a browser.")
+    ] = False,
 ) -> None:
-    """Show what mail was sent, with MAIL_URL `file:///dir` or in development."""
+    """List mail that was written to files, or show one mail.
+
+    Mail is written to files in development, and if BEDPLATE_MAIL_URL is `file:///dir`.
+    """
     from bedplate.config import Settings
     from bedplate.mail import outbox_folder, read_mails
 
     folder = outbox_folder(Settings.load())
     if folder is None:
-        fail("mail goes out by SMTP: there is no outbox here")
+        fail("mail is sent by SMTP, so there are no files to show")
     mails = read_mails(folder)[::-1]
     if number is None:
         for position, mail in enumerate(mails, 1):
             print(f"{position:3}  {mail['Date']}  {mail['To']}  {mail['Subject']}")
     elif not 1 <= number <= len(mails):
-        fail(f"there are {len(mails)} mails")
+        fail(f"{number} is not a mail. The outbox holds {len(mails)}, from 1")
     elif html:
         webbrowser.open(_write_page(folder, mails[number - 1]).as_uri())
     else:

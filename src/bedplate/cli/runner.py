@@ -1,4 +1,4 @@
-"""What commands share: running with a runtime, one-line errors, tables."""
+"""Shared by commands: a runtime to run with, one-line errors and tables."""
 
 import asyncio
 import sys
@@ -14,20 +14,20 @@ T = TypeVar("T")
 
 
 def fail(line: str) -> NoReturn:
-    """One line on standard error, and exit code 1."""
+    """Print one line on standard error and exit with code 1."""
     print(f"bedplate: {line}", file=sys.stderr)
     sys.exit(1)
 
 
 def print_table(table: "Table") -> None:
-    """As wide as the terminal; whole where another program reads it."""
+    """Print a table as wide as the terminal, or without wrapping into a pipe."""
     from rich.console import Console
 
     Console(width=None if sys.stdout.isatty() else 1000).print(table)
 
 
 def describe(error: Exception) -> str | None:
-    """One line for an error that a user can do something about; None for a bug."""
+    """Return one line for an error that a user can act on, or None for a bug."""
     from bedplate.config import SettingsError
     from bedplate.core.errors import APIError
     from bedplate.loader import ProjectError
@@ -35,19 +35,19 @@ def describe(error: Exception) -> str | None:
     from bedplate.module import ModuleError
     from bedplate.scaffold.plan import ScaffoldError
 
-    ours = (SettingsError, SchemaError, ModuleError, ProjectError, ScaffoldError)
-    if isinstance(error, ours):
+    one_line = (SettingsError, SchemaError, ModuleError, ProjectError, ScaffoldError)
+    if isinstance(error, one_line):
         return str(error)
     if isinstance(error, APIError):
-        wrong = [
+        details = [
             f"{d.field.removeprefix('body.')}: {d.message}" for d in error.details or ()
         ]
-        return "; ".join(wrong) or f"{error.message}{_cause(error)}"
+        return "; ".join(details) or f"{error.message}{_cause(error)}"
     return None
 
 
 def _cause(error: Exception) -> str:
-    """What a database that can't be had says of itself, without its URL."""
+    """Return why the database is unavailable, without its URL; empty otherwise."""
     from bedplate.core.errors import ServiceUnavailable
 
     cause = error.__cause__
@@ -59,16 +59,17 @@ def _cause(error: Exception) -> str:
 
 
 def run(act: Callable[["Runtime"], Awaitable[T]], *, is_service: bool = False) -> T:
-    """Run one command's work with a runtime of its own.
+    """Run one command's work with a new runtime, and return its result.
 
-    A service (`serve`, `worker`) logs as the settings say, also after this returns. Any
-    other command shows warnings alone, for a person.
+    A service (`serve`, `worker`) logs as configured, also after this returns. Any other
+    command is run by a person and logs only warnings.
     """
     from bedplate.loader import load_app
     from bedplate.log import configure_logging, log_as_configured
     from bedplate.runtime import Runtime
 
-    # Not the application's own, which the server may yet start with another event loop.
+    # Not the application's runtime: `serve` starts that one later, in another event
+    # loop, and its connections can't move between loops.
     state = load_app().state
     settings = state.runtime.settings
     runtime = Runtime.make(settings, state.modules)

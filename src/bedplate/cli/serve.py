@@ -1,4 +1,4 @@
-"""`bedplate serve`."""
+"""`bedplate serve`: migrate SQLite, bind the port, start the server."""
 
 import os
 import signal
@@ -23,14 +23,16 @@ def register(app: typer.Typer) -> None:
 
 def serve(
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 picks one.")] = 8000,
-    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="0 picks a free one.")
+    ] = 8000,
+    workers: Annotated[int, typer.Option(min=1, help="Number of processes.")] = 1,
     reload: Annotated[bool, typer.Option(help="Restart when code changes.")] = False,
     django_only: Annotated[
-        bool, typer.Option("--django-only", help="Django without the API.")
+        bool, typer.Option("--django-only", help="Serve Django without the API.")
     ] = False,
 ) -> None:
-    """Serve the API and the admin site. On SQLite the schema is migrated first."""
+    """Serve the API and the admin site. On SQLite, run missing migrations first."""
     from bedplate.config import SERVED_AT
     from bedplate.dispatcher import require_django
     from bedplate.server import make_config
@@ -55,7 +57,10 @@ def serve(
 
 
 async def _prepare(runtime: "Runtime") -> "Settings":
-    """What may refuse the start, once and before there is a server: it is one line."""
+    """Check the schema and start the runtime once, before there is a server.
+
+    An error here is one line; in a worker it would be a traceback from each of them.
+    """
     from bedplate.migrate import ensure_schema
 
     await ensure_schema(runtime.database, runtime.migrations)
@@ -64,7 +69,7 @@ async def _prepare(runtime: "Runtime") -> "Settings":
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """Bound here, so that a taken port is one line and not a traceback."""
+    """Return a listening socket, or fail with one line if the port is in use."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -74,7 +79,7 @@ def _listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         fail(f"can't listen on {host}:{port}: {error.strerror or error}")
-    listener.set_inheritable(True)
+    listener.set_inheritable(True)  # for --workers and --reload, which are processes
     return listener
 
 
@@ -87,10 +92,12 @@ def _serve(config: "Config", listeners: list[socket.socket]) -> None:
         ChangeReload(config, target=server.run, sockets=listeners).run()
     elif config.workers > 1:
         with tempfile.TemporaryDirectory(prefix="bedplate-metrics-") as directory:
+            # prometheus_client then sums the workers' metrics through files in it.
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory
             Multiprocess(config, sockets=listeners).run()
     else:
-        # uvicorn raises it again once it has stopped; a stop that was asked for is 0.
+        # uvicorn raises SIGTERM again once it has stopped, which would end the process
+        # with an error. A requested stop exits with 0.
         signal.signal(signal.SIGTERM, lambda *_: None)
         server.run(sockets=listeners)
         if not server.started:
@@ -98,7 +105,8 @@ def _serve(config: "Config", listeners: list[socket.socket]) -> None:
 
 
 def _base_url(host: str, port: int) -> str:
-    """Return an address that this machine's programs reach the server at."""
+    """Return a URL at which programs on this machine reach the server."""
+    # 0.0.0.0 and :: mean every interface; clients can't connect to them everywhere.
     reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
     return (
         f"http://[{reachable}]:{port}" if ":" in host else f"http://{reachable}:{port}"

@@ -1,4 +1,4 @@
-"""`bedplate upgrade`: what the installed version asks of a project."""
+"""`bedplate upgrade`: show the changes that the installed version requires."""
 
 import os
 from collections.abc import Iterator
@@ -19,12 +19,12 @@ def register(app: typer.Typer) -> None:
 
 def upgrade(
     check: Annotated[
-        bool, typer.Option("--check", help="Fail if there is something to do.")
+        bool, typer.Option("--check", help="Exit with 1 if there is something to do.")
     ] = False,
 ) -> None:
-    """Tell what the installed version asks of this project; change nothing.
+    """Show what the installed version requires of this project. Change nothing.
 
-    Names and settings that are deprecated or gone, and migrations to run.
+    Lists deprecated and removed names and settings, and migrations to run.
     """
     from importlib.metadata import version
 
@@ -37,16 +37,19 @@ def upgrade(
 
 
 def _deprecated_uses() -> Iterator[str]:
-    """Said first: an application that uses what is gone can't be imported."""
+    """Yield each use of a deprecated name or setting.
+
+    It reads files only: an application that uses a removed name can't be imported.
+    """
     from bedplate.check.project import Project
     from bedplate.check.upgrade import find_deprecated
     from bedplate.deprecations import DEPRECATIONS
 
     for place, entry in find_deprecated(Project(Path()), DEPRECATIONS):
-        yield f"{place}: {entry.message}; it is gone in {entry.gone_in}"
+        yield f"{place}: {entry.message}; it is removed in {entry.gone_in}"
     for entry in DEPRECATIONS:
         if entry.old in os.environ:
-            yield f"environment: {entry.message}; it is gone in {entry.gone_in}"
+            yield f"environment: {entry.message}; it is removed in {entry.gone_in}"
 
 
 def _missing_migrations() -> list[str]:

@@ -1,4 +1,4 @@
-"""`bedplate users …`: accounts from the terminal, by the same rules as the API."""
+"""`bedplate users …`: manage accounts by the same rules as the API."""
 
 import sys
 from collections.abc import Awaitable, Callable
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 S = TypeVar("S", bound="BaseModel")
 
-app = typer.Typer(help="Make and manage accounts.", no_args_is_help=True)
+app = typer.Typer(help="Create and manage accounts.", no_args_is_help=True)
 
 Email = Annotated[str, typer.Argument(metavar="EMAIL", help="The account's address.")]
 PasswordStdin = Annotated[
@@ -31,11 +31,11 @@ PasswordStdin = Annotated[
 @app.command()
 def create(
     email: Email,
-    name: Annotated[str, typer.Option(help="How the person is called.")],
+    name: Annotated[str, typer.Option(help="The person's name.")],
     role: Annotated[str, typer.Option(help="One of the configured roles.")] = "user",
     password_stdin: PasswordStdin = False,
 ) -> None:
-    """Make an account. The first admin is made like this."""
+    """Create an account. Use it with `--role admin` for the first admin."""
     from bedplate.modules.users.schemas import UserCreate
 
     password = _read_password(password_stdin)
@@ -46,10 +46,14 @@ def create(
 
 @app.command("list")
 def list_(
-    role: Annotated[str | None, typer.Option(help="Only this role.")] = None,
-    q: Annotated[str | None, typer.Option("-q", help="Part of email or name.")] = None,
+    role: Annotated[
+        str | None, typer.Option(help="Only accounts of this role.")
+    ] = None,
+    q: Annotated[
+        str | None, typer.Option("-q", help="Part of the address or the name.")
+    ] = None,
 ) -> None:
-    """Show accounts, newest first."""
+    """List accounts, newest first."""
     from rich.table import Table
     from rich.text import Text
 
@@ -57,25 +61,25 @@ def list_(
     for user in _with_users(lambda users: _all(users, role=role, q=q)):
         active = "yes" if user.is_active else "no"
         since = f"{user.created_at:%Y-%m-%d}"
-        # As text: a name may hold what would be taken for markup.
+        # Text is printed as it is: a name could hold rich's markup, as [bold].
         cells = (user.email, user.name, user.role, active, since)
         table.add_row(*map(Text, cells))
     print_table(table)
 
 
 async def _all(users: "UserService", **filters: str | None) -> "list[UserResponse]":
-    """Every matching account, a page at a time."""
+    """Return every matching account, read page by page."""
     from bedplate.modules.users.schemas import UserListParams
 
-    found: list[UserResponse] = []
+    accounts: list[UserResponse] = []
     cursor: str | None = ""
-    asked = {name: value for name, value in filters.items() if value is not None}
+    set_filters = {name: value for name, value in filters.items() if value is not None}
     while cursor is not None:
-        params = _validated(UserListParams, limit=100, cursor=cursor, **asked)
+        params = _validated(UserListParams, limit=100, cursor=cursor, **set_filters)
         page = await users.list_page(params)
-        found += page.items
+        accounts += page.items
         cursor = page.next_cursor
-    return found
+    return accounts
 
 
 @app.command()
@@ -83,28 +87,28 @@ def set_role(
     email: Email,
     role: Annotated[str, typer.Argument(help="One of the configured roles.")],
 ) -> None:
-    """Give an account another role; it holds from its next request on."""
+    """Change an account's role, from its next request on."""
     user = _change(email, lambda users, user: users.change(user.id, {"role": role}))
-    print(f"{user.email} is {user.role} now.")
+    print(f"{user.email} now has the role {user.role}.")
 
 
 @app.command()
 def activate(email: Email) -> None:
-    """Let an account in again."""
+    """Reactivate a deactivated account."""
     user = _change(email, lambda users, user: users.activate(user.id))
     print(f"{user.email} is active.")
 
 
 @app.command()
 def deactivate(email: Email) -> None:
-    """Shut an account out, from its next request on."""
+    """Deactivate an account, from its next request on."""
     user = _change(email, lambda users, user: users.deactivate(user.id))
     print(f"{user.email} is deactivated.")
 
 
 @app.command()
 def unlock(email: Email) -> None:
-    """Let an account sign in at once after too many wrong passwords."""
+    """Let an account sign in again immediately after too many wrong passwords."""
     from bedplate.migrate import ensure_schema
     from bedplate.modules.auth.sign_in import SignInService
 
@@ -135,14 +139,14 @@ def _read_password(from_stdin: bool) -> str:
     if from_stdin:
         return sys.stdin.readline().rstrip("\r\n")
     if not sys.stdin.isatty():
-        fail("there is no terminal to ask at: use --password-stdin")
+        fail("standard input is not a terminal: use --password-stdin")
     return str(typer.prompt("Password", hide_input=True, confirmation_prompt=True))
 
 
 def _validated(schema: type[S], **values: Any) -> S:
-    """The values as a request's body would have to be.
+    """Return the values as a schema, validated by the rules of the API.
 
-    Fails with one line that names each wrong field, and never its value.
+    Fails with one line that names each wrong field but never its value.
     """
     from pydantic import ValidationError
 
@@ -155,7 +159,11 @@ def _validated(schema: type[S], **values: Any) -> S:
 
 
 def _with_users(act: "Callable[[UserService], Awaitable[T]]") -> T:
-    """Act on accounts; the first one may be made before the first start."""
+    """Run `act` in one transaction and return its result.
+
+    Runs missing migrations first: the first account may be created before the first
+    start of the server.
+    """
     from bedplate.migrate import ensure_schema
     from bedplate.modules.users.service import UserService
 
@@ -179,7 +187,8 @@ def _change(
         await ensure_schema(runtime.database, runtime.migrations)
         async with runtime.database.unit_of_work() as session:
             user = await UserService(session, runtime).get_by_email(address)
-        # In a transaction of its own, which begins after a password is hashed.
+        # A second transaction: it begins only after a password is hashed, so that a
+        # slow hash holds no lock.
         async with runtime.database.unit_of_work() as session:
             return await act(UserService(session, runtime), user)
 

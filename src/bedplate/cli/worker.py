@@ -1,4 +1,4 @@
-"""`bedplate worker`."""
+"""`bedplate worker`: run background jobs in a process of their own."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,19 +16,19 @@ def register(app: typer.Typer) -> None:
 
 def worker(
     queue: Annotated[
-        list[str] | None, typer.Option(help="Only this queue; may be repeated.")
+        list[str] | None, typer.Option(help="Only this queue. May be repeated.")
     ] = None,
     concurrency: Annotated[
-        int | None, typer.Option(min=1, help="Jobs at once, of each queue.")
+        int | None, typer.Option(min=1, help="Jobs at the same time, per queue.")
     ] = None,
 ) -> None:
-    """Run jobs until told to stop; start as many as you like, on any machine."""
+    """Run jobs until stopped. Start as many workers as you need, on any machine."""
     from bedplate.worker import run_worker
 
     async def act(runtime: "Runtime") -> None:
-        known = {job.queue.name for job in runtime.jobs.jobs.values()}
-        if unknown := set(queue or []) - known:
-            fail(f"no job is on the queue {min(unknown)!r}")
+        names = {job.queue.name for job in runtime.jobs.jobs.values()}
+        if unknown := set(queue or []) - names:
+            fail(f"no job uses the queue {min(unknown)!r}")
         await run_worker(runtime, queues=queue or [], concurrency=concurrency)
 
     run(act, is_service=True)

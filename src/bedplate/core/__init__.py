@@ -1,4 +1,4 @@
-"""What every layer may use: errors, passwords and tokens, pagination, roles, the clock.
+"""Code that every layer may use: errors, passwords, tokens, pagination, roles, clock.
 
-Nothing in here imports a web framework, a database or any other part of Bedplate.
+It imports no web framework, no database and no other part of Bedplate.
 """

@@ -1,4 +1,4 @@
-"""JSON bodies, read strictly and in the same way under every framework."""
+"""Strict parsing of JSON bodies, the same under every framework."""
 
 import gc
 import re
@@ -18,25 +18,25 @@ from bedplate.core.errors import (
 
 JSON = re.compile(r"application/([\w.-]+\+)?json")
 FORM = re.compile(r"application/x-www-form-urlencoded")
-# What JSON can spell and text columns can't hold: NUL, and half a surrogate pair, which
-# is a first half without its second or the other way round.
+# JSON can spell characters that a text column can't store: NUL, and one half of a
+# surrogate pair without the other.
 _SUSPECT_ESCAPE = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
 _UNSTORABLE = re.compile(
     rb"\\u(?:0000"
     rb"|[dD][89abAB]..(?!\\u[dD][c-fC-F])"
     rb"|[dD](?<!\\u[dD][89abAB]..\\u[dD])[c-fC-F])"
 )
-_MOST_LOOKED_AT = 1000
+_MAX_VALUES_SEARCHED = 1000
 _LARGE = 64 << 10
 # Decoding a megabyte of `%20` takes a tenth of a second, on the event loop.
 _MAX_FORM_BYTES = 128 << 10
 
 
 def check_media_type(headers: Mapping[str, str], accepted: re.Pattern[str]) -> None:
-    """Refuse a body of another media type; `headers` are found in any case.
+    """Check the media type of a body. The names in `headers` must be case-insensitive.
 
     Raises:
-        UnsupportedMediaType: there is a body, and it is none of those.
+        UnsupportedMediaType: there is a body, and its type is not `accepted`.
     """
     if not _has_body(headers):
         return
@@ -50,16 +50,20 @@ def _has_body(headers: Mapping[str, str]) -> bool:
 
 
 def check_form_size(raw: bytes) -> None:
-    """Raises PayloadTooLarge for a URL-encoded form that takes long to decode."""
+    """Check the size of a URL-encoded form, which takes long to decode.
+
+    Raises:
+        PayloadTooLarge
+    """
     if len(raw) > _MAX_FORM_BYTES:
         raise PayloadTooLarge
 
 
 def parse_json(raw: bytes) -> Any:
-    """What a body says: no NaN, no bad UTF-8, no NUL.
+    """Return the value of a JSON body. NaN, invalid UTF-8 and NUL are refused.
 
     Raises:
-        ValidationFailed: it is not JSON, or holds text that can't be stored.
+        ValidationFailed: it is not JSON, or contains text that can't be stored.
     """
     try:
         data = _decode(raw)
@@ -73,8 +77,8 @@ def parse_json(raw: bytes) -> Any:
 def _decode(raw: bytes) -> Any:
     if len(raw) < _LARGE or not gc.isenabled():
         return msgspec.json.decode(raw)
-    # Each few hundred new lists start a collection. For a megabyte of `[]` these took
-    # a second, and can't free anything: all of it is alive.
+    # Every few hundred new lists trigger a garbage collection. For a megabyte of `[]`
+    # they took a second and freed nothing, since every list is still in use.
     gc.disable()
     try:
         return msgspec.json.decode(raw)
@@ -91,34 +95,38 @@ _LONGEST_FIELD = 300
 
 
 def field_name(location: tuple[int | str, ...]) -> str:
-    """`body.email`. A name that the caller made up is cut, not echoed at length."""
+    """Return the name of a field, such as `body.email`.
+
+    Names of unknown fields come from the client, so long ones are cut.
+    """
     parts = (str(part)[:LONGEST_NAME] for part in islice(location, _LONGEST_FIELD))
     return ".".join(parts)[:_LONGEST_FIELD] or "body"
 
 
 def _refuse_unstorable(raw: bytes, data: Any) -> None:
-    """Refuse text that holds NUL or half of a surrogate pair, naming where it is."""
-    # Without escaped backslashes, whose second one could pass for an escape's.
+    """Refuse text with NUL or half of a surrogate pair, and name its field."""
+    # Replace escaped backslashes first: the second one looks like the start of an
+    # escape.
     if _UNSTORABLE.search(raw.replace(rb"\\", b"__")):
         message = "Text must not hold NUL or half of a surrogate pair"
         raise _refusal(message, _find_unstorable(data))
 
 
 def _find_unstorable(data: Any) -> tuple[str | int, ...]:
-    """Return where the text is, if it is among the first that are looked at."""
-    waiting: deque[tuple[Any, tuple[str | int, ...]]] = deque([(data, ("body",))])
-    for _ in range(_MOST_LOOKED_AT):
-        if not waiting:
+    """Return the location of the text, or `body` if it isn't among the first values."""
+    queue: deque[tuple[Any, tuple[str | int, ...]]] = deque([(data, ("body",))])
+    for _ in range(_MAX_VALUES_SEARCHED):
+        if not queue:
             break
-        value, location = waiting.popleft()
+        value, location = queue.popleft()
         if isinstance(value, str) and not _is_storable(value):
             return location
-        room = _MOST_LOOKED_AT - len(waiting)
-        waiting.extend(islice(_inside(value, location), max(room, 0)))
+        room = _MAX_VALUES_SEARCHED - len(queue)
+        queue.extend(islice(_children(value, location), max(room, 0)))
     return ("body",)
 
 
-def _inside(
+def _children(
     value: Any, location: tuple[str | int, ...]
 ) -> Iterator[tuple[Any, tuple[str | int, ...]]]:
     if isinstance(value, dict):

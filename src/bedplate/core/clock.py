@@ -1,11 +1,11 @@
-"""The one clock of the system. A test may hold it: see `bedplate.testing.clock`."""
+"""The system's only clock. Tests can stop it: see `bedplate.testing.clock`."""
 
 import time
 from datetime import UTC, datetime
 
 
 class Clock:
-    """Runs, unless it is held."""
+    """A clock that follows the system's, unless a test sets `held`."""
 
     held: datetime | None = None
 
@@ -14,10 +14,10 @@ clock = Clock()
 
 
 def utc_now() -> datetime:
-    """The current instant, aware, in UTC."""
+    """Return the current instant as an aware datetime in UTC."""
     return clock.held or datetime.now(UTC)
 
 
 def timestamp() -> float:
-    """The same, in seconds since 1970."""
+    """Return the current instant in seconds since 1970."""
     return time.time() if clock.held is None else clock.held.timestamp()

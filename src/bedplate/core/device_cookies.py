@@ -1,8 +1,8 @@
-"""Device cookies: how a client shows that it has signed in to an account before.
+"""Device cookies: they mark clients that have signed in to an account before.
 
-From "Slow Down Online Guessing Attacks with Device Cookies", OWASP. A cookie is no
-secret of the account and opens nothing: it only chooses which limit the wrong passwords
-of its client are counted under.
+From "Slow Down Online Guessing Attacks with Device Cookies", OWASP. A cookie grants no
+access. It only selects the rate limit that wrong passwords from its client count
+against.
 """
 
 import hashlib
@@ -15,8 +15,9 @@ from uuid import UUID
 
 from bedplate.core.clock import timestamp
 
-# The devices of an account share so many limits. So whoever collects cookies while they
-# know a password can't multiply their guesses after it was changed.
+# The number of limits that the devices of an account share. An attacker who collects
+# cookies while a password is known gets at most this many times the guesses after the
+# password was changed.
 GROUPS: Final = 16
 LIFETIME: Final = timedelta(days=365)
 
@@ -26,36 +27,39 @@ class Device(NamedTuple):
 
     user_id: UUID
     group: int
-    """Which of the account's `GROUPS` limits it is counted under, chosen at random."""
+    """The number of its limit, of the account's `GROUPS`; chosen at random."""
 
 
 class DeviceCookies:
     """Issues device cookies and verifies them.
 
-    The first key signs, all of them verify, so that keys can be rotated.
+    The first key signs and every key verifies, so that keys can be rotated.
     """
 
     def __init__(self, keys: Sequence[bytes], *, secure: bool) -> None:
         self._keys = keys
         self._secure = secure
-        # The prefix keeps other hosts of the domain from planting one, and needs TLS
-        # (RFC 6265bis, section 4.1.3.2).
+        # The prefix prevents other hosts of the domain from setting this cookie. It
+        # requires TLS (RFC 6265bis, section 4.1.3.2).
         self.name = "__Host-bedplate_device" if secure else "bedplate_device"
 
-    def issue(self, user_id: UUID, known: Device | None = None) -> str:
-        """Return a cookie's value. A device that is known already keeps its group."""
-        is_known = known is not None and known.user_id == user_id
-        group = known.group if known and is_known else secrets.randbelow(GROUPS)
+    def issue(self, user_id: UUID, previous: Device | None = None) -> str:
+        """Return a cookie's value. A previous device of the user keeps its group."""
+        if previous is not None and previous.user_id == user_id:
+            group = previous.group
+        else:
+            group = secrets.randbelow(GROUPS)
         expires_at = int(timestamp() + LIFETIME.total_seconds())
         text = f"{user_id.hex}.{group}.{expires_at}"
         return f"{text}.{_sign(self._keys[0], text)}"
 
     def read(self, cookies: Mapping[str, str]) -> Device | None:
-        """Return the device that a request's cookies name, if we named it so."""
+        """Return the device of a request; None without a valid cookie."""
         text, _, signature = cookies.get(self.name, "").rpartition(".")
-        signatures = [_sign(key, text) for key in self._keys]
-        sent = signature.encode(errors="replace")
-        if not any(hmac.compare_digest(sent, made.encode()) for made in signatures):
+        # Bytes: `compare_digest` refuses strings with other characters than ASCII.
+        received = signature.encode(errors="replace")
+        signatures = [_sign(key, text).encode() for key in self._keys]
+        if not any(hmac.compare_digest(received, valid) for valid in signatures):
             return None
         user_id, group, expires_at = text.split(".")
         if int(expires_at) <= timestamp():
@@ -64,7 +68,7 @@ class DeviceCookies:
 
     @property
     def attributes(self) -> dict[str, Any]:
-        """What both frameworks' `set_cookie` takes besides name and value."""
+        """Arguments for `set_cookie` of both frameworks, besides name and value."""
         return {
             "max_age": int(LIFETIME.total_seconds()),
             "path": "/",

@@ -1,4 +1,4 @@
-"""The envelope: the one body of every error, on both frameworks.
+"""The envelope: the body of every error response, on both frameworks.
 
 {"error": {"code": "NOT_FOUND", "message": "…", "details": null, "request_id": "…"}}
 """
@@ -32,17 +32,19 @@ def _details(details: Iterable[Detail] | None) -> list[dict[str, str]] | None:
 
 
 def details_of(errors: Sequence[Mapping[str, Any]], *prefix: str) -> list[Detail]:
-    """Pydantic's errors as ours, below a place such as `body`."""
-    found = errors[:MOST_DETAILS]
-    return [Detail(field_name((*prefix, *e["loc"])), _message(e)) for e in found]
+    """Convert Pydantic's errors to details, below a location such as `body`."""
+    return [
+        Detail(field_name((*prefix, *error["loc"])), _message(error))
+        for error in errors[:MOST_DETAILS]
+    ]
 
 
 def _message(error: Mapping[str, Any]) -> str:
-    """Pydantic's words, less what of the input they quote."""
     message = str(error["msg"]).removeprefix("Value error, ")
+    # Messages of parsing errors quote the input after a comma.
     return message.partition(",")[0] if "pars" in error["type"] else message
 
 
 def describe_error(error: Mapping[str, Any]) -> str:
-    """One of Pydantic's errors in one line, without the input."""
+    """Return one of Pydantic's errors on one line, without the input."""
     return f"{field_name(error['loc'])}: {_message(error)}"

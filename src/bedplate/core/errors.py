@@ -1,4 +1,4 @@
-"""The error tree on one screen. Services raise these; one handler renders them.
+"""The tree of API errors. Services raise them, and one handler renders them.
 
 APIError
 ├── BadRequest             400  InvalidToken, InvalidCursor
@@ -7,7 +7,7 @@ APIError
 ├── NotFound               404
 ├── MethodNotAllowed       405
 ├── RequestTimeout         408
-├── Conflict               409  one subclass a named database constraint
+├── Conflict               409  one subclass for each named database constraint
 ├── PreconditionFailed     412
 ├── PayloadTooLarge        413
 ├── UnsupportedMediaType   415
@@ -23,17 +23,17 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 
 
 class Detail(NamedTuple):
-    """What is wrong with one field, as `body.email`, `query.page`, `path.user_id`."""
+    """The problem of one field, such as `body.email`, `query.page`, `path.user_id`."""
 
     field: str
     message: str
 
 
 class APIError(Exception):
-    """An answer other than success: a status, a code for machines, a text for people.
+    """An error response: an HTTP status, a code for programs, a message for people.
 
-    The message and the details go to the caller as they are, so they never hold
-    rejected input, SQL or a secret.
+    The message and the details are sent to the client unchanged, so they must never
+    contain rejected input, SQL or a secret.
     """
 
     status_code: ClassVar[int] = 500
@@ -57,21 +57,21 @@ class APIError(Exception):
 class BadRequest(APIError):
     status_code = 400
     code = "BAD_REQUEST"
-    message = "The request can't be understood"
+    message = "The request is malformed"
 
 
 class InvalidToken(BadRequest):
     code = "INVALID_TOKEN"
-    message = "That link is not good any more: it was used, replaced or has expired"
+    message = "This link is no longer valid: it was used, was replaced, or has expired"
 
 
 class InvalidCursor(BadRequest):
     code = "INVALID_CURSOR"
-    message = "That cursor is not one of this list in this order"
+    message = "The cursor is invalid, or belongs to another list or sort order"
 
 
 class NotAuthenticated(APIError):
-    """401, always with the challenge that RFC 6750, section 3 asks for."""
+    """401, always with the challenge that RFC 6750, section 3 requires."""
 
     status_code = 401
     code = "UNAUTHENTICATED"
@@ -92,7 +92,7 @@ class InvalidRefreshToken(NotAuthenticated):
 class PermissionDenied(APIError):
     status_code = 403
     code = "FORBIDDEN"
-    message = "You may not do that"
+    message = "You don't have permission to do this"
 
 
 class NotFound(APIError):
@@ -104,17 +104,17 @@ class NotFound(APIError):
 class MethodNotAllowed(APIError):
     status_code = 405
     code = "METHOD_NOT_ALLOWED"
-    message = "That method is not allowed here"
+    message = "The method is not allowed for this URL"
 
 
 class RequestTimeout(APIError):
     status_code = 408
     code = "REQUEST_TIMEOUT"
-    message = "The request took too long to arrive; send it again"
+    message = "The request took too long to arrive. Send it again."
 
 
 class Conflict(APIError):
-    """409. A subclass made with `constraint=` answers for that database constraint.
+    """409. A subclass with `constraint=` is raised when that constraint is violated.
 
     class EmailTaken(Conflict, constraint="uq_users_email"):
         code = "EMAIL_TAKEN"
@@ -122,7 +122,7 @@ class Conflict(APIError):
 
     status_code = 409
     code = "CONFLICT"
-    message = "That conflicts with what is stored"
+    message = "The request conflicts with stored data"
     by_constraint: ClassVar[dict[str, type["Conflict"]]] = {}
 
     def __init_subclass__(cls, constraint: str | None = None) -> None:
@@ -132,25 +132,25 @@ class Conflict(APIError):
 
 class IdempotencyInProgress(Conflict, constraint="pk_idempotency_keys"):
     code = "IDEMPOTENCY_IN_PROGRESS"
-    message = "The first request with that Idempotency-Key is still under way"
+    message = "The first request with this Idempotency-Key is still in progress"
 
 
 class PreconditionFailed(APIError):
     status_code = 412
     code = "PRECONDITION_FAILED"
-    message = "It has changed since you read it; read it again"
+    message = "The resource has changed since you read it. Read it again."
 
 
 class PayloadTooLarge(APIError):
     status_code = 413
     code = "PAYLOAD_TOO_LARGE"
-    message = "The body is too large"
+    message = "The request body is too large"
 
 
 class UnsupportedMediaType(APIError):
     status_code = 415
     code = "UNSUPPORTED_MEDIA_TYPE"
-    message = "The body's media type is not one that is accepted here"
+    message = "The media type of the request body is not supported"
 
 
 class ValidationFailed(APIError):
@@ -162,15 +162,15 @@ class ValidationFailed(APIError):
 class IdempotencyKeyReused(APIError):
     status_code = 422
     code = "IDEMPOTENCY_KEY_REUSED"
-    message = "That Idempotency-Key was used with another request"
+    message = "This Idempotency-Key was already used with a different request"
 
 
 class RateLimited(APIError):
-    """429. Raise it with `Retry-After`, the seconds until the limit is fresh."""
+    """429. Raise it with `Retry-After`: the seconds until the limit resets."""
 
     status_code = 429
     code = "RATE_LIMITED"
-    message = "Too many tries; wait a little"
+    message = "Too many attempts. Wait a moment, then try again."
     headers = {"Retry-After": "1"}
 
 
@@ -181,25 +181,25 @@ class HeadersTooLarge(APIError):
 
 
 class InternalError(APIError):
-    """500. The cause is in the log, under the request id, and nowhere else."""
+    """500. The cause is only in the log, under the request id."""
 
 
 class ServiceUnavailable(APIError):
     status_code = 503
     code = "SERVICE_UNAVAILABLE"
-    message = "The service can't answer just now; try again"
+    message = "The service is temporarily unavailable. Try again."
     headers = {"Retry-After": "1"}
 
 
 class PermanentError(Exception):
-    """A failure that another try can't fix: a job that raises it is not retried."""
+    """A failure that a retry can't fix: a job that raises it is marked dead."""
 
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 
 
 def raises(*errors: type[APIError]) -> Callable[[_Method], _Method]:
-    """Declare the errors of a service method, beside those of every request.
+    """Declare the errors of a service method, besides those of every request.
 
     @raises(PostNotFound, PermissionDenied)
     async def publish(self, post_id: UUID, caller: Caller) -> PostResponse: ...

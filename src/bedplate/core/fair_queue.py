@@ -15,10 +15,10 @@ _Call = tuple["Future[Any]", Callable[[], Any]]
 
 
 class FairQueue:
-    """Runs calls in threads, round-robin over the keys that they wait under.
+    """Runs calls in threads. Keys with waiting calls are served round-robin.
 
-    A key with many calls waiting delays another key's call by one call at most per
-    round. Event loops and threads may share a queue.
+    However many calls wait under one key, they delay a call of another key by at most
+    one call per round. Event loops and threads may share a queue.
     """
 
     def __init__(
@@ -37,17 +37,19 @@ class FairQueue:
         self._timeout = timeout  # seconds
         # Reentrant: canceling a future calls `_forget` in the same thread.
         self._lock = threading.RLock()
-        # The first key is served next, and then goes to the end.
+        # The first key is served next and then moves to the end.
         self._waiting: dict[str, deque[_Call]] = {}
         self._count = 0
 
     @property
     def waiting(self) -> int:
-        """How many calls wait for a thread."""
+        """Number of calls that wait for a thread."""
         return self._count
 
     async def run(self, key: str, function: Callable[..., T], *args: Any) -> T:
-        """Return what the function returns. A cancelled caller leaves the queue.
+        """Run a function in a thread and return its result.
+
+        A call whose caller is canceled leaves the queue.
 
         Raises:
             ServiceUnavailable: too many calls wait, or this one took too long.
@@ -60,7 +62,7 @@ class FairQueue:
             raise ServiceUnavailable from None
 
     def run_blocking(self, key: str, function: Callable[..., T], *args: Any) -> T:
-        """`run` for a thread that may block.
+        """Do the same as `run`, for a thread that may block.
 
         Raises:
             ServiceUnavailable: too many calls wait, or this one took too long.
@@ -75,8 +77,8 @@ class FairQueue:
     def _submit(self, key: str, call: Callable[[], T]) -> "Future[T]":
         future: Future[T] = Future()
         with self._lock:
-            line = self._waiting.get(key, ())
-            if self._count >= self._max_waiting or len(line) >= self._max_per_key:
+            calls = self._waiting.get(key, ())
+            if self._count >= self._max_waiting or len(calls) >= self._max_per_key:
                 raise ServiceUnavailable
             self._waiting.setdefault(key, deque()).append((future, call))
             self._count += 1
@@ -87,40 +89,40 @@ class FairQueue:
         return future
 
     def _forget(self, key: str, future: "Future[Any]") -> None:
-        """Take a cancelled call out of its line."""
+        """Remove a canceled call from the queue."""
         if not future.cancelled():
             return
         with self._lock:
-            line = self._waiting.get(key, deque())
-            found = next((call for call in line if call[0] is future), None)
-            if found is not None:
-                line.remove(found)
+            calls = self._waiting.get(key, deque())
+            call = next((call for call in calls if call[0] is future), None)
+            if call is not None:
+                calls.remove(call)
                 self._count -= 1
-            if not line:
+            if not calls:
                 self._waiting.pop(key, None)
 
     def _work(self) -> None:
-        """Serve the waiting calls, in a thread of the pool, until none is left."""
-        while (taken := self._take()) is not None:
-            future, call = taken
+        """Run waiting calls, in a thread of the pool, until the queue is empty."""
+        while (next_call := self._pop()) is not None:
+            future, call = next_call
             if not future.set_running_or_notify_cancel():
                 continue
             try:
                 result = call()
-            except BaseException as error:  # noqa: BLE001, it is the caller's
+            except BaseException as error:  # noqa: BLE001, the caller raises it
                 future.set_exception(error)
             else:
                 future.set_result(result)
 
-    def _take(self) -> _Call | None:
+    def _pop(self) -> _Call | None:
         with self._lock:
             key = next(iter(self._waiting), None)
             if key is None:
                 self._idle += 1
                 return None
-            line = self._waiting.pop(key)
-            taken = line.popleft()
-            if line:
-                self._waiting[key] = line  # at the end
+            calls = self._waiting.pop(key)
+            call = calls.popleft()
+            if calls:
+                self._waiting[key] = calls  # at the end
             self._count -= 1
-            return taken
+            return call

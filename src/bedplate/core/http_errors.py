@@ -1,4 +1,4 @@
-"""A framework's exception, with a status and a `detail` of any shape, as our error."""
+"""Converts exceptions of a framework, with a status and any `detail`, to API errors."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -27,8 +27,8 @@ from bedplate.core.errors import (
 )
 
 _BY_STATUS: Mapping[int, type[APIError]] = {
-    kind.status_code: kind
-    for kind in (
+    error_class.status_code: error_class
+    for error_class in (
         BadRequest,
         NotAuthenticated,
         PermissionDenied,
@@ -47,10 +47,10 @@ _BY_STATUS: Mapping[int, type[APIError]] = {
     )
 }
 _CODE = re.compile(r"[A-Z][A-Z0-9_]{0,99}")
-# The field of a message that names none.
-_UNNAMED = "detail"
+# The field of a message that has no key.
+_DEFAULT_FIELD = "detail"
 MOST_DETAILS = 50
-"""How many details one error lists, whatever was wrong with the request."""
+"""The most details that one error lists."""
 
 
 def error_for(
@@ -58,40 +58,40 @@ def error_for(
 ) -> APIError:
     """Return the error for an exception such as `HTTPException(409, "Sold out")`.
 
-    A text is the message. Of a mapping, `message` and a `code` in capitals are the
-    envelope's. What is left of it, or a list, becomes `details`: each text is one, and
-    the keys that lead to it are its field. At 500 and above the detail is dropped,
-    since it may name a cause.
+    A string is the message. In a mapping, `message` and a `code` in upper case are
+    those of the envelope. The rest of the mapping, or a list, becomes `details`: one
+    for each text, with the keys that lead to it as its field. From 500 on the detail is
+    dropped, since it may name a cause.
     """
-    kind = _BY_STATUS.get(status) or _unnamed(status)
+    error_class = _BY_STATUS.get(status) or _make_error_class(status)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR or detail == _phrase(status):
-        return kind(headers=headers)
+        return error_class(headers=headers)
     if isinstance(detail, str):
-        return kind(detail, headers=headers)
+        return error_class(detail, headers=headers)
     message, code = None, None
     if isinstance(detail, Mapping):
         detail = dict(detail)
-        message, code = _take(detail, "message", ".+"), _take(detail, "code", _CODE)
-    error = kind(message, details=_listed(detail), headers=headers)
+        message, code = _pop(detail, "message", ".+"), _pop(detail, "code", _CODE)
+    error = error_class(message, details=_details(detail), headers=headers)
     if code is not None:
-        error.code = code  # type: ignore[misc]  # the class's, unless one was given
+        error.code = code  # type: ignore[misc]  # shadows the class's code
     return error
 
 
-def _take(detail: dict[str, Any], name: str, pattern: str | re.Pattern[str]) -> Any:
-    """Take a text out of a mapping; None if it has none of this form."""
+def _pop(detail: dict[str, Any], name: str, pattern: str | re.Pattern[str]) -> Any:
+    """Remove and return a text that matches; None if the mapping has none."""
     value = detail.get(name)
     if not isinstance(value, str) or not re.fullmatch(pattern, value):
         return None
     return detail.pop(name)
 
 
-def _listed(detail: Any) -> list[Detail] | None:
+def _details(detail: Any) -> list[Detail] | None:
     return list(leaves(detail))[:MOST_DETAILS] or None
 
 
 def leaves(detail: Any, field: str = "") -> Iterator[Detail]:
-    """Yield each text of a tree of messages, with the keys that lead to it."""
+    """Yield each text in a tree of messages, with the keys that lead to it."""
     if detail is None:
         return
     if isinstance(detail, Mapping):
@@ -100,11 +100,11 @@ def leaves(detail: Any, field: str = "") -> Iterator[Detail]:
         for inner in detail:
             yield from leaves(inner, field)
     else:
-        yield Detail(field or _UNNAMED, str(detail))
+        yield Detail(field or _DEFAULT_FIELD, str(detail))
 
 
 def _leaves_of_mapping(detail: Mapping[Any, Any], field: str) -> Iterator[Detail]:
-    if detail.keys() >= {"loc", "msg"}:  # one of Pydantic's, which also has the input
+    if detail.keys() >= {"loc", "msg"}:  # Pydantic's: don't send its input back
         yield Detail(field_name(tuple(detail["loc"])), str(detail["msg"]))
     elif detail.keys() == {"field", "message"}:
         yield Detail(str(detail["field"]), str(detail["message"]))
@@ -114,15 +114,15 @@ def _leaves_of_mapping(detail: Mapping[Any, Any], field: str) -> Iterator[Detail
 
 
 def _phrase(status: int) -> str:
-    """Return the standard's phrase for a status; of a status of your own a number."""
+    """Return the standard phrase of a status, or its number if it has none."""
     try:
         return HTTPStatus(status).phrase
     except ValueError:
         return f"Error {status}"
 
 
-def _unnamed(status: int) -> type[APIError]:
-    """Return an error for a status without a name in the contract (your own 418)."""
+def _make_error_class(status: int) -> type[APIError]:
+    """Return an error class for a status that the contract doesn't name, like 418."""
     phrase = _phrase(status)
     fields = {
         "status_code": status,

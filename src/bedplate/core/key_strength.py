@@ -1,16 +1,16 @@
 """Estimate how hard a secret key is to guess.
 
-It catches what people type or copy, and lets everything pass that a random generator
-made. An estimator of password strength (zxcvbn) does not fit: it needs 0.3 s for a
-random key, and takes a sentence of example words for one.
+The estimate is low for keys that people type or copy, and high for every key from a
+random generator. An estimator of password strength (zxcvbn) does not fit: it takes
+0.3 s for a random key, and rates a sentence of example words as highly as one.
 """
 
 import re
 from itertools import pairwise
 
 MIN_BITS = 64
-"""A key below this is refused. 16 random bytes are estimated at 90 or more, in hex,
-base64 or as a UUID; seven different everyday words at 77."""
+"""Weaker keys are refused. The estimate for 16 random bytes, in hex, base64 or as a
+UUID, is 90 or more; for seven different everyday words it is 77."""
 
 _EXAMPLE_BITS = 4.0
 _WORD_BITS = 11.0  # one of the 2,000 most common words
@@ -18,7 +18,7 @@ _LETTER_BITS = 4.7
 _DIGIT_BITS = 3.3
 _SYMBOL_BITS = 4.0
 _LONGEST_WORD = 14
-_GRAM = 4  # characters: in a random key hardly any four come twice
+_GRAM = 4  # characters: a random key hardly ever repeats four in a row
 
 _EXAMPLE = re.compile(
     r"change[-_ ]?me|change|replace|please|secret|passw(?:or)?d|example|sample|"
@@ -43,10 +43,10 @@ _MOSTLY = 2 / 3
 def estimate_bits(key: str) -> float:
     """Return a rough upper bound of a key's entropy, in bits.
 
-    Words count as one choice each, known example words as next to nothing, and
+    A word counts as one choice, an example word (`changeme`) as almost nothing, and
     repeated or sequential text (`abcabc…`, `123456…`) only as its first part.
     """
-    examples = {found.lower() for found in _EXAMPLE.findall(key)}
+    examples = {word.lower() for word in _EXAMPLE.findall(key)}
     pieces = set(_SEPARATORS.split(_EXAMPLE.sub(" ", key)))
     bits = len(examples) * _EXAMPLE_BITS + sum(map(_piece_bits, pieces))
     return bits * _novelty(key.lower()) * _disorder(key.lower())
@@ -72,7 +72,7 @@ def _novelty(key: str) -> float:
 
 
 def _disorder(key: str) -> float:
-    """Return the share of a key that is no sequence, if most of it is one."""
+    """Return 1, or for a mostly sequential key the share that is not sequential."""
     pairs = list(pairwise(key))
     ordered = sum(a == b or (a, b) in _NEIGHBORS for a, b in pairs)
     share = ordered / max(len(pairs), 1)

@@ -1,17 +1,17 @@
-"""What a person's name may hold: it is shown to others and stands in mails."""
+"""Rules for people's names, which are shown to others and appear in mails."""
 
 import re
 import unicodedata
 from typing import Final
 
-# Persian and Indic names are written with these, and emoji are joined by the second.
+# Persian and Indic names need both of these, and the second one joins emoji.
 _JOINERS: Final = "\u200c\u200d"
-# Controls, formats (directions among them), surrogates, private use, unassigned, line
-# and paragraph separators.
+# Unicode categories: control, format (such as the direction of writing), surrogate,
+# private use, unassigned, line separator, paragraph separator.
 _INVISIBLE: Final = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
-_TAGS: Final = range(0xE0020, 0xE0080)  # of flags such as Scotland's
-# The ends of addresses that mail programs turn into links, as in `example.com`. A name
-# such as "J. R. Smith" or "St. John" has a space after its dot.
+_TAGS: Final = range(0xE0020, 0xE0080)  # in the emoji of flags such as Scotland's
+# Mail programs turn `example.com` into a link if it ends in one of these. Names such as
+# "J. R. Smith" and "St. John" pass, since a space follows their dots.
 _ENDINGS: Final = (
     "com|net|org|info|biz|app|dev|io|ai|co|me|xyz|top|site|online|shop|store|club|live"
     "|link|click|icu|vip|win|pro|tech|space|website|page|cloud|blog|fun|work|buzz"
@@ -24,16 +24,16 @@ _LINK: Final = re.compile(
 
 
 def check_name(name: str) -> str:
-    """Return the name as it is.
+    """Return the name unchanged.
 
     Raises:
-        ValueError: it holds characters that can't be seen, such as those that turn the
-            direction of writing, or something that a mail program would make a link of.
+        ValueError: it contains invisible characters, such as those that change the
+            direction of writing, or text that a mail program would turn into a link.
     """
     if any(_is_invisible(character) for character in name):
-        raise ValueError("A name can't hold invisible or control characters")
+        raise ValueError("A name can't contain invisible or control characters")
     if _LINK.search(name):
-        raise ValueError("A name can't hold a web address")
+        raise ValueError("A name can't contain a web address")
     return name
 
 

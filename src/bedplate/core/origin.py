@@ -1,4 +1,4 @@
-"""Where the act under way comes from: which request, which address, which client."""
+"""The origin of the current request or job: its id, client address and user agent."""
 
 from collections.abc import Sequence
 from contextvars import ContextVar
@@ -18,7 +18,7 @@ Network = IPv4Network | IPv6Network
 
 
 class Origin(NamedTuple):
-    """Of a request, or of a command or job, which has no address."""
+    """The origin of a request. Commands and jobs have no address."""
 
     request_id: str | None = None
     address: str | None = None
@@ -31,34 +31,34 @@ origin: ContextVar[Origin] = ContextVar("origin", default=Origin())  # noqa: B03
 def client_address(
     peer: str | None, forwarded_for: Sequence[str], trusted: Sequence[Network]
 ) -> str | None:
-    """The address of the client, as far as trusted proxies vouch for it.
+    """Return the client's address, using headers of trusted proxies only.
 
     `forwarded_for` holds the values of the `X-Forwarded-For` headers in their order.
-    They are walked from the right: each address is believed only if the one that told
-    of it is a trusted proxy, so what a client writes into the header itself changes
-    nothing.
+    They are read from the right. An address counts only if the address to its right,
+    which added it, is a trusted proxy. So an address that a client writes into the
+    header itself is ignored.
     """
     address = _parse(peer or "")
     if address is None or not trusted:
         return peer
     hops = [hop for value in forwarded_for for hop in value.split(",")]
     while hops and any(address in network for network in trusted):
-        claimed = _parse(hops.pop().strip())
-        if claimed is None:
+        previous = _parse(hops.pop().strip())
+        if previous is None:
             break
-        address = claimed
+        address = previous
     return str(address)
 
 
 def client_block() -> str:
-    """What limits count the client of the act under way as."""
+    """Return the address block that limits count the current client as."""
     return address_block(origin.get().address)
 
 
 def address_block(address: str | None) -> str:
-    """What limits count as one client: an IPv4 address, or an IPv6 network of /64.
+    """Return what limits count as one client: an IPv4 address or an IPv6 /64 network.
 
-    Whoever has one IPv6 address has the 2**64 of its network.
+    A client with one IPv6 address usually has the 2**64 addresses of its network.
     """
     parsed = _parse(address or "")
     if isinstance(parsed, IPv6Address):
@@ -68,9 +68,9 @@ def address_block(address: str | None) -> str:
 
 @lru_cache(maxsize=4096)
 def _parse(text: str) -> Address | None:
-    """An address, also as proxies write it: with a port, or in brackets.
+    """Return an address. Proxies may write it with a port or in brackets.
 
-    Without its zone (`%eth0`), which is ours, of any length, and nobody's name.
+    The zone (`%eth0`) is removed: it has a meaning on one host only, and can be long.
     """
     if text.startswith("["):
         text = text[1:].partition("]")[0]

@@ -1,4 +1,4 @@
-"""Pages and cursors, without a framework or a database."""
+"""Pages and cursors, independent of frameworks and databases."""
 
 import base64
 import hashlib
@@ -15,19 +15,19 @@ _SIGNATURE_BYTES = 16
 
 
 class Position(NamedTuple):
-    """The last row of a page: the value it was sorted by, and its id."""
+    """The position of a page's last row: its sort value and its id."""
 
     value: Any
     id: UUID
 
 
 class Cursors:
-    """Writes positions as opaque strings and reads back only what it wrote.
+    """Encodes positions as signed, opaque strings and decodes them.
 
-    A cursor carries its sort and is signed, so one that was tampered with, or that
-    belongs to another order, is refused before it reaches the database. Cursors that
-    were signed with one of the `previous` keys are read too. The same
-    position always gives the same string, whichever process or framework writes it.
+    A cursor contains its sort and is signed. One that was tampered with, or that
+    belongs to another sort, is refused before it reaches the database. Cursors that
+    were signed with one of the `previous` keys are accepted. The same position always
+    gives the same string, whichever process or framework writes it.
     """
 
     def __init__(self, key: bytes, *previous: bytes) -> None:
@@ -38,25 +38,25 @@ class Cursors:
         return _to_text(_signature(self._keys[0], payload) + payload)
 
     def read(self, sort: str, cursor: str, value_type: Any) -> Position:
-        """The position in a cursor of this sort, its value as a `value_type`.
+        """Return the position in a cursor, with its value as a `value_type`.
 
         Raises:
-            InvalidCursor: not ours, changed on the way, or of another sort.
+            InvalidCursor: not signed by one of our keys, or of another sort.
         """
         try:
             raw = _to_bytes(cursor)
             signature, payload = raw[:_SIGNATURE_BYTES], raw[_SIGNATURE_BYTES:]
-            if not self._is_ours(signature, payload):
+            if not self._is_signed(signature, payload):
                 raise InvalidCursor
-            kind = GenericAlias(tuple, (str, value_type, UUID))
-            written_for, value, id_ = msgspec.json.decode(payload, type=kind)
+            payload_type = GenericAlias(tuple, (str, value_type, UUID))
+            cursor_sort, value, id_ = msgspec.json.decode(payload, type=payload_type)
         except (ValueError, msgspec.MsgspecError):
             raise InvalidCursor from None
-        if written_for != sort:
+        if cursor_sort != sort:
             raise InvalidCursor
         return Position(value, id_)
 
-    def _is_ours(self, signature: bytes, payload: bytes) -> bool:
+    def _is_signed(self, signature: bytes, payload: bytes) -> bool:
         return any(
             hmac.compare_digest(signature, _signature(key, payload))
             for key in self._keys
@@ -64,7 +64,7 @@ class Cursors:
 
 
 def _signature(key: bytes, payload: bytes) -> bytes:
-    # BLAKE2 is keyed by itself (RFC 7693), and ten times faster than HMAC here.
+    # BLAKE2 has a keyed mode (RFC 7693), which is ten times faster than HMAC here.
     return hashlib.blake2b(payload, key=key, digest_size=_SIGNATURE_BYTES).digest()
 
 
@@ -78,6 +78,6 @@ def _to_text(raw: bytes) -> str:
 
 def _to_bytes(text: str) -> bytes:
     raw = base64.urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4))
-    if _to_text(raw) != text:  # the decoder skips what it doesn't know
+    if _to_text(raw) != text:  # the decoder skips invalid characters
         raise ValueError("not canonical")
     return raw

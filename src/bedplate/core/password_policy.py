@@ -1,7 +1,7 @@
-"""What a new password has to be, besides 8 to 128 characters long.
+"""Policies for new passwords, besides a length of 8 to 128 characters.
 
-`modern` and `strict` follow NIST SP 800-63B, section 3.1.1.2: a length, a list of
-common passwords and the account's own words, and no rules of composition.
+`modern` and `strict` follow NIST SP 800-63B, section 3.1.1.2: they check the length, a
+list of common passwords and words of the account, and have no composition rules.
 """
 
 import re
@@ -16,13 +16,13 @@ from typing import Final
 MIN_LENGTH: Final = 8
 STRICT_LENGTH: Final = 12
 _SHORTEST_WORD: Final = 4
-"""Parts of an address or a name below this come in too many good passwords."""
+"""Shorter parts of an address or a name appear in too many good passwords."""
 _REPEATED_UNIT: Final = 3
 _PADDING: Final = punctuation + whitespace
 
 
 def reference(password: str, *, email: str, name: str) -> list[str]:  # noqa: ARG001, as every policy
-    """Return what is wrong under the default policy: a letter and a digit missing."""
+    """Return the problems: too short, no upper-case letter, no digit."""
     problems = _too_short(password, MIN_LENGTH)
     if not any(character.isupper() for character in password):
         problems.append("A password needs an upper-case letter")
@@ -32,12 +32,12 @@ def reference(password: str, *, email: str, name: str) -> list[str]:  # noqa: AR
 
 
 def modern(password: str, *, email: str, name: str) -> list[str]:
-    """Return what is wrong: too short, common, or made of the account's own words."""
+    """Return the problems: too short, common, or containing words of the account."""
     return _without_composition(password, email, name, MIN_LENGTH)
 
 
 def strict(password: str, *, email: str, name: str) -> list[str]:
-    """Return what is wrong: the rules of `modern`, from 12 characters."""
+    """Return the problems: those of `modern`, with a minimum of 12 characters."""
     return _without_composition(password, email, name, STRICT_LENGTH)
 
 
@@ -52,7 +52,7 @@ def _without_composition(
     problems = _too_short(password, length)
     folded = _fold(password)
     if _is_common(folded):
-        problems.append("That password is one of the first that an attacker tries")
+        problems.append("This password is too common: attackers try it first")
     if any(word in folded for word in _own_words(_fold(email), _fold(name))):
         problems.append("A password must not contain your name or email address")
     return problems
@@ -65,15 +65,15 @@ def _too_short(password: str, length: int) -> list[str]:
 
 
 def _fold(text: str) -> str:
-    """Return a text without differences of case and of form, such as full width."""
+    """Return a text without differences of case and form, such as full width."""
     return unicodedata.normalize("NFKC", text).casefold()
 
 
 def _is_common(folded: str) -> bool:
-    """Return whether a password is on the list, or is a variant of one that is.
+    """Return whether a password, or a simple variant of it, is on the list.
 
-    `Password2024!` and `123password` are, like `password`. So is a password of digits
-    and punctuation alone: a date, a number, a row of the keyboard.
+    `Password2024!` and `123password` are variants of `password`. A password of digits
+    and punctuation only is common too: a date, a number, a row of the keyboard.
     """
     core = _strip(folded)
     return (
@@ -85,15 +85,15 @@ def _is_common(folded: str) -> bool:
 
 
 def _strip(folded: str) -> str:
-    """Return a password without the digits and the punctuation around it."""
-    kept = [not (c.isdigit() or c in _PADDING) for c in folded]
-    if True not in kept:
+    """Return a password without leading and trailing digits and punctuation."""
+    is_core = [not (c.isdigit() or c in _PADDING) for c in folded]
+    if True not in is_core:
         return ""
-    return folded[kept.index(True) : len(kept) - kept[::-1].index(True)]
+    return folded[is_core.index(True) : len(is_core) - is_core[::-1].index(True)]
 
 
 def _is_repeated(core: str) -> bool:
-    """Return whether it is a short or common text several times: `abcabcabc`."""
+    """Return whether it repeats a short or common text: `abcabcabc`."""
     period = (core + core).find(core, 1)
     if period == len(core):
         return False
@@ -107,7 +107,7 @@ def _is_sequence(core: str) -> bool:
 
 
 def _own_words(email: str, name: str) -> Iterator[str]:
-    """Yield what a password must not contain: `ada.lovelace`, `ada lovelace`, …"""
+    """Yield the words that a password must not contain, such as `ada.lovelace`."""
     local = email.rpartition("@")[0]
     parts = re.split(r"[\W_]+", f"{local} {name}")
     for word in (email, local, name, "".join(name.split()), *parts):
@@ -119,7 +119,7 @@ def _own_words(email: str, name: str) -> Iterator[str]:
 def _common_passwords() -> frozenset[str]:
     """Return the 30,000 most common passwords, in lower case.
 
-    Loaded when a policy first needs them: it takes 0.2 s and 15 MB.
+    The list is loaded when a policy first needs it: that takes 0.2 s and 15 MB.
     """
     from zxcvbn.frequency_lists import FREQUENCY_LISTS
 

@@ -1,4 +1,4 @@
-"""Permissions, and the roles that have them."""
+"""Permissions, and the roles that they are granted to."""
 
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
@@ -8,7 +8,7 @@ USER = "user"
 
 
 class Permission(NamedTuple):
-    """A right that a role can have; the role `admin` has every one.
+    """A right that can be granted to a role. The role `admin` has all of them.
 
     WRITE_ANY = Permission("posts:write_any", "Change and delete anybody's posts.")
     """
@@ -16,20 +16,20 @@ class Permission(NamedTuple):
     name: str
     description: str
     roles: frozenset[str] = frozenset()
-    """Who has it unless the settings say more."""
+    """The roles that have it by default. The settings may grant it to more."""
 
 
 ENTER_ADMIN = Permission("admin:enter", "Use the admin site.")
 
 
 class UnknownPermission(ValueError):
-    """A role is granted what no module declares; the text names it."""
+    """A role is granted a permission that no module declares. The message names it."""
 
 
 class Permissions:
-    """The one table of roles and rights, which every framework reads.
+    """The table of roles and their permissions, which every framework reads.
 
-    `grants` add to what the declarations give to roles by themselves.
+    `grants` are added to the roles that the declarations name.
 
     Raises:
         UnknownPermission
@@ -49,13 +49,15 @@ class Permissions:
     def _grant(self, role: str, names: Iterable[str]) -> None:
         for name in names:
             if name not in self.declared:
-                raise UnknownPermission(f"no module declares {name!r}, for {role!r}")
+                raise UnknownPermission(
+                    f"no module declares the permission {name!r} of the role {role!r}"
+                )
         self._granted[role] = self.of(role).union(names)
 
     def allow(self, role: str, permission: Permission) -> bool:
-        """Whether whoever has this role may do that."""
+        """Return whether a role has a permission."""
         return role == ADMIN or permission.name in self.of(role)
 
     def of(self, role: str) -> frozenset[str]:
-        """The names of what is granted to a role; `admin` needs none of them."""
+        """Return the names of a role's permissions. `admin` needs none of them."""
         return self._granted.get(role, frozenset())

@@ -1,4 +1,4 @@
-"""ETags, and what a request may ask of them (RFC 9110, sections 8.8.3 and 13.1)."""
+"""ETags and conditional requests (RFC 9110, sections 8.8.3 and 13.1)."""
 
 import re
 from collections.abc import Sequence
@@ -16,35 +16,36 @@ _encode = msgspec.json.Encoder().encode
 
 
 def etag_of(representation: bytes) -> str:
-    """A strong validator: it changes when anything in the body does."""
+    """Return a strong validator: it changes when anything in the body changes."""
     return f'"{blake2b(representation, digest_size=12).hexdigest()}"'
 
 
 def is_known(if_none_match: str, etag: str) -> bool:
-    """Whether whoever sent `If-None-Match` has this representation already.
+    """Return whether a client that sent `If-None-Match` has this representation.
 
     Raises:
-        ValidationFailed: it is longer than anybody needs.
+        ValidationFailed: the header is longer than `MAX_TAGS_LENGTH`.
     """
     if len(if_none_match) > MAX_TAGS_LENGTH:
-        told = f"At most {MAX_TAGS_LENGTH} characters"
-        raise ValidationFailed(details=[Detail("header.If-None-Match", told)])
+        message = f"At most {MAX_TAGS_LENGTH} characters"
+        raise ValidationFailed(details=[Detail("header.If-None-Match", message)])
     return if_none_match.strip() == "*" or etag in {
         tag for _, tag in _tags(if_none_match)
     }
 
 
 def _tags(header: str) -> list[tuple[str, str]]:
-    """Whether each is weak, and its text; none of a header that is no list of tags."""
+    """Return each tag as its weak mark and its text, nothing for a malformed header."""
     return _TAGS.findall(header) if _LIST.fullmatch(header) else []
 
 
 class IfMatch:
-    """What the writer of a change takes the resource to be.
+    """The state that a client expects a resource to be in when it changes it.
 
-    A weak tag counts as ours: a proxy that compresses makes `W/"x"` of our `"x"`, and
-    all our tags are made of the whole representation. RFC 9110 compares strongly here.
-    A header that names no tag matches nothing: better a refusal than a lost update.
+    A weak tag matches too, although RFC 9110 requires a strong comparison: a proxy that
+    compresses turns our `"x"` into `W/"x"`, and our tags always cover the whole
+    representation. A header without a valid tag matches nothing, since an error is
+    better than a lost update.
     """
 
     def __init__(self, header: str) -> None:
@@ -53,10 +54,10 @@ class IfMatch:
 
     @classmethod
     def of(cls, lines: Sequence[str]) -> "IfMatch":
-        """Return the condition of a header that was sent in one or several lines.
+        """Return the condition of a header that was sent in one or more lines.
 
         Raises:
-            ValidationFailed: it is longer than anybody needs.
+            ValidationFailed: the header is longer than `MAX_TAGS_LENGTH`.
         """
         header = ",".join(lines)
         if len(header) > MAX_TAGS_LENGTH:
@@ -65,10 +66,10 @@ class IfMatch:
         return cls(header)
 
     def check(self, current: msgspec.Struct | None) -> None:
-        """Compare with the resource as it is now, its row locked.
+        """Compare with the current resource, whose row must be locked.
 
         Raises:
-            PreconditionFailed: it has changed since, or is gone.
+            PreconditionFailed: it has changed since then, or is deleted.
         """
         if current is None or not (
             self._any or etag_of(_encode(current)) in self._tags

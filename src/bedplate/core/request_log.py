@@ -1,4 +1,4 @@
-"""Fields that the code under a request adds to the request's log line."""
+"""Fields that code adds to the log line of the current request."""
 
 from contextvars import ContextVar
 
@@ -8,10 +8,10 @@ request_fields: ContextVar[dict[str, str] | None] = ContextVar(
 
 
 def add_to_request_log(**fields: str) -> None:
-    """Add fields to the log line of the request under way; without one do nothing.
+    """Add fields to the log line of the current request. Without a request do nothing.
 
-    The mapping is shared, not replaced, so that what a thread or another task of the
-    request adds is seen too.
+    The mapping is shared, not replaced, so that fields from threads and other tasks of
+    the request are logged too.
     """
     current = request_fields.get()
     if current is not None:

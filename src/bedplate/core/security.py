@@ -2,9 +2,9 @@
 
 Passwords: Argon2id at OWASP's minimum (Password Storage Cheat Sheet: m=19 MiB, t=2,
 p=1), always in a small thread pool with a bounded queue that is fair between accounts,
-since a hash costs some 45 ms of one core.
-Tokens: JWT as RFC 8725 asks for it: the algorithm is ours to choose, never the token's,
-and `typ` and `aud` keep one kind of token from being taken for another.
+since a hash takes about 45 ms of one core.
+Tokens: JWT as RFC 8725 recommends: the settings fix the algorithm, never the token, and
+`typ` and `aud` prevent one kind of token from being used as another.
 """
 
 import asyncio
@@ -35,9 +35,9 @@ MAX_PASSWORD_LENGTH: Final = 128
 _passwords = PasswordHash(
     [Argon2Hasher(time_cost=TIME_COST, memory_cost=MEMORY_COST, parallelism=1)]
 )
-# As many at once as there are cores: more would only wait, each holding 19 MiB. At
-# some 45 ms a hash a full queue is served in five seconds, and 50 wrong passwords for
-# one account at once are all answered.
+# One thread per core: more hashes would only compete, each with 19 MiB of memory. At
+# about 45 ms a hash, a full queue is done in five seconds, and 50 wrong passwords for
+# one account at the same time all get a response.
 _CORES: Final = os.cpu_count() or 1
 hashing: Final = FairQueue(
     threads=_CORES,
@@ -46,24 +46,25 @@ hashing: Final = FairQueue(
     timeout=15,
     name="argon2",
 )
-# Verified when there is no account, so that an unknown address costs the same time.
+# Verified if an account does not exist, so that an unknown address takes the same time.
 _NO_ACCOUNT: Final = _passwords.hash(os.urandom(16).hex())
 
 
 class PasswordCheck(NamedTuple):
-    """Whether a password was right; `new_hash` when its hash should be replaced."""
+    """The result of a check. `new_hash` is set if the stored hash is outdated."""
 
     ok: bool
     new_hash: str | None
 
 
 async def hash_password(password: str, *, key: str | None = None) -> str:
-    """Hash a password for storing, off the event loop.
+    """Hash a password for storage, off the event loop.
 
-    Hashing is served in turn by `key`; by default that is the client's address.
+    Keys take turns, so one key can't delay the others. The default is the client's
+    address block.
 
     Raises:
-        ServiceUnavailable: too many hashes are waiting, of this key or in all.
+        ServiceUnavailable: too many hashes are waiting, for this key or in total.
     """
     return await hashing.run(key or client_block(), _passwords.hash, password)
 
@@ -71,23 +72,25 @@ async def hash_password(password: str, *, key: str | None = None) -> str:
 async def check_password(
     password: str, stored: str | None, *, key: str | None = None
 ) -> PasswordCheck:
-    """Compare off the event loop; `None` (no account) is false after the same time.
+    """Compare a password with a stored hash, off the event loop.
+
+    If `stored` is None (no account), the result is false after the same time.
 
     Raises:
-        ServiceUnavailable: too many hashes are waiting, of this key or in all.
+        ServiceUnavailable: too many hashes are waiting, for this key or in total.
     """
     return await hashing.run(key or client_block(), _compare, password, stored)
 
 
 def hash_password_blocking(password: str, *, key: str | None = None) -> str:
-    """`hash_password` for a thread that may block."""
+    """Do the same as `hash_password`, for a thread that may block."""
     return hashing.run_blocking(key or client_block(), _passwords.hash, password)
 
 
 def check_password_blocking(
     password: str, stored: str | None, *, key: str | None = None
 ) -> PasswordCheck:
-    """`check_password` for a thread that may block."""
+    """Do the same as `check_password`, for a thread that may block."""
     return hashing.run_blocking(key or client_block(), _compare, password, stored)
 
 
@@ -95,7 +98,8 @@ def _compare(password: str, stored: str | None) -> PasswordCheck:
     try:
         ok, new_hash = _passwords.verify_and_update(password, stored or _NO_ACCOUNT)
     except UnknownHashError:
-        # A hash of another make (an import, a locked account): spend the same time.
+        # An unknown kind of hash (imported, or of a locked account): take the same
+        # time.
         _passwords.verify(password, _NO_ACCOUNT)
         return PasswordCheck(ok=False, new_hash=None)
     ok = ok and stored is not None
@@ -103,17 +107,20 @@ def _compare(password: str, stored: str | None) -> PasswordCheck:
 
 
 def new_token() -> str:
-    """An opaque token of 256 random bits."""
+    """Return an opaque token of 256 random bits."""
     return secrets.token_urlsafe(32)
 
 
 def hash_token(token: str) -> str:
-    """What is stored of an opaque token. It is random, so a plain hash will do."""
+    """Return the hash to store for an opaque token.
+
+    A plain SHA-256 is enough, since the token is random.
+    """
     return hashlib.sha256(token.encode()).hexdigest()
 
 
 def derive_key(secret: bytes, purpose: str) -> bytes:
-    """A key of its own for each purpose (HKDF-Expand, RFC 5869, one block).
+    """Return a separate key for each purpose (HKDF-Expand, RFC 5869, one block).
 
     `secret` is already uniformly random, so HKDF's extract step is not needed.
     """
@@ -121,7 +128,7 @@ def derive_key(secret: bytes, purpose: str) -> bytes:
 
 
 class AccessClaims(NamedTuple):
-    """What a verified access token says."""
+    """The claims of a verified access token."""
 
     user_id: UUID
     session_id: UUID
@@ -129,7 +136,7 @@ class AccessClaims(NamedTuple):
 
 
 class TokenKey(NamedTuple):
-    """A key that access tokens are signed with. HS256's have no name."""
+    """A key that signs access tokens. Keys for HS256 have no `kid`."""
 
     kid: str | None
     private: Any
@@ -139,12 +146,12 @@ class TokenKey(NamedTuple):
 class AccessTokens:
     """Issues access tokens and verifies them.
 
-    A token whose signature was verified is remembered, so the signature of each token
-    is checked once and its expiry every time. Whether its session still lives is not
-    the token's to say: the caller of `verify` reads that from the database.
+    Verified tokens are cached, so each signature is checked once and the expiry every
+    time. A valid token may belong to a session that has ended: the caller of `verify`
+    must check that in the database.
     """
 
-    _REMEMBERED = 10_000
+    _MAX_CACHED = 10_000
     _AUDIENCE = "bedplate-api"
     _REQUIRED = ("iss", "aud", "sub", "sid", "jti", "typ", "iat", "exp")
 
@@ -164,7 +171,7 @@ class AccessTokens:
         self.use(keys)
 
     def use(self, keys: Sequence[TokenKey]) -> None:
-        """Sign with the first of these keys, and accept all of them, from now on."""
+        """Sign with the first of these keys and accept all of them from now on."""
         self.keys = tuple(keys)
         self._signing_key = keys[0] if keys else None
         self._verified: dict[str, AccessClaims] = {}
@@ -187,16 +194,16 @@ class AccessTokens:
         return jwt.encode(claims, private, algorithm=self.algorithm, headers=headers)
 
     def verify(self, token: str) -> AccessClaims | None:
-        """The claims of a token of ours that has not expired, else None."""
+        """Return the claims of a token, or None if it is invalid or expired."""
         claims = self._verified.get(token) or self._decode(token)
         if claims is None or claims.expires_at <= timestamp():
             return None
         return claims
 
     def is_of_unknown_key(self, token: str) -> bool:
-        """Whether a token names a key that isn't here; it may be a new one."""
+        """Return whether a token names a key that isn't loaded. It may be a new one."""
         if self.algorithm == "HS256":
-            return False  # its one key has no name
+            return False  # its only key has no `kid`
         try:
             kid = jwt.get_unverified_header(token).get("kid")
         except jwt.InvalidTokenError:
@@ -219,7 +226,7 @@ class AccessTokens:
             LookupError,
         ):
             return None
-        self._remember(token, claims)
+        self._cache(token, claims)
         return claims
 
     def _payload(self, token: str) -> dict[str, Any]:
@@ -230,7 +237,7 @@ class AccessTokens:
         return self._payload_by(keys[-1], token)
 
     def _keys_named(self, kid: object) -> list[TokenKey]:
-        """Return the keys that may have signed a token: HS256's have no name."""
+        """Return the keys that may have signed a token; for HS256 `kid` is None."""
         return [key for key in self.keys if key.kid == kid]
 
     def _payload_by(self, key: TokenKey, token: str) -> dict[str, Any]:
@@ -240,7 +247,7 @@ class AccessTokens:
             algorithms=[self.algorithm],
             audience=self._AUDIENCE,
             issuer=self._issuer,
-            # `verify` and `_decode` compare these with the one clock.
+            # `verify` and `_decode` check these with our clock, which tests can stop.
             options={
                 "require": list(self._REQUIRED),
                 "verify_exp": False,
@@ -248,7 +255,7 @@ class AccessTokens:
             },
         )
 
-    def _remember(self, token: str, claims: AccessClaims) -> None:
-        if len(self._verified) >= self._REMEMBERED:
+    def _cache(self, token: str, claims: AccessClaims) -> None:
+        if len(self._verified) >= self._MAX_CACHED:
             self._verified.pop(next(iter(self._verified)))  # the oldest
         self._verified[token] = claims

@@ -1,4 +1,4 @@
-"""The database: the schema's base, engines, the unit of work and the read path."""
+"""The database: model base classes, engines, the unit of work and the read path."""
 
 from bedplate.database.base import (
     SECRET,

@@ -1,4 +1,4 @@
-"""What every model is built on: names, column types, the moments of a row."""
+"""Base of all models: constraint names, column types and timestamps."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -12,7 +12,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from bedplate.core.clock import utc_now
 
-# The same names on both databases: an error is found by its constraint's name.
+# Constraints have the same names on both databases: a name selects the API error.
 NAMING_CONVENTION = {
     "pk": "pk_%(table_name)s",
     "fk": "fk_%(table_name)s_%(column_0_name)s",
@@ -26,10 +26,10 @@ MOST_DIGITS = 15
 
 
 class _SqliteDateTime(sqlite.DATETIME):
-    """UTC as text, in the one form that Django writes too.
+    """UTC as text, in the same form as Django's.
 
-    Django leaves the fraction out when it is zero; a `>=` on text would miss its rows
-    if we wrote `.000000`.
+    Django omits the fraction if it is zero. If we wrote `.000000`, a `>=` on the text
+    would miss Django's rows.
     """
 
     def bind_processor(self, dialect: sa.Dialect) -> Callable[[Any], str | None]:
@@ -47,7 +47,7 @@ class UTCDateTime(sa.TypeDecorator[datetime]):
     """An instant: `timestamptz` on PostgreSQL, UTC text on SQLite, aware in Python.
 
     Raises:
-        ValueError: a naive datetime is to be stored or compared.
+        ValueError: the datetime to store or compare is naive.
     """
 
     impl = sa.DateTime(timezone=True)
@@ -55,7 +55,7 @@ class UTCDateTime(sa.TypeDecorator[datetime]):
 
     @property
     def python_type(self) -> type[datetime]:
-        return datetime  # a decorator's is `object` by default: cursors stayed text
+        return datetime  # the default is `object`, and cursors would stay text
 
     def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
         if dialect.name == "sqlite":
@@ -68,12 +68,12 @@ class UTCDateTime(sa.TypeDecorator[datetime]):
         if value is None:
             return None
         if value.tzinfo is None:
-            raise ValueError("an instant must be aware; use utc_now()")
+            raise ValueError("the datetime has no time zone: use utc_now()")
         return value.astimezone(UTC)
 
 
 class _SqliteDecimal(sa.Numeric[Decimal]):
-    """A double, which keeps 15 digits exactly; Django stores the same."""
+    """A double, which is exact to 15 digits. Django stores decimals in the same way."""
 
     def bind_processor(self, dialect: sa.Dialect) -> Callable[[Any], float | None]:
         return lambda value: None if value is None else float(value)
@@ -86,10 +86,10 @@ class _SqliteDecimal(sa.Numeric[Decimal]):
 
 
 class ExactDecimal(sa.TypeDecorator[Decimal]):
-    """A decimal of so many digits, so many of them after the point, on both databases.
+    """A decimal with a number of digits and of decimal places, on both databases.
 
     Raises:
-        ValueError: more than 15 digits, the most that SQLite keeps exactly.
+        ValueError: more than 15 digits, the most that SQLite stores exactly.
     """
 
     impl = sa.Numeric
@@ -97,13 +97,16 @@ class ExactDecimal(sa.TypeDecorator[Decimal]):
 
     def __init__(self, precision: int, scale: int) -> None:
         if not 0 <= scale <= precision <= MOST_DIGITS:
-            raise ValueError(f"a decimal has at most {MOST_DIGITS} digits")
+            raise ValueError(
+                f"ExactDecimal({precision}, {scale}): a decimal has at most "
+                f"{MOST_DIGITS} digits, {scale} of them after the point"
+            )
         super().__init__(precision, scale)
 
     def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
         impl: Any = self.impl
-        kind = _SqliteDecimal if dialect.name == "sqlite" else sa.Numeric
-        return dialect.type_descriptor(kind(impl.precision, impl.scale))
+        numeric = _SqliteDecimal if dialect.name == "sqlite" else sa.Numeric
+        return dialect.type_descriptor(numeric(impl.precision, impl.scale))
 
     def process_bind_param(
         self, value: Decimal | None, dialect: sa.Dialect
@@ -116,7 +119,7 @@ class ExactDecimal(sa.TypeDecorator[Decimal]):
         return value
 
 
-# Django's JSONField wants jsonb, not json, and stores None as NULL.
+# Django's JSONField requires jsonb, not json, and stores None as NULL.
 Json = sa.JSON(none_as_null=True).with_variant(
     postgresql.JSONB(none_as_null=True), "postgresql"
 )
@@ -126,7 +129,7 @@ SECRET: Final[dict[Any, Any]] = {"secret": True}
 
 
 class Base(DeclarativeBase):
-    """The one metadata: Alembic, Django's models and the constraint table read it."""
+    """Base class of all models. Alembic and Django's models read its metadata."""
 
     metadata = sa.MetaData(naming_convention=NAMING_CONVENTION)
     type_annotation_map = {
@@ -137,7 +140,7 @@ class Base(DeclarativeBase):
 
 
 class TimestampMixin:
-    """When a row was made and last changed."""
+    """Adds `created_at` and `updated_at`, which the code and the database fill."""
 
     created_at: Mapped[datetime] = mapped_column(
         default=utc_now, server_default=sa.func.now(), sort_order=900

@@ -1,4 +1,4 @@
-"""`columns_of`: the columns of a SELECT, from the struct that its rows become."""
+"""`columns_of`: derives the columns of a SELECT from the struct of its rows."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,17 +12,18 @@ from bedplate.database.structs import nested_struct
 def columns_of(
     row: type[msgspec.Struct], model: Any, /, **sources: Any
 ) -> list[sa.ColumnElement[Any]]:
-    """Return the columns that fill a row, in the order of its fields.
+    """Return the columns that fill a struct, in the order of its fields.
 
     POSTS = select(*columns_of(PostResponse, Post, author=User)).join(User)
 
-    Each field is filled by the model's attribute of the same name. A field that is a
-    struct itself takes the model given for it, here `author=User`; deeper ones are
-    given by their path, `author_company=Company`. Any other field is given as an
-    expression: `comments=func.count(Comment.id)`.
+    A field takes the model's attribute of the same name. For a field that is a struct
+    itself, pass its model, here `author=User`; for a deeper one use its path,
+    `author_company=Company`. For any other field pass an expression:
+    `comments=func.count(Comment.id)`.
 
     Raises:
-        TypeError: a field has no column, or a source has no field; the text names it.
+        TypeError: a field has no column, or a source has no field. The message names
+            it.
     """
     remaining = dict(sources)
     columns = list(_columns(row, model, "", remaining))

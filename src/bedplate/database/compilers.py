@@ -1,8 +1,8 @@
-"""Compiles `IN` with a list that comes with the request to SQL of one text.
+"""Compiles `IN` with a list parameter to SQL that doesn't depend on its length.
 
 SQLAlchemy writes a placeholder for each value of `column.in_(bindparam("ids"))`, so the
-SQL would depend on the list's length. Here the list is one parameter: an array on
-PostgreSQL, JSON on SQLite. Of any length, it is one statement to prepare.
+SQL would change with the list's length. Here the list is one parameter, an array on
+PostgreSQL and JSON on SQLite, so one prepared statement serves lists of any length.
 """
 
 import json
@@ -19,7 +19,7 @@ Processor = Callable[[Any], Any]
 
 
 class ListType(sa.types.UserDefinedType[list[Any]]):
-    """A list parameter, as each of the two drivers takes it."""
+    """The type of a list parameter, converted for each of the two drivers."""
 
     cache_ok = True
 
@@ -28,33 +28,32 @@ class ListType(sa.types.UserDefinedType[list[Any]]):
 
     def bind_processor(self, dialect: sa.Dialect) -> Processor:
         process = self.item.dialect_impl(dialect).bind_processor(dialect)
-        write = _json if dialect.name == "sqlite" else list
+        convert = _to_json if dialect.name == "sqlite" else list
 
         def bind(values: Any) -> Any:
-            values = _checked(values)
-            return write(values if process is None else map(process, values))
+            _check_is_list(values)
+            return convert(values if process is None else map(process, values))
 
         return bind
 
 
-def _checked(values: Any) -> Iterable[Any]:
+def _check_is_list(values: Any) -> None:
     if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
         raise TypeError(f"a list parameter takes a list, not {type(values).__name__}")
-    return values
 
 
-def _json(values: Iterable[Any]) -> str:
+def _to_json(values: Iterable[Any]) -> str:
     values = list(values)
-    # SQLite's JSON ends a text at NUL: 'admin\0…' would be found as 'admin'.
+    # SQLite's JSON functions end a text at NUL: 'admin\0…' would match 'admin'.
     if any(isinstance(value, str) and "\x00" in value for value in values):
-        raise ValueError("a text in a list parameter must not hold NUL")
+        raise ValueError("a text in a list parameter must not contain NUL")
     return json.dumps(values)
 
 
 def is_list_parameter(element: Any) -> bool:
-    """Return whether an element is a list that comes with the request.
+    """Return whether an element is a list whose values are passed with each call.
 
-    The list of `in_([1, 2])`, without a name, is part of the statement.
+    The list of `in_([1, 2])` has no name and is part of the statement.
     """
     return (
         isinstance(element, sa.BindParameter)
@@ -64,7 +63,7 @@ def is_list_parameter(element: Any) -> bool:
 
 
 class _ListCompiler(SQLCompiler):
-    """Writes `IN` and `NOT IN` with one parameter for the whole list."""
+    """Compiles `IN` and `NOT IN` with one parameter for the whole list."""
 
     in_list: str
     not_in_list: str
@@ -103,17 +102,17 @@ class _SqliteCompiler(_ListCompiler, SQLiteCompiler):
 
 
 def compile_for(dialect: sa.Dialect, statement: Any) -> SQLCompiler:
-    """Compile a statement for PostgreSQL or SQLite, its list parameters as one."""
+    """Compile a statement for PostgreSQL or SQLite. Each list is one parameter."""
     is_sqlite = dialect.name == "sqlite"
     compiler = _SqliteCompiler if is_sqlite else _PostgresCompiler
     return compiler(dialect, statement)
 
 
 def check_parameters(statement: Any) -> None:
-    """Refuse what SQLAlchemy writes into the SQL only when the values are there.
+    """Check that no parameter changes the SQL when it gets its value.
 
     Raises:
-        TypeError: which parameter it is, and what to use instead.
+        TypeError: one does. The message names it and what to use instead.
     """
     elements = list(visitors.iterate(statement))
     compared = {e.right for e in elements if _compares_list(e)}
@@ -142,20 +141,21 @@ def _name(parameter: sa.BindParameter[Any]) -> str:
     return f"the query's parameter {parameter.key!r}"
 
 
-# What JSON can't carry to SQLite, or not to the last digit.
-_INEXACT = (sa.Numeric, sa.Float, sa.types._Binary)  # noqa: SLF001, what they share
+# Types that JSON can't represent, or not to the last digit.
+_INEXACT = (sa.Numeric, sa.Float, sa.types._Binary)  # noqa: SLF001, all binary types' base
 
 
 def _check_list(parameter: sa.BindParameter[Any], is_compared: bool) -> None:
-    kind: Any = parameter.type
-    affinity = kind._type_affinity or object  # noqa: SLF001, of a decorator its impl's
+    type_: Any = parameter.type
+    # Private: for a TypeDecorator it is the affinity of its `impl`.
+    affinity = type_._type_affinity or object  # noqa: SLF001
     if not is_compared:
         reason = "is a list outside of in_()"
-    elif isinstance(kind, sa.types.TupleType):
+    elif isinstance(type_, sa.types.TupleType):
         reason = "is a list of tuples"
     elif issubclass(affinity, _INEXACT):
         reason = "is a list of decimals, floats or bytes"
-    elif kind._has_bind_expression:  # noqa: SLF001, no public name
+    elif type_._has_bind_expression:  # noqa: SLF001, no public name
         reason = "is a list of a type that writes SQL around each value"
     else:
         return

@@ -1,4 +1,4 @@
-"""What the database's own errors mean to a caller."""
+"""Converts errors of the database to API errors."""
 
 import re
 import sqlite3
@@ -12,21 +12,24 @@ from bedplate.core.errors import APIError, Conflict, ServiceUnavailable
 
 
 class DatabaseUnreachable(ServiceUnavailable):
-    """No connection could be made; the cause says why."""
+    """No connection could be opened. The exception's cause has the reason."""
 
 
 class BrokenReference(Conflict):
-    """A foreign key for which no error was declared."""
+    """A violated foreign key for which no error was declared."""
 
-    message = "It refers to what isn't there, or something still refers to it"
+    message = "It refers to something that doesn't exist, or is still referred to"
 
 
-_REFUSED: Final = (sqlite3.IntegrityError, asyncpg.IntegrityConstraintViolationError)
-_GONE: Final = (
+_CONSTRAINT_ERRORS: Final = (
+    sqlite3.IntegrityError,
+    asyncpg.IntegrityConstraintViolationError,
+)
+_UNAVAILABLE: Final = (
     TimeoutError,  # of a statement
     ConnectionError,
     asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,  # shut down, crashed, starting, cancelled
+    asyncpg.OperatorInterventionError,  # shut down, crashed, starting, canceled
     asyncpg.InsufficientResourcesError,  # too many connections, disk full
     asyncpg.InternalClientError,
     asyncpg.InterfaceError,  # "connection is closed"
@@ -34,56 +37,59 @@ _GONE: Final = (
     asyncpg.DeadlockDetectedError,
     asyncpg.LockNotAvailableError,
 )
-# The primary codes: busy, locked, no memory, read-only, I/O error, corrupt, full, can't
-# open, not a database.
-_SQLITE_TROUBLE: Final = {5, 6, 7, 8, 10, 11, 13, 14, 26}
+# SQLite's primary codes: busy, locked, no memory, read-only, I/O error, corrupt, full,
+# can't open, not a database.
+_SQLITE_UNAVAILABLE: Final = {5, 6, 7, 8, 10, 11, 13, 14, 26}
 
 
 def translate(error: BaseException, metadata: sa.MetaData) -> APIError | None:
-    """The error that a caller should see for a database error; None is a bug of ours.
+    """Return the API error for a database error; None if it is a bug.
 
-    A named constraint becomes the `Conflict` that was declared for it; a database that
-    can't be had becomes `ServiceUnavailable`.
+    A violated constraint becomes the `Conflict` that was declared for its name. If the
+    database is unavailable, it becomes `ServiceUnavailable`.
     """
-    refusal = driver_error(error)
-    if isinstance(refusal, _REFUSED):
-        name = constraint_name(refusal, metadata) or ""
-        named = Conflict.by_constraint.get(name, _unnamed(refusal))
-        return named() if named else None
+    cause = driver_error(error)
+    if isinstance(cause, _CONSTRAINT_ERRORS):
+        name = constraint_name(cause, metadata) or ""
+        conflict = Conflict.by_constraint.get(name, _foreign_key_error(cause))
+        return conflict() if conflict else None
     return ServiceUnavailable() if is_unavailable(error) else None
 
 
 def is_unavailable(error: BaseException | None) -> bool:
-    """Whether the database couldn't be had, as against a statement that is wrong."""
+    """Return whether the database was unavailable, rather than the statement wrong."""
     if isinstance(error, exc.TimeoutError):
         return True  # of the pool
     if isinstance(error, exc.DBAPIError):
         return error.connection_invalidated or is_unavailable(driver_error(error))
     if isinstance(error, sqlite3.DatabaseError):
-        return (getattr(error, "sqlite_errorcode", 0) & 0xFF) in _SQLITE_TROUBLE
-    return isinstance(error, _GONE)
+        return (getattr(error, "sqlite_errorcode", 0) & 0xFF) in _SQLITE_UNAVAILABLE
+    return isinstance(error, _UNAVAILABLE)
 
 
-def _unnamed(refusal: BaseException) -> type[Conflict] | None:
-    """Return the error of a foreign key: SQLite doesn't say which one it was."""
-    of_references = (asyncpg.ForeignKeyViolationError, asyncpg.RestrictViolationError)
-    # By its text: `ON DELETE RESTRICT` comes with the code of a trigger.
-    is_sqlites = "FOREIGN KEY constraint failed" in str(refusal)
-    return BrokenReference if isinstance(refusal, of_references) or is_sqlites else None
+def _foreign_key_error(cause: BaseException) -> type[Conflict] | None:
+    """Return the error for any foreign key. SQLite doesn't report which one it was."""
+    postgres_errors = (asyncpg.ForeignKeyViolationError, asyncpg.RestrictViolationError)
+    # Read the text: SQLite reports `ON DELETE RESTRICT` with the code of a trigger.
+    in_sqlite = "FOREIGN KEY constraint failed" in str(cause)
+    return BrokenReference if isinstance(cause, postgres_errors) or in_sqlite else None
 
 
 def breaks_reference(error: BaseException) -> bool:
     """Return whether a foreign key was violated, rather than another constraint."""
-    refusal = driver_error(error)
-    return refusal is not None and _unnamed(refusal) is BrokenReference
+    cause = driver_error(error)
+    return cause is not None and _foreign_key_error(cause) is BrokenReference
 
 
-def constraint_name(refusal: BaseException, metadata: sa.MetaData) -> str | None:
-    """The violated constraint. PostgreSQL tells its name, SQLite the columns."""
-    name = getattr(refusal, "constraint_name", None)
+def constraint_name(cause: BaseException, metadata: sa.MetaData) -> str | None:
+    """Return the name of the violated constraint of a driver's error.
+
+    PostgreSQL reports the name. SQLite reports the columns, which identify it.
+    """
+    name = getattr(cause, "constraint_name", None)
     if isinstance(name, str):
         return name
-    text = str(refusal)
+    text = str(cause)
     if match := re.fullmatch(r"CHECK constraint failed: (\w+)", text):
         return match[1]
     if match := re.fullmatch(r"UNIQUE constraint failed: (.+)", text):
@@ -92,18 +98,21 @@ def constraint_name(refusal: BaseException, metadata: sa.MetaData) -> str | None
 
 
 def driver_error(error: BaseException) -> BaseException | None:
-    """The driver's own exception, under SQLAlchemy's and its adapter's."""
+    """Return the driver's own exception, inside SQLAlchemy's and its adapter's."""
     if not isinstance(error, exc.DBAPIError):
         return error
     return error.orig.__cause__ or error.orig if error.orig is not None else None
 
 
 def _unique_constraint_on(columns: str, metadata: sa.MetaData) -> str | None:
-    """`users.email` to `uq_users_email`; `index 'name'` for one on an expression."""
+    """Return the constraint for SQLite's text, `uq_users_email` for `users.email`.
+
+    For an index on an expression the text is `index 'name'`.
+    """
     if match := re.fullmatch(r"index '(\w+)'", columns):
         return match[1]
-    wanted = columns.split(", ")
-    table = metadata.tables.get(wanted[0].partition(".")[0])
+    names = columns.split(", ")
+    table = metadata.tables.get(names[0].partition(".")[0])
     if table is None:
         return None
     unique = (sa.UniqueConstraint, sa.PrimaryKeyConstraint)
@@ -112,6 +121,6 @@ def _unique_constraint_on(columns: str, metadata: sa.MetaData) -> str | None:
         *(i for i in table.indexes if i.unique),
     ]
     for candidate in candidates:
-        if [f"{table.name}.{column.name}" for column in candidate.columns] == wanted:
+        if [f"{table.name}.{column.name}" for column in candidate.columns] == names:
             return str(candidate.name)
     return None

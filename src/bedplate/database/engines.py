@@ -1,4 +1,4 @@
-"""One engine a database, configured as each of the two needs it."""
+"""Creates SQLAlchemy engines, configured for PostgreSQL or SQLite."""
 
 import math
 import socket
@@ -17,11 +17,11 @@ from bedplate.database.driver_errors import DatabaseUnreachable
 from bedplate.database.pool import OneConnectionPool, WarningPool
 from bedplate.database.sqlite import SqliteConnection
 
-# A connection that was idle longer is pinged before an ORM session gets it.
-# SQLAlchemy's own `pool_pre_ping` pings on every checkout, which costs a fifth of the
+# A connection that was idle for longer is pinged before an ORM session gets it.
+# SQLAlchemy's `pool_pre_ping` pings at every checkout, which costs a fifth of the
 # throughput.
 PING_AFTER_IDLE_SECONDS = 5.0
-# A peer that vanished without a word is given up after about ten seconds.
+# A peer that vanished silently is detected after about ten seconds.
 KEEPALIVE_IDLE_SECONDS = 5
 KEEPALIVE_INTERVAL_SECONDS = 2
 KEEPALIVE_COUNT = 3
@@ -35,11 +35,11 @@ SQLITE_PRAGMAS = (
 
 
 class Timeouts(NamedTuple):
-    """How long PostgreSQL is waited for, in seconds."""
+    """The longest times to wait for PostgreSQL, in seconds."""
 
     connect: float = 3.0
     statement: float | None = 5.0
-    """None: without a limit, as migrations need it."""
+    """None means no limit, which migrations need."""
     idle_transaction: float = 60.0
 
 
@@ -52,9 +52,9 @@ def make_engine(
     is_strict: bool = True,
     timeouts: Timeouts | None = None,
 ) -> AsyncEngine:
-    """Return an engine for `sqlite:///path` or `postgresql://…`; open nothing yet.
+    """Return an engine for `sqlite:///path` or `postgresql://…`. It opens nothing yet.
 
-    `is_strict`: a task that asks for a second connection gets `SecondConnection`.
+    If `is_strict`, a task that requests a second connection gets `SecondConnection`.
     """
     timeouts = timeouts or Timeouts()
     pool = OneConnectionPool if is_strict else WarningPool
@@ -68,8 +68,9 @@ def make_engine(
 def _sqlite_engine(
     url: sa.URL, pool_timeout: float, pool: type[OneConnectionPool]
 ) -> AsyncEngine:
-    # One connection: writers of this process queue in turn here, not in SQLite's busy
-    # loop, whose back-off lets some wait for seconds. Reads don't use this engine.
+    # One connection: writers of this process wait here in order, not in SQLite's busy
+    # loop, where back-off can delay some of them for seconds. Reads don't use this
+    # engine.
     engine = create_async_engine(
         url.set(drivername="sqlite+aiosqlite"),
         hide_parameters=True,
@@ -82,7 +83,7 @@ def _sqlite_engine(
 
     @event.listens_for(engine.sync_engine, "connect")
     def configure(connection: Any, _record: ConnectionPoolEntry) -> None:
-        connection.isolation_level = None  # the driver begins nothing; `begin` does
+        connection.isolation_level = None  # `begin` below begins, not the driver
         cursor = connection.cursor()
         for pragma in SQLITE_PRAGMAS:
             cursor.execute(f"PRAGMA {pragma}")
@@ -91,14 +92,14 @@ def _sqlite_engine(
 
     @event.listens_for(engine.sync_engine, "begin")
     def begin(connection: sa.Connection) -> None:
-        # A transaction that reads first and writes later would fail at once when
-        # another wrote in between; the busy timeout doesn't cover that.
+        # A transaction that reads first and writes later fails immediately if another
+        # one wrote in between: the busy timeout doesn't cover that.
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     @event.listens_for(engine.sync_engine, "checkin")
     def unlock(connection: Any, _record: ConnectionPoolEntry) -> None:
-        # A COMMIT that fails leaves SQLite inside its transaction while SQLAlchemy
-        # counts it as ended: the write lock would stay held in the pool.
+        # After a failed COMMIT, SQLite is still in its transaction, but SQLAlchemy
+        # considers it ended: the pooled connection would hold the write lock.
         if connection is not None and connection.driver_connection.in_transaction:
             connection.rollback()
 
@@ -106,7 +107,7 @@ def _sqlite_engine(
 
 
 def unicode_lower(text: str | None) -> str | None:
-    """SQLite's own `lower()` knows ASCII only."""
+    """Lower a text for SQLite, whose own `lower()` supports ASCII only."""
     return None if text is None else text.lower()
 
 
@@ -124,8 +125,8 @@ def _postgres_engine(
         "server_settings": _server_settings(timeouts),
     }
     if transaction_pooler:
-        # The next statement may run on another server connection, which has neither
-        # our prepared statements nor our settings.
+        # The next statement may run on another server connection, without our prepared
+        # statements and our settings.
         arguments |= {
             "statement_cache_size": 0,
             "prepared_statement_cache_size": 0,
@@ -133,22 +134,24 @@ def _postgres_engine(
         }
     engine = create_async_engine(
         url.set(drivername="postgresql+asyncpg"),
-        hide_parameters=True,  # an error's text goes to the log: no emails, no hashes
+        hide_parameters=True,  # errors are logged: keep emails and hashes out
         poolclass=pool,
         pool_size=pool_size,
-        max_overflow=0,  # an overflow connection is closed on return: SCRAM every time
+        # An overflow connection is closed when returned, and the next one needs a new
+        # SCRAM handshake.
+        max_overflow=0,
         pool_timeout=pool_timeout,
         pool_use_lifo=True,
         connect_args={**arguments, "async_creator_fn": _connect},
     )
-    event.listen(engine.sync_engine, "checkin", _note_idle)
+    event.listen(engine.sync_engine, "checkin", _record_idle_since)
     event.listen(engine.sync_engine, "checkout", _ping_if_idle)
-    event.listen(engine.sync_engine, "handle_error", _distrust_after_timeout)
+    event.listen(engine.sync_engine, "handle_error", _invalidate_after_timeout)
     return engine
 
 
 def _server_settings(timeouts: Timeouts) -> dict[str, str]:
-    """Return what the server holds to by itself, once nobody waits for it any more."""
+    """Return settings that the server enforces, even if no client waits any more."""
     idle = int(timeouts.idle_transaction * 1000)
     settings = {
         "application_name": "bedplate",
@@ -163,15 +166,15 @@ async def _connect(*args: Any, **kwargs: Any) -> asyncpg.Connection:
     try:
         connection = await asyncpg.connect(*args, **kwargs)
     except (OSError, TimeoutError, asyncpg.PostgresError) as error:
-        # Said here, where it is certain: elsewhere an OSError could be anybody's.
+        # Convert here: elsewhere an OSError need not come from the database.
         raise DatabaseUnreachable from error
-    # asyncpg has no option for it.
+    # Private: asyncpg has no option for keepalive.
     keep_alive(connection._transport.get_extra_info("socket"))  # noqa: SLF001
     return connection
 
 
 def keep_alive(connection: socket.socket) -> None:
-    """Let the system notice a peer that vanished without a word."""
+    """Enable TCP keepalive, so that a peer that vanished silently is detected."""
     if connection.family == getattr(socket, "AF_UNIX", None):
         return
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -181,7 +184,7 @@ def keep_alive(connection: socket.socket) -> None:
         ("TCP_KEEPCNT", KEEPALIVE_COUNT),
         ("TCP_USER_TIMEOUT", _user_timeout_ms()),
     ):
-        if hasattr(socket, name):  # not every system has all of them
+        if hasattr(socket, name):  # not every platform has all of them
             connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
@@ -193,16 +196,16 @@ def _user_timeout_ms() -> int:
 def libpq_options(
     timeouts: Timeouts, *, transaction_pooler: bool = False
 ) -> dict[str, Any]:
-    """Return the same for psycopg, which Django and the job engine use."""
+    """Return the same options for psycopg, which Django and the job engine use."""
     options: dict[str, Any] = {
-        "connect_timeout": max(2, math.ceil(timeouts.connect)),  # libpq's least
+        "connect_timeout": max(2, math.ceil(timeouts.connect)),  # libpq's minimum
         "keepalives": 1,
         "keepalives_idle": KEEPALIVE_IDLE_SECONDS,
         "keepalives_interval": KEEPALIVE_INTERVAL_SECONDS,
         "keepalives_count": KEEPALIVE_COUNT,
         "tcp_user_timeout": _user_timeout_ms(),
     }
-    if not transaction_pooler:  # which would refuse them
+    if not transaction_pooler:  # a pooler refuses them
         settings = _server_settings(timeouts)
         settings.pop("application_name")
         pairs = (f"-c {name}={value}" for name, value in settings.items())
@@ -210,33 +213,33 @@ def libpq_options(
     return options
 
 
-def _distrust_after_timeout(context: ExceptionContext) -> None:
-    """Throw out a connection whose statement hung, and all that were made before.
+def _invalidate_after_timeout(context: ExceptionContext) -> None:
+    """Drop a connection whose statement timed out, and all older ones.
 
-    asyncpg asks the server to cancel, and whatever the connection does next waits for
-    that without a limit: also the ROLLBACK that gives it back to the pool.
+    asyncpg sends a cancel request, and the connection's next statement waits for that
+    without a limit. That includes the ROLLBACK that returns it to the pool.
     """
     if isinstance(context.original_exception, TimeoutError | OSError):
         context.is_disconnect = True
 
 
-def _note_idle(_connection: Any, record: ConnectionPoolEntry) -> None:
+def _record_idle_since(_connection: Any, record: ConnectionPoolEntry) -> None:
     record.info["idle_since"] = time.monotonic()
 
 
 def was_just_used(lease: PoolProxiedConnection) -> bool:
-    """Whether a connection needs no ping."""
+    """Return whether a connection was used so recently that it needs no ping."""
     idle_since: float = lease.info.get("idle_since", 0.0)
     return time.monotonic() - idle_since < PING_AFTER_IDLE_SECONDS
 
 
 def _ping_if_idle(connection: Any, record: ConnectionPoolEntry, _proxy: Any) -> None:
-    """Replace a dead connection before it is used, and its contemporaries with it."""
+    """Replace a dead connection before it is used, and all older ones with it."""
     if connection.driver_connection.is_closed():
         raise exc.InvalidatePoolError
     idle_since = record.info.get("idle_since", time.monotonic())
     if time.monotonic() - idle_since < PING_AFTER_IDLE_SECONDS or not in_greenlet():
-        return  # the read path can't wait for a ping: it retries instead
+        return  # outside a greenlet is the read path: it can't wait, and retries
     try:
         connection.ping()
     except Exception as error:

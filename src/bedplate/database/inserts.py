@@ -1,4 +1,4 @@
-"""A new row without the ORM's unit of work: its INSERT is compiled once a model."""
+"""Inserts of one row without the ORM's unit of work, compiled once per model."""
 
 from collections.abc import Callable
 from functools import cache
@@ -12,14 +12,14 @@ from bedplate.database.query import Statement
 
 
 class Insert(NamedTuple):
-    """A row to be written."""
+    """A row to write: its statement and values."""
 
     statement: Statement
     values: dict[str, Any]
 
 
 class _Column(NamedTuple):
-    """A column, the attribute that fills it and what does when that is not set."""
+    """A column, the attribute that fills it, and the default if that is not set."""
 
     name: str
     attribute: str
@@ -32,17 +32,17 @@ class _Plan(NamedTuple):
 
 
 def insert_of(entity: Base) -> Insert:
-    """The INSERT of an entity, whose defaults are set on it now.
+    """Return the INSERT of an entity. Defaults are set on the entity too.
 
     Raises:
-        TypeError: a column has neither a value nor a default of Python's.
+        TypeError: a column has neither a value nor a Python default.
     """
-    plan, known = _plan(type(entity)), vars(entity)
+    plan, attributes = _plan(type(entity)), vars(entity)
     values: dict[str, Any] = {}
     for name, attribute, default in plan.columns:
-        if attribute not in known:
-            known[attribute] = default()
-        values[name] = known[attribute]
+        if attribute not in attributes:
+            attributes[attribute] = default()
+        values[name] = attributes[attribute]
     return Insert(plan.statement, values)
 
 
@@ -64,8 +64,8 @@ def _default(column: Any) -> Callable[[], Any]:
     if default is not None:
         return lambda: default.arg(None) if default.is_callable else default.arg
 
-    def none() -> None:
+    def null() -> None:
         if not column.nullable:
             raise TypeError(f"{column} has no value")
 
-    return none
+    return null

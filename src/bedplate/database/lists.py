@@ -1,4 +1,4 @@
-"""Lists: page and cursor mode, filters, search and order, declared once a resource."""
+"""Lists with pages or cursors, filters, search and sort, declared once a resource."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Generic, Literal, NamedTuple, TypeVar, cast, get_args
@@ -19,30 +19,31 @@ Column = InstrumentedAttribute[Any]
 
 
 class Scope(NamedTuple):
-    """Which rows a caller may know of, beneath every filter, search and count."""
+    """The rows that a caller may see. Filters, searches and counts apply within it."""
 
     condition: sa.ColumnElement[bool]
-    """With parameters such as `bindparam("caller_id")`, if need be."""
+    """May have parameters, such as `bindparam("caller_id")`."""
     never_null: Sequence[Column] = ()
-    """Nullable columns that are not null in it."""
+    """Nullable columns that are never NULL within the scope."""
 
 
 Conditions = Mapping[str, sa.ColumnElement[bool]]
-"""A condition for each value of a filter."""
+"""A condition for each value that a filter accepts."""
 
 
 class _Shape(NamedTuple):
-    """What of a list's SQL depends on the request: one compiled statement each."""
+    """The parts of a request that change a list's SQL. Each shape is compiled once."""
 
     scope: str | None
-    filters: tuple[tuple[str, str | None], ...]  # with the value, if it is a choice
-    searched: bool
+    # Each with its value if every value has its own condition, otherwise with None.
+    filters: tuple[tuple[str, str | None], ...]
+    has_search: bool
     sort: str
     mode: Literal["page", "start", "after", "after_null"]
 
 
 class ListQuery(Generic[R]):
-    """A resource's list.
+    """The list of a resource.
 
     LIST_USERS = ListQuery(
         select(*columns_of(UserResponse, User)),
@@ -51,16 +52,17 @@ class ListQuery(Generic[R]):
         search=(User.email, User.name),
     )
 
-    Orders and filters follow from the parameters: each value of `sort` and each
-    parameter of the list's own names a column of the model whose `id` is selected.
-    `filters` is for the others: another column, or a condition for each value.
+    Sort orders and filters are derived from the parameters: each value of `sort`, and
+    each parameter that `ListParams` doesn't have, is the name of a column of the model
+    whose `id` is selected. Pass `filters` for a parameter that filters by another
+    column, or that has a condition for each of its values.
 
-    The id breaks ties, so an unchanged table shows each row once. Rows without a value
-    to sort by count as the largest. `scopes` are the rows that callers may see at all.
-    Each combination of scope, filters, order and mode is compiled once.
+    Rows with equal sort values are sorted by id, so that an unchanged table shows each
+    row once. NULL sorts as the largest value. `scopes` are the sets of rows that
+    callers may see. Each combination of scope, filters, sort and mode is compiled once.
 
     Raises:
-        TypeError: the parameters, the columns and the row don't fit together.
+        TypeError: the parameters, the selected columns and the response don't match.
     """
 
     def __init__(
@@ -98,7 +100,10 @@ class ListQuery(Generic[R]):
             raise TypeError(f"the list must select {missing} to sort by it")
 
     def _with_every_condition(self) -> Statement:
-        """Return what is compiled before the first request: no part has no SQL."""
+        """Return a statement with every condition, to compile before any request.
+
+        A condition that has no SQL on a database then fails at startup.
+        """
         conditions = [scope.condition for scope in self.scopes.values()]
         for name, target in self.filters.items():
             choices = target if isinstance(target, Mapping) else [None]
@@ -109,45 +114,45 @@ class ListQuery(Generic[R]):
     def prepare(
         self, params: ListParams, cursors: Cursors, scope: str | None = None
     ) -> tuple[Statement, dict[str, Any]]:
-        """The statement for a request, and its values.
+        """Return the statement for a request and the values of its parameters.
 
         Raises:
-            InvalidCursor: the cursor is not of this list in this order.
+            InvalidCursor: the cursor belongs to another list or sort.
         """
-        asked = vars(params)
-        sent = {n: asked[n] for n in self.filters if asked[n] is not None}
-        filters = tuple((n, self._choice(n, value)) for n, value in sent.items())
-        values = {**sent, "rows": params.limit}
-        if asked.get("q"):
-            values["pattern"] = contains(asked["q"])
+        query = vars(params)
+        filter_values = {n: query[n] for n in self.filters if query[n] is not None}
+        filters = tuple((n, self._choice(n, v)) for n, v in filter_values.items())
+        values = {**filter_values, "rows": params.limit}
+        if query.get("q"):
+            values["pattern"] = contains(query["q"])
         if params.cursor is None:
             mode: Literal["page", "start", "after", "after_null"] = "page"
             values["skipped"] = (params.page - 1) * params.limit
         else:
-            values["rows"] += 1  # one more tells whether there is a next page
+            values["rows"] += 1  # if the extra row exists, there is a next page
             mode = "start"
         if position := self.position(params, cursors):
             mode = "after_null" if position.value is None else "after"
             values |= {"after_value": position.value, "after_id": position.id}
-        shape = _Shape(scope, filters, "pattern" in values, asked["sort"], mode)
+        shape = _Shape(scope, filters, "pattern" in values, query["sort"], mode)
         return self._statement(shape), values
 
     def _choice(self, name: str, value: Any) -> str | None:
         return value if isinstance(self.filters[name], Mapping) else None
 
     def position(self, params: ListParams, cursors: Cursors) -> Position | None:
-        """After which row the page begins, if a cursor says so.
+        """Return the position of the row before the page, or None without a cursor.
 
         Raises:
-            InvalidCursor: the cursor is not of this list in this order.
+            InvalidCursor: the cursor belongs to another list or sort.
         """
         if not params.cursor:
             return None
         sort: str = vars(params)["sort"]
         column = self.sort[sort.removeprefix("-")]
-        kind = column.type.python_type
-        kind = kind | None if is_nullable(column) else kind
-        return cursors.read(sort, params.cursor, kind)
+        value_type = column.type.python_type
+        value_type = value_type | None if is_nullable(column) else value_type
+        return cursors.read(sort, params.cursor, value_type)
 
     def _statement(self, shape: _Shape) -> Statement:
         statement = self._statements.get(shape)
@@ -162,11 +167,12 @@ class ListQuery(Generic[R]):
         return self._ordered(matching, shape).limit(sa.bindparam("rows", type_=_INT))
 
     def _conditions(self, shape: _Shape) -> list[sa.ColumnElement[bool]]:
-        conditions = [self._filter(*chosen) for chosen in shape.filters]
+        conditions = [self._filter(name, choice) for name, choice in shape.filters]
         if shape.scope is not None:
             conditions.append(self.scopes[shape.scope].condition)
-        if shape.searched:
-            # Lowered by the database too: Python's rules are not quite PostgreSQL's.
+        if shape.has_search:
+            # The database lowers the pattern too: PostgreSQL's rules for lower case
+            # differ slightly from Python's.
             pattern = unicode_lower(sa.bindparam("pattern", type_=sa.String()))
             conditions.append(
                 sa.or_(
@@ -186,23 +192,23 @@ class ListQuery(Generic[R]):
         return target == sa.bindparam(name, type_=target.type)
 
     def _after(self, shape: _Shape) -> sa.ColumnElement[bool]:
-        """A row comparison, which an index on (column, id) answers at any depth."""
+        # A comparison of rows, which an index on (column, id) serves at any depth.
         column = self.sort[shape.sort.removeprefix("-")]
-        here = sa.tuple_(column, self.id)
+        position = sa.tuple_(column, self.id)
         last = sa.tuple_(sa.bindparam("after_value", type_=column.type), self._last_id)
         if shape.sort.startswith("-"):
-            return here < last
+            return position < last
         if self._has_nulls(column, shape.scope):
-            return sa.or_(here > last, column.is_(None))
-        return here > last
+            return sa.or_(position > last, column.is_(None))
+        return position > last
 
     def _after_null(self, shape: _Shape) -> sa.ColumnElement[bool]:
-        """After a row without a value: those come last, or first when descending."""
+        # The last row's value is NULL: NULLs come last, or first in descending order.
         column = self.sort[shape.sort.removeprefix("-")]
         if not shape.sort.startswith("-"):
             return sa.and_(column.is_(None), self.id > self._last_id)
-        rest = sa.and_(column.is_(None), self.id < self._last_id)
-        return sa.or_(rest, column.is_not(None))
+        remaining_nulls = sa.and_(column.is_(None), self.id < self._last_id)
+        return sa.or_(remaining_nulls, column.is_not(None))
 
     def _has_nulls(self, column: Column, scope: str | None) -> bool:
         never = self.scopes[scope].never_null if scope is not None else ()
@@ -221,7 +227,8 @@ class ListQuery(Generic[R]):
     def _with_total(
         self, matching: sa.Select[*tuple[Any, ...]], shape: _Shape
     ) -> sa.Select[*tuple[Any, ...]]:
-        """Total and rows in one round trip, of one snapshot; the total without rows."""
+        # One statement reads the total and the rows: one round trip and one snapshot.
+        # The outer join returns the total also if the page has no rows.
         count = self._count(matching).subquery("counted")
         rows = (
             self._ordered(matching, shape)
@@ -239,7 +246,7 @@ class ListQuery(Generic[R]):
     def _count(
         self, matching: sa.Select[*tuple[Any, ...]]
     ) -> sa.Select[*tuple[Any, ...]]:
-        """How many rows match, without the outer joins that no condition is about."""
+        """Return a count of the matching rows, without outer joins it doesn't need."""
         if _is_grouped(matching):
             rows = matching.order_by(None).subquery("matching")
             return sa.select(sa.func.count().label("total")).select_from(rows)
@@ -253,7 +260,7 @@ class ListQuery(Generic[R]):
     def read(
         self, rows: Sequence[Sequence[Any]], params: ListParams, cursors: Cursors
     ) -> Page[R]:
-        """The page that the statement's rows make."""
+        """Return the page for the rows of a prepared statement."""
         if params.cursor is not None:
             return self.page_of([self.build(row) for row in rows], params, cursors)
         id_position = 1 + self._columns.index("id")
@@ -268,16 +275,20 @@ class ListQuery(Generic[R]):
         *,
         total: int | None = None,
     ) -> Page[R]:
-        """The page of these items: in cursor mode one more than asked, if there is."""
-        limit, shown = params.limit, list(items[: params.limit])
+        """Return the page for these items.
+
+        In cursor mode (`total` is None) an item beyond the limit is dropped and means
+        that there is a next page.
+        """
+        limit, page_items = params.limit, list(items[: params.limit])
         if total is None:
-            more = len(items) > limit
+            has_next = len(items) > limit
             number = pages = None
         else:
-            more = bool(items) and params.page * limit < total
+            has_next = bool(items) and params.page * limit < total
             number, pages = params.page, page_count(total, limit)
-        cursor = self._next_cursor(shown, params, cursors) if more else None
-        return self.page(shown, total, number, limit, pages, cursor)
+        cursor = self._next_cursor(page_items, params, cursors) if has_next else None
+        return self.page(page_items, total, number, limit, pages, cursor)
 
     def _next_cursor(
         self, items: Sequence[Any], params: ListParams, cursors: Cursors
@@ -292,15 +303,23 @@ _INT = sa.BigInteger()
 
 
 def _listed_model(select: sa.Select[*tuple[Any, ...]]) -> Any:
-    """Return the mapped class whose `id` the list selects."""
+    """Return the mapped class whose `id` the list selects.
+
+    Raises:
+        TypeError: it selects no `id`.
+    """
     for description in select.column_descriptions:
         if description["name"] == "id" and description["entity"] is not None:
             return description["entity"]
-    raise TypeError("a list selects the `id` of its model")
+    raise TypeError("a list must select the `id` of its model: add it to the columns")
 
 
 def _sort_columns(params: type[ListParams], model: Any) -> Mapping[str, Column]:
-    """Return a column for each value of `sort`, which comes with and without `-`."""
+    """Return the column for each name in `sort`.
+
+    Raises:
+        TypeError: `sort` doesn't have each name with and without `-`.
+    """
     orders = set(get_args(params.model_fields["sort"].annotation))
     names = {str(order).removeprefix("-") for order in orders}
     expected = {f"{sign}{name}" for name in names for sign in ("", "-")}
@@ -310,16 +329,19 @@ def _sort_columns(params: type[ListParams], model: Any) -> Mapping[str, Column]:
 
 
 def _filters(
-    params: type[ListParams], model: Any, given: Mapping[str, Column | Conditions]
+    params: type[ListParams], model: Any, overrides: Mapping[str, Column | Conditions]
 ) -> Mapping[str, Column | Conditions]:
     names = [
         name
         for name in params.model_fields
         if name not in ListParams.model_fields and name not in ("sort", "q")
     ]
-    if unknown := given.keys() - set(names):
+    if unknown := overrides.keys() - set(names):
         raise TypeError(f"{params.__name__} has no parameter for the filters {unknown}")
-    return {n: given[n] if n in given else _column(params, model, n) for n in names}
+    return {
+        name: overrides[name] if name in overrides else _column(params, model, name)
+        for name in names
+    }
 
 
 def _column(params: type[ListParams], model: Any, name: str) -> Column:
@@ -335,24 +357,25 @@ def _column(params: type[ListParams], model: Any, name: str) -> Column:
 def _with_unique_names(
     select: sa.Select[*tuple[Any, ...]],
 ) -> sa.Select[*tuple[Any, ...]]:
-    """Rename columns of one name, such as of `author_id` and `author: Author`.
+    """Rename columns that share a name, such as `author_id` and `author: Author`'s id.
 
-    They are told apart by their places, but a subquery can't name them.
+    Rows are read by position, but a subquery refers to its columns by name.
     """
     columns: list[Any] = list(select.selected_columns)
     names = [column.key for column in columns]
     if len(set(names)) == len(names):
         return select
     unique = [
-        column if names.index(column.key) == place else column.label(f"column_{place}")
-        for place, column in enumerate(columns)
+        column if names.index(column.key) == index else column.label(f"column_{index}")
+        for index, column in enumerate(columns)
     ]
     return select.with_only_columns(*unique, maintain_column_froms=True)
 
 
 def _is_grouped(select: Any) -> bool:
-    """Return whether a row of the result stands for several of the joined tables."""
-    clauses = ("_group_by_clauses", "_having_criteria", "_distinct")  # no public names
+    """Return whether one row of the result can stand for several joined rows."""
+    # Private: SQLAlchemy has no public names for these clauses.
+    clauses = ("_group_by_clauses", "_having_criteria", "_distinct")
     return any(getattr(select, clause) for clause in clauses)
 
 
@@ -374,7 +397,7 @@ def _directed(sort: str, *columns: Any) -> list[sa.UnaryExpression[Any]]:
 
 def _directed_one(descending: bool, column: Any) -> sa.UnaryExpression[Any]:
     ordered: sa.UnaryExpression[Any] = sa.desc(column) if descending else sa.asc(column)
-    if is_nullable(column):  # PostgreSQL's way, said so that SQLite follows
+    if is_nullable(column):  # PostgreSQL's default, written out for SQLite
         ordered = sa.nulls_first(ordered) if descending else sa.nulls_last(ordered)
     return ordered
 

@@ -1,9 +1,9 @@
-"""The read path: statements compiled once, run on the driver, giving plain rows.
+"""The read path: statements that are compiled once and run directly on the driver.
 
-An ORM query costs some 1,500 µs of Python, the driver's own call some 80. So a hot
-read is a `Query`: SQLAlchemy writes the SQL (once a dialect), the driver runs it on a
-connection from SQLAlchemy's own pool, and each row becomes the struct that the
-response declares. Repositories don't see which driver that is.
+An ORM query takes about 1,500 µs of Python, a call of the driver about 80. So a
+frequent read is a `Query`: SQLAlchemy compiles the SQL once per dialect, the driver
+runs it on a connection from SQLAlchemy's pool, and each row becomes the struct of the
+response. Repositories don't depend on the driver.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,19 +29,20 @@ __all__ = [
 V = TypeVar("V")
 
 Parameters = tuple[tuple[str, Any, Processor | None], ...]
-"""Name, default and bind processor of each, in the order of the SQL."""
+"""The name, default and bind processor of each parameter, in the order of the SQL."""
 Selection = sa.Select[*tuple[Any, ...]] | sa.CompoundSelect[*tuple[Any, ...]]
 
 
 class CompiledQuery(NamedTuple):
-    """A statement as one driver runs it."""
+    """A statement compiled for one driver."""
 
     sql: str
     parameters: Parameters
-    columns: tuple[Processor | None, ...] | None  # None: as the driver gives them
+    # The result processors of the columns, or None if no column has one.
+    columns: tuple[Processor | None, ...] | None
 
     def arguments(self, values: dict[str, Any]) -> list[Any]:
-        """The values in the order of the SQL, each as the driver wants it.
+        """Return the values in the order of the SQL, converted for the driver.
 
         Raises:
             TypeError: a parameter is missing.
@@ -52,7 +53,7 @@ class CompiledQuery(NamedTuple):
         ]
 
     def values(self, row: Sequence[Any]) -> Sequence[Any]:
-        """A driver's row as Python values, in the order of the columns."""
+        """Convert a driver's row to Python values, in the order of the columns."""
         if self.columns is None:
             return row
         return [
@@ -71,7 +72,7 @@ def _bind(name: str, value: Any, process: Processor | None) -> Any:
 
 
 class Statement:
-    """A SELECT or INSERT that is compiled once for each dialect that it meets.
+    """A SELECT or INSERT that is compiled once per dialect, when it is first used.
 
     Raises:
         TypeError: a parameter can't be compiled without its value.
@@ -83,14 +84,14 @@ class Statement:
         self.name = name or type(self).__name__
         self._compiled: dict[str, CompiledQuery] = {}
         self.checked: set[str] = set()
-        """The dialects that `compile_declared` has found SQL for."""
+        """Names of the dialects for which `compile_declared` checked it."""
         _declared.add(self)
 
     def compiled_for(self, dialect: sa.Dialect) -> CompiledQuery:
-        """Return its SQL for a dialect.
+        """Return the statement compiled for a dialect.
 
         Raises:
-            TypeError: it has none.
+            TypeError: the dialect can't express it.
         """
         compiled = self._compiled.get(dialect.name)
         if compiled is None:
@@ -103,22 +104,22 @@ _declared: WeakSet[Statement] = WeakSet()
 
 
 class Query(Statement, Generic[R]):
-    """A SELECT whose rows are `row` structs.
+    """A SELECT whose rows become `row` structs.
 
     FIND_USER = Query(
         select(*USER_COLUMNS).where(User.id == bindparam("user_id")), UserResponse
     )
 
-    The columns stand in the order of the struct's fields. A field that is itself a
-    struct, nested to any depth, takes its columns in its place: `author: Author` those
-    of `author_id` and `author_name`. `author: Author | None` is None where all of its
-    columns are NULL, as an outer join makes them; a field that is never None, such as
-    its id, tells a present author from a missing one.
+    Select the columns in the order of the struct's fields. For a field that is a struct
+    itself, to any depth, select the columns of its fields in its place: `author_id` and
+    `author_name` for `author: Author`. `author: Author | None` is None if all of its
+    columns are NULL, as in an outer join. Such a struct needs a field that is never
+    None, such as the id, which shows that the author exists.
 
     `column.in_(bindparam("ids"))` takes a list of any length with each call.
 
     Raises:
-        TypeError: the columns don't fit the struct by name, order, number or type, or
+        TypeError: the columns don't match the struct in name, order, number or type, or
             a parameter can't be compiled without its value.
     """
 
@@ -142,17 +143,17 @@ class ValueQuery(Statement, Generic[V]):
 
 
 def compile_declared(dialect: sa.Dialect) -> None:
-    """Check that all statements that were declared so far have SQL.
+    """Check that every statement declared so far compiles.
 
-    Not when they are declared: that would make SQLAlchemy look for models whose modules
-    are yet to be imported.
+    Statements can't check this themselves when they are declared: SQLAlchemy would look
+    for models whose modules are not imported yet.
 
     Raises:
-        TypeError: a statement has no SQL for this database.
+        TypeError: the database can't express a statement.
     """
     for statement in list(_declared):
-        # Compiled to check only: SQL may depend on the server's version, as a search's
-        # collation does, and that is known only once there is a connection.
+        # The result is dropped: the SQL may depend on the server's version, which is
+        # unknown until there is a connection. A search's collation does.
         if dialect.name not in statement.checked:
             _compile(statement, dialect)
             statement.checked.add(dialect.name)
@@ -164,25 +165,25 @@ def _compile(declared: Statement, dialect: sa.Dialect) -> CompiledQuery:
     except CompileError as error:
         raise TypeError(
             f"{declared.name} has no SQL for {dialect.name}: {error}. Use "
-            "session.execute() for a statement that only one database knows"
+            "session.execute() for a statement that only one database supports"
         ) from error
-    sql, parameters = _expanded(compiled)
+    sql, parameters = _expand(compiled)
     columns = tuple(
         column.type.dialect_impl(dialect).result_processor(dialect, _oid(column.type))
-        for column in _selected(declared, compiled)
+        for column in _result_columns(declared, compiled)
     )
     return CompiledQuery(sql, parameters, columns if any(columns) else None)
 
 
-def _expanded(compiled: SQLCompiler) -> tuple[str, Parameters]:
+def _expand(compiled: SQLCompiler) -> tuple[str, Parameters]:
     """Return the SQL with the statement's own lists and literals, and its parameters.
 
-    The list of `in_([1, 2])` and the separator of `aggregate_strings` are part of the
-    statement, and SQLAlchemy writes them after compiling.
+    SQLAlchemy inserts these after compiling. Examples are the list of `in_([1, 2])` and
+    the separator of `aggregate_strings`.
     """
     missing = {bind.key: None for bind in compiled.bind_names if bind.required}
     state = compiled.construct_expanded_state(missing)
-    # Private, but what SQLAlchemy itself runs; `state` has only those it added.
+    # Private, but SQLAlchemy itself runs these. `state` has only the ones it added.
     processors: dict[str, Any] = {**compiled._bind_processors, **state.processors}  # noqa: SLF001
     parameters = tuple(
         (name, _default(compiled, name, state.parameters), processors.get(name))
@@ -191,36 +192,37 @@ def _expanded(compiled: SQLCompiler) -> tuple[str, Parameters]:
     return state.statement, parameters
 
 
-def _default(compiled: SQLCompiler, name: str, own: Mapping[str, Any]) -> Any:
+def _default(compiled: SQLCompiler, name: str, expanded: Mapping[str, Any]) -> Any:
     bind = compiled.binds.get(name)
     if bind is None:
-        return own[name]
+        return expanded[name]
     return _MISSING if bind.required else bind.value
 
 
-def _selected(
+def _result_columns(
     declared: Statement, compiled: SQLCompiler
 ) -> Sequence[sa.ColumnElement[Any]]:
     """Return the columns of the rows.
 
     Raises:
-        TypeError: the SQL has others, as that of a model with deferred columns.
+        TypeError: the SQL has different columns, as for a model with deferred ones.
     """
     if isinstance(declared.statement, sa.Insert):
         return []
     columns = list(declared.statement.selected_columns)
-    written = len(compiled._result_columns)  # noqa: SLF001, no public count of them
-    if written != len(columns):
+    count = len(compiled._result_columns)  # noqa: SLF001, no public name
+    if count != len(columns):
         raise TypeError(
             f"{declared.name} declares {len(columns)} columns and its SQL has "
-            f"{written}: select columns instead of a model"
+            f"{count}: select columns instead of a model"
         )
     return columns
 
 
-def _oid(kind: sa.types.TypeEngine[Any]) -> int:
-    """Return the PostgreSQL type that a column is taken for: `float8` or `numeric`.
+def _oid(type_: sa.types.TypeEngine[Any]) -> int:
+    """Return the number of the PostgreSQL type for a column: `float8` or `numeric`.
 
-    Only asyncpg's numbers ask for it, to make decimals of floats and the reverse.
+    Only SQLAlchemy's numeric types for asyncpg use it, to convert floats to decimals
+    and back.
     """
-    return 701 if isinstance(kind, sa.Float) and kind.asdecimal else 1700
+    return 701 if isinstance(type_, sa.Float) and type_.asdecimal else 1700

@@ -1,4 +1,4 @@
-"""Runs compiled statements on a driver's connection, outside any transaction."""
+"""Readers run compiled statements on the driver, outside any transaction."""
 
 import asyncio
 import sqlite3
@@ -20,7 +20,7 @@ Rows = Sequence[Sequence[Any]]
 
 
 class Reader(Protocol):
-    """A way to run one SELECT that sees what is committed."""
+    """Runs one SELECT, which sees committed data."""
 
     async def fetch(self, sql: str, arguments: Sequence[Any]) -> Rows: ...
 
@@ -28,10 +28,10 @@ class Reader(Protocol):
 
 
 class PostgresReader:
-    """Each statement on its own, on a connection that SQLAlchemy's pool owns.
+    """Runs each statement on a connection from SQLAlchemy's pool.
 
-    Taking an idle connection from the pool needs no await, which is what makes it
-    cheap; when there is none the usual, waiting way is taken.
+    An idle connection is taken from the pool without an await, which makes it cheap.
+    Without an idle one, the reader waits for a connection as usual.
     """
 
     def __init__(self, engine: AsyncEngine) -> None:
@@ -42,7 +42,7 @@ class PostgresReader:
         try:
             return await self._run(lease, sql, arguments)
         except (TimeoutError, asyncio.CancelledError) as error:
-            self._distrust(lease, error)
+            self._invalidate(lease, error)
             raise
         except (asyncpg.InterfaceError, asyncpg.PostgresConnectionError, OSError):
             if not _connection(lease).is_closed():
@@ -53,8 +53,10 @@ class PostgresReader:
         return await self._fetch_again(sql, arguments)
 
     async def execute_once(self, sql: str, arguments: Sequence[Any]) -> None:
-        """A write, its own transaction. It may have happened when its answer is lost,
-        so it isn't tried again, and gets a connection that was alive a moment ago.
+        """Run a write as its own transaction, and don't retry it.
+
+        If the connection breaks, the write may have happened. So it gets a connection
+        that was in use a moment ago, or a fresh one.
         """
         lease = self._take_idle()
         if lease is not None and not was_just_used(lease):
@@ -64,30 +66,31 @@ class PostgresReader:
         try:
             await self._run(lease, sql, arguments)
         except (TimeoutError, asyncio.CancelledError) as error:
-            self._distrust(lease, error)
+            self._invalidate(lease, error)
             raise
         finally:
             lease.close()
 
-    def _distrust(self, lease: PoolProxiedConnection, error: BaseException) -> None:
-        """Throw out a connection that hangs; after a timeout all older ones, too.
+    def _invalidate(self, lease: PoolProxiedConnection, error: BaseException) -> None:
+        """Drop a connection that hangs and, after a timeout, all older ones too.
 
-        What asyncpg does next on it would wait without a limit for the server to take
-        note of the cancellation.
+        On such a connection asyncpg would wait without a limit for the server to handle
+        the cancel request.
         """
         if isinstance(error, TimeoutError):
             pool = self._engine.sync_engine.pool
-            pool._invalidate(lease, error)  # noqa: SLF001, as SQLAlchemy does after a disconnect
+            # Private: SQLAlchemy calls it after a disconnect, to drop older ones too.
+            pool._invalidate(lease, error)  # noqa: SLF001
         else:
             lease.invalidate(error)
 
     async def _fetch_again(self, sql: str, arguments: Sequence[Any]) -> Rows:
-        """Once more: a read that met a dying connection has changed nothing."""
+        # Safe to repeat: the read on the broken connection changed nothing.
         lease = await self._engine.raw_connection()
         try:
             return await self._run(lease, sql, arguments)
         except (TimeoutError, asyncio.CancelledError) as error:
-            self._distrust(lease, error)
+            self._invalidate(lease, error)
             raise
         finally:
             lease.close()
@@ -98,7 +101,7 @@ class PostgresReader:
             return None
         try:
             return pool.connect()
-        except MissingGreenlet:  # it was invalidated, and reconnecting must wait
+        except MissingGreenlet:  # it was invalidated, and reconnecting needs an await
             return None
 
     async def _run(
@@ -107,7 +110,7 @@ class PostgresReader:
         return cast("Rows", await _connection(lease).fetch(sql, *arguments))
 
     async def close(self) -> None:
-        """The pool is the engine's to close."""
+        """Do nothing: the engine closes the pool."""
 
 
 def _connection(lease: PoolProxiedConnection) -> asyncpg.Connection:
@@ -115,10 +118,10 @@ def _connection(lease: PoolProxiedConnection) -> asyncpg.Connection:
 
 
 class SqliteReader:
-    """A few threads, each with a connection that can only read.
+    """Runs statements in a few threads, each with a read-only connection.
 
-    One hop to a thread a statement, where aiosqlite takes one for each of connect,
-    execute, fetch and close. Readers don't wait for the writer (WAL).
+    Each statement needs one switch to a thread, while aiosqlite needs one for each of
+    connect, execute, fetch and close. Readers don't wait for the writer (WAL).
     """
 
     def __init__(self, path: str, *, threads: int = 2) -> None:

@@ -1,4 +1,4 @@
-"""Find what still refers to a row that can't be deleted."""
+"""Finds the rows that still refer to a row that can't be deleted."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ from bedplate.database.driver_errors import BrokenReference, driver_error
 
 
 class Reference(NamedTuple):
-    """A foreign key that leads to a row, and the table that it is in."""
+    """A foreign key that refers to a row: its table and its constraint."""
 
     table: str
     constraint: str | None
@@ -22,27 +22,25 @@ def still_referenced(
 ) -> Conflict:
     """Return the error for a row that the database refused to delete.
 
-    The one that was declared for the foreign key's constraint, else one that names the
-    table that refers to the row. The session must have been rolled back.
+    It is the error that was declared for the foreign key's constraint, otherwise one
+    that names the referring table. The session must have been rolled back.
     """
-    found = _from_error(error) or next(_references(session, table, identity), None)
-    if found is None:
+    reference = _from_error(error) or next(_references(session, table, identity), None)
+    if reference is None:
         return BrokenReference()
-    declared = Conflict.by_constraint.get(found.constraint or "")
+    declared = Conflict.by_constraint.get(reference.constraint or "")
     if declared is not None:
         return declared()
     return BrokenReference(
-        f"It can't be deleted while {found.table} refer to it. Delete those first."
+        f"It can't be deleted while {reference.table} refer to it. Delete those first."
     )
 
 
 def _from_error(error: BaseException) -> Reference | None:
-    """Return what PostgreSQL says; SQLite says nothing."""
-    refusal = driver_error(error)
-    table = getattr(refusal, "table_name", None)
-    return (
-        Reference(table, getattr(refusal, "constraint_name", None)) if table else None
-    )
+    """Return the reference that PostgreSQL reports. SQLite reports none."""
+    cause = driver_error(error)
+    table = getattr(cause, "table_name", None)
+    return Reference(table, getattr(cause, "constraint_name", None)) if table else None
 
 
 def _references(
@@ -56,7 +54,7 @@ def _references(
 
 
 def _foreign_keys(connection: sa.Connection) -> list[tuple[str, Any]]:
-    """Return every foreign key of the database, of other tools' tables too."""
+    """Return every foreign key of the database, including those of other tools."""
     inspector = sa.inspect(connection)
     return [
         (table, key)
@@ -71,21 +69,21 @@ def _search(
     name: str,
     column: str,
     rows: Any,
-    seen: set[str],
+    visited: set[str],
 ) -> Iterator[Reference]:
-    """Yield what refers to these rows, or to rows that would be deleted with them."""
+    """Yield references to these rows, or to rows that would be deleted with them."""
     for table, key in keys:
         if key["referred_table"] != name or key["referred_columns"] != [column]:
             continue
         action = key["options"].get("ondelete", "NO ACTION").upper()
         referring = sa.column(key["constrained_columns"][0]).in_(rows)
         if action in ("RESTRICT", "NO ACTION"):
-            found = _select(sa.literal(1), table, referring)
-            # Few tables, and on the way to a refusal.
-            if connection.scalar(found):  # bedplate: ignore[query-in-loop]
+            query = _select(sa.literal(1), table, referring)
+            # One query per table is fine: this runs only after a refused delete.
+            if connection.scalar(query):  # bedplate: ignore[query-in-loop]
                 yield Reference(table, key["name"])
-        elif action == "CASCADE" and table not in seen:
-            yield from _follow(connection, keys, table, referring, seen | {name})
+        elif action == "CASCADE" and table not in visited:
+            yield from _follow(connection, keys, table, referring, visited | {name})
 
 
 def _follow(
@@ -93,13 +91,13 @@ def _follow(
     keys: list[tuple[str, Any]],
     table: str,
     referring: Any,
-    seen: set[str],
+    visited: set[str],
 ) -> Iterator[Reference]:
     columns = sa.inspect(connection).get_pk_constraint(table)["constrained_columns"]
-    if len(columns) == 1:  # nothing refers to a part of a key
+    if len(columns) == 1:  # nothing refers to part of a composite key
         rows = _select(sa.column(columns[0]), table, referring)
-        yield from _search(connection, keys, table, columns[0], rows, seen)
+        yield from _search(connection, keys, table, columns[0], rows, visited)
 
 
-def _select(what: Any, table: str, condition: Any) -> Any:
-    return sa.select(what).select_from(sa.table(table)).where(condition)
+def _select(column: Any, table: str, condition: Any) -> Any:
+    return sa.select(column).select_from(sa.table(table)).where(condition)

@@ -15,8 +15,8 @@ M = TypeVar("M", bound=Base)
 class Repository(Generic[M]):
     """The queries of one model. `add`, `save` and `delete` flush.
 
-    What is returned is what is stored: without the flush a PATCH would answer with the
-    old `updated_at`.
+    So the returned entity has the stored values: without the flush, the response to a
+    PATCH would have the old `updated_at`.
     """
 
     model: type[M]
@@ -25,7 +25,7 @@ class Repository(Generic[M]):
         self.session = session
 
     async def get(self, id_: Any, *, lock: bool = False) -> M | None:
-        """The entity, to be changed; with `lock` nobody else changes it meanwhile."""
+        """Return an entity for changes, or None. `lock` locks its row."""
         return await self.session.get(
             self.model, id_, with_for_update=lock or None, populate_existing=lock
         )
@@ -35,7 +35,7 @@ class Repository(Generic[M]):
         return await self.save(entity)
 
     async def insert(self, entity: M) -> M:
-        """Add what won't be changed in this session: see `Session.insert`."""
+        """Add an entity that won't change in this session: see `Session.insert`."""
         await self.session.insert(entity)
         return entity
 
@@ -44,17 +44,17 @@ class Repository(Generic[M]):
         return entity
 
     async def delete(self, entity: M) -> None:
-        """Delete a row, and what the database deletes along with it.
+        """Delete a row, and the rows that the database deletes with it.
 
         Raises:
-            Conflict: other rows still refer to it; the transaction is rolled back.
+            Conflict: other rows still refer to it. The transaction is rolled back.
         """
         state: Any = sa.inspect(entity)
         table, identity = state.mapper.local_table, state.identity[0]
         await self.session.delete(entity)
         try:
             await self.session.flush()
-        # `breaks_reference` looks at which constraint it is.
+        # `breaks_reference` checks which kind of constraint it is.
         except sa.exc.IntegrityError as error:  # bedplate: ignore[any-integrity-error]
             if not breaks_reference(error):
                 raise

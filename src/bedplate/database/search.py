@@ -1,4 +1,4 @@
-"""Searching for a part of a text, whatever its case, by an index where there is one."""
+"""Case-insensitive search for part of a text, with an index if the database has one."""
 
 from typing import Any
 
@@ -8,11 +8,11 @@ from sqlalchemy.sql.functions import GenericFunction
 
 _HAS_UTF8_COLLATION = (17,)
 SEARCH_INDEX = "_trgm"
-"""How the names of search indexes end: not every database has them."""
+"""The suffix of the names of search indexes, which not every database has."""
 
 
 class unicode_lower(GenericFunction[str]):  # noqa: N801, it is a SQL function's name
-    """`lower()` that knows more than ASCII, on SQLite too."""
+    """`lower()` for all of Unicode, on SQLite too."""
 
     inherit_cache = True
     type = sa.String()
@@ -24,17 +24,17 @@ def _lower(element: unicode_lower, compiler: Any, **options: Any) -> str:
 
 
 def _lowered(sql: str, dialect: sa.Dialect) -> str:
-    # A database made in the C locale lowers ASCII only, unless it is told a collation.
+    # A database in the C locale lowers ASCII only, unless the SQL names a collation.
     version = dialect.server_version_info or (0,)
     collation = ' COLLATE "pg_c_utf8"' if version >= _HAS_UTF8_COLLATION else ""
     return f"lower(({sql}){collation})"
 
 
 def create_search_index(connection: sa.Connection, table: str, *columns: str) -> None:
-    """For a migration: let `q` over these columns use an index, where it can.
+    """Create an index for `q` over these columns, in a migration.
 
-    PostgreSQL with its extension pg_trgm has one (GIN, trigrams), for patterns of three
-    characters or more. Elsewhere nothing is made, and `q` reads every row.
+    PostgreSQL with the extension pg_trgm gets one (GIN, trigrams), for patterns of
+    three characters or more. Elsewhere nothing is created, and `q` reads every row.
     """
     if connection.dialect.name != "postgresql" or not _has_trigrams(connection):
         return
@@ -46,9 +46,9 @@ def create_search_index(connection: sa.Connection, table: str, *columns: str) ->
 
 
 def _has_trigrams(connection: sa.Connection) -> bool:
-    """Whether the extension is there, or can be had by this role."""
-    offered = "SELECT 1 FROM pg_available_extensions WHERE name = 'pg_trgm'"
-    if not connection.exec_driver_sql(offered).first():
+    """Return whether the extension exists, or this role can create it."""
+    available = "SELECT 1 FROM pg_available_extensions WHERE name = 'pg_trgm'"
+    if not connection.exec_driver_sql(available).first():
         return False
     try:
         with connection.begin_nested():
@@ -59,7 +59,7 @@ def _has_trigrams(connection: sa.Connection) -> bool:
 
 
 def contains(text: str) -> str:
-    r"""A LIKE pattern that finds `text` anywhere; `%`, `_` and `\` are literal."""
+    r"""Return a LIKE pattern that finds `text` anywhere; `%`, `_`, `\` are literal."""
     for special in ("\\", "%", "_"):
         text = text.replace(special, "\\" + special)
     return f"%{text}%"

@@ -1,4 +1,4 @@
-"""The unit of work: one transaction a request or job, and reads beside or inside it."""
+"""The unit of work: one transaction per request or job, and its reads."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -25,10 +25,10 @@ P = TypeVar("P", bound=ResponseSchema)
 
 
 class _OrmSession(orm.Session):
-    """What works under `Session`, in SQLAlchemy's greenlet."""
+    """The synchronous session inside `Session`, which runs in SQLAlchemy's greenlet."""
 
     pending: Insert | None = None
-    """A row that is written when the transaction begins or, if none does, alone."""
+    """A row to write when the transaction begins or, if none does, on its own."""
 
 
 @event.listens_for(_OrmSession, "after_begin")
@@ -41,23 +41,23 @@ def _write_pending(
 
 
 class Session(AsyncSession):
-    """SQLAlchemy's session, with the read path beside it.
+    """SQLAlchemy's session with the read path.
 
-    `fetch_one`, `fetch_all` and `fetch_page` see what is committed, until this session
-    has begun its transaction: from then on they read inside it and see its writes.
+    `fetch_one`, `fetch_all` and `fetch_page` see committed data until this session
+    begins its transaction. After that they read inside it and see its writes.
     """
 
     sync_session_class = _OrmSession
     sync_session: _OrmSession
 
     def __init__(self, database: "Database") -> None:
-        # SQLAlchemy's part is made when it is asked for: most requests only read, and
-        # it costs them a tenth of their time.
+        # SQLAlchemy's part is initialized at the first access to one of its attributes.
+        # Most requests only read, and it would cost them a tenth of their time.
         self._database = database
         self._pending: Insert | None = None
 
     def __getattr__(self, name: str) -> Any:
-        if self._is_made:
+        if self._is_initialized:
             raise AttributeError(name)
         database = self._database
         super().__init__(
@@ -67,54 +67,54 @@ class Session(AsyncSession):
         return getattr(self, name)
 
     @property
-    def _is_made(self) -> bool:
+    def _is_initialized(self) -> bool:
         return "sync_session" in vars(self)
 
     @property
     def has_begun(self) -> bool:
-        """Whether its transaction has."""
-        return self._is_made and self.in_transaction()
+        """True if its transaction has begun."""
+        return self._is_initialized and self.in_transaction()
 
     @property
     def pending(self) -> Insert | None:
         """A row that waits for the transaction to begin, or the unit of work to end."""
-        return self.sync_session.pending if self._is_made else self._pending
+        return self.sync_session.pending if self._is_initialized else self._pending
 
     async def rollback(self) -> None:
-        """Undo what this session has written, and what it was about to."""
+        """Undo this session's writes, and drop its pending row."""
         self.sync_session.pending = None
         await super().rollback()
 
     async def insert(self, entity: Base) -> None:
-        """Write a new row, faster than `add`, and don't follow its changes.
+        """Write a new row, faster than `add`, without tracking later changes to it.
 
-        As the only write of a unit of work it goes out when that ends, as one statement
-        that is its own transaction. So what a constraint refuses may be raised there.
+        If it is the only write of a unit of work, it is sent when that ends, as one
+        statement that is its own transaction. Then a violated constraint raises there.
 
         Raises:
-            TypeError: a column has neither a value nor a default of Python's.
+            TypeError: a column has neither a value nor a Python default.
         """
         row = insert_of(entity)
         if self.pending or self.has_begun:
-            await self.flush()  # it may refer to what was added before it
+            await self.flush()  # the row may refer to rows that were added before it
             connection = await self.connection()
             await connection.execute(row.statement.statement, row.values)
-        elif self._is_made:
+        elif self._is_initialized:
             self.sync_session.pending = row
         else:
             self._pending = row
 
     def try_lock(self, number: int) -> bool:
-        """Take a lock by its number until the unit of work ends; False if it is taken.
+        """Take a lock by its number until the unit of work ends; False if it is held.
 
-        It holds among the sessions of this process. It takes no connection and begins
-        no transaction, so that what is done under it may still open other units of
-        work. Between processes a constraint has to decide.
+        The lock excludes other sessions of this process only; between processes use a
+        constraint. It needs no connection and begins no transaction, so code under it
+        can still open other units of work.
         """
         return self._database.local_locks.take(number, self)
 
     async def fetch_one(self, query: Query[R], **values: Any) -> R | None:
-        """The first row, or None."""
+        """Return the first row, or None."""
         rows = await self.fetch_all(query, **values)
         return rows[0] if rows else None
 
@@ -137,14 +137,14 @@ class Session(AsyncSession):
         scope: str | None = None,
         **values: Any,
     ) -> Page[P]:
-        """One page of what a scope shows; `values` are the scope's parameters.
+        """Return one page of the rows in a scope; `values` are the scope's parameters.
 
         Raises:
-            InvalidCursor: the cursor is not of this list in this order.
+            InvalidCursor: the cursor belongs to another list or sort.
         """
         cursors = self._database.cursors
-        statement, asked = query.prepare(params, cursors, scope)
-        values |= asked
+        statement, list_values = query.prepare(params, cursors, scope)
+        values |= list_values
         return query.read(await self._fetch(statement, values), params, cursors)
 
     async def _fetch(self, statement: Statement, values: dict[str, Any]) -> Rows:
@@ -173,13 +173,13 @@ class LocalLocks:
         return self._holders.setdefault(number, session) is session
 
     def release(self, session: Session) -> None:
-        """Give back what a session holds."""
+        """Release all locks of a session."""
         for number in [n for n, s in self._holders.items() if s is session]:
             del self._holders[number]
 
 
 class Database:
-    """An engine, its units of work and its reads. It opens nothing until it is used."""
+    """An engine with its units of work and reads. It connects when it is first used."""
 
     def __init__(
         self,
@@ -197,7 +197,7 @@ class Database:
         self._transaction_pooler = transaction_pooler
         self.cursors = Cursors(*cursor_keys)
         self.session_info: dict[str, Any] = {}
-        """What each session starts with as its `info`."""
+        """The initial `info` of each session."""
         self.engine = make_engine(
             url,
             pool_size=pool_size,
@@ -213,14 +213,14 @@ class Database:
 
     @asynccontextmanager
     async def unit_of_work(self) -> AsyncIterator[Session]:
-        """One transaction: commit when the block ends well, roll back when it raises.
+        """Run a block in one transaction: commit at its end, roll back if it raises.
 
-        It begins at the session's first statement, so a block that only reads by
-        `fetch_…` has none and costs next to nothing.
+        The transaction begins at the session's first statement. So a block that only
+        reads with `fetch_…` has none and costs almost nothing.
 
         Raises:
             Conflict: a named constraint was violated; see `core.errors`.
-            ServiceUnavailable: the database or a connection can't be had in time.
+            ServiceUnavailable: the database, or a free connection, is unavailable.
         """
         session = Session(self)
         try:
@@ -230,19 +230,21 @@ class Database:
             elif session.pending is not None:
                 await self._insert_alone(session.pending)
         except Exception as error:
-            if (meant := translate(error, Base.metadata)) is None:
+            if (api_error := translate(error, Base.metadata)) is None:
                 raise
-            raise meant from error
+            raise api_error from error
         finally:
             self.local_locks.release(session)
             if session.has_begun:
+                # Shielded: if a canceled request interrupted this, the connection
+                # would not return to the pool.
                 await asyncio.shield(self._close(session))
 
     async def _close(self, session: Session) -> None:
-        """Roll back what is open and give the connection back.
+        """Roll back an open transaction and return the connection to the pool.
 
-        A connection that is dead by now must not put its own error in the place of the
-        one that the unit of work ends with.
+        If the connection is dead, its error must not replace the one that ended the
+        unit of work.
         """
         try:
             await session.close()
@@ -252,7 +254,7 @@ class Database:
             await session.invalidate()
 
     async def _insert_alone(self, row: Insert) -> None:
-        """Without BEGIN and COMMIT, which would be two more round trips."""
+        # Without BEGIN and COMMIT, which would be two more round trips.
         compiled = row.statement.compiled_for(self.dialect)
         arguments = compiled.arguments(row.values)
         if isinstance(self._reader, PostgresReader):
@@ -266,30 +268,30 @@ class Database:
             await greenlet_spawn(lease.close)  # the pool's reset waits for the driver
 
     async def fetch(self, statement: Statement, values: dict[str, Any]) -> Rows:
-        """Run a compiled read on its own, outside any transaction.
+        """Run a compiled read outside any transaction.
 
         Raises:
-            ServiceUnavailable: the database or a connection can't be had in time.
+            ServiceUnavailable: the database, or a free connection, is unavailable.
         """
         compiled = statement.compiled_for(self.dialect)
         try:
             rows = await self._reader.fetch(compiled.sql, compiled.arguments(values))
         except Exception as error:
-            if (meant := translate(error, Base.metadata)) is None:
+            if (api_error := translate(error, Base.metadata)) is None:
                 raise
-            raise meant from error
+            raise api_error from error
         if compiled.columns is None:
             return rows
         return [compiled.values(row) for row in rows]
 
     async def fetch_one(self, query: Query[R], **values: Any) -> R | None:
-        """The first row of a read on its own, or None."""
+        """Return the first row of a read outside any transaction, or None."""
         rows = await self.fetch(query, values)
         return query.build(rows[0]) if rows else None
 
     @asynccontextmanager
     async def engine_for_migrations(self) -> AsyncIterator[AsyncEngine]:
-        """Yield an engine whose statements may last: an index on a large table does."""
+        """Yield an engine without a statement timeout: an index can take minutes."""
         engine = make_engine(
             self.url,
             pool_size=1,
@@ -303,7 +305,7 @@ class Database:
             await engine.dispose()
 
     async def is_reachable(self) -> bool:
-        """Whether it answers.
+        """Return True if the database responds.
 
         Raises:
             ServiceUnavailable: it doesn't.

@@ -1,4 +1,4 @@
-"""A connection to a SQLite file, whoever opens it: us, Django or the job engine."""
+"""Connections to a SQLite file, for our own code, Django and the job engine."""
 
 import contextlib
 import os
@@ -8,41 +8,41 @@ import time
 from typing import Any, Final
 
 _CREATING = threading.Lock()
-# From this version on, SQLite itself knows `unixepoch('subsec')`.
-_KNOWS_SUBSEC: Final = (3, 42)
+# SQLite supports `unixepoch('subsec')` from this version on.
+_HAS_SUBSEC: Final = (3, 42)
 
 
 class SqliteConnection(sqlite3.Connection):
-    """Creates the file readable by its owner only, and knows `unixepoch('subsec')`.
+    """Creates the file readable by its owner only. Supports `unixepoch('subsec')`.
 
-    Pass it as `factory` to `sqlite3.connect`, or to what calls it.
+    Pass it as `factory` to `sqlite3.connect`, or to a library that calls it.
     """
 
     def __init__(self, database: str, *args: Any, **kwargs: Any) -> None:
         create_private_file(database)
         super().__init__(database, *args, **kwargs)
-        if sqlite3.sqlite_version_info < _KNOWS_SUBSEC:
-            # From Python 3.12 on, the job engine's defaults are made with it.
+        if sqlite3.sqlite_version_info < _HAS_SUBSEC:
+            # From Python 3.12 on, the job engine's column defaults use it.
             self.create_function("unixepoch", 1, unixepoch)
 
 
 def create_private_file(path: str) -> None:
-    """Create an empty file with mode 0600 unless there is one, whatever the umask.
+    """Create an empty file with mode 0600, whatever the umask, unless it exists.
 
-    SQLite gives its `-wal`, `-shm` and `-journal` files the mode of this one.
+    SQLite creates its `-wal`, `-shm` and `-journal` files with the same mode.
     """
-    # Closing a file drops the locks that this process holds on it, those of SQLite
-    # too (https://sqlite.org/howtocorrupt.html, 2.2). So a file is opened here only if
-    # it is new, and no other thread opens the new one before it is closed here.
+    # Closing a file drops all locks that this process holds on it, including SQLite's
+    # (https://sqlite.org/howtocorrupt.html, 2.2). So this opens the file only if it is
+    # new, and the lock prevents other threads from opening it before it is closed.
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    # `realpath`: an exclusive open does not follow a link to a file yet to be made.
-    # SQLite opens the file next and reports what is wrong, if anything is.
+    # `realpath`: an exclusive open does not follow a link to a file that doesn't exist.
+    # Errors are ignored: SQLite opens the file next and reports the problem.
     with _CREATING, contextlib.suppress(OSError):
         os.close(os.open(os.path.realpath(path), flags, 0o600))
 
 
 def unixepoch(moment: str | float | None) -> float | int | None:
-    """Return seconds since 1970, with milliseconds for `subsec`, as SQLite 3.42 does.
+    """Return seconds since 1970, with milliseconds for `subsec`, like SQLite 3.42.
 
     See https://sqlite.org/lang_datefunc.html.
     """

@@ -1,4 +1,4 @@
-"""Builds the struct of a row, nested to any depth, from the values of its columns."""
+"""Builds the struct for a row, nested to any depth, from the values of its columns."""
 
 import types
 from collections.abc import Callable, Iterator, Sequence
@@ -31,11 +31,11 @@ class _Leaf(NamedTuple):
     column: str
     type: Any
     argument: str
-    """How the constructor takes it: `name=` if by keyword only, otherwise empty."""
+    """`name=` if the constructor takes it by keyword only, otherwise empty."""
 
 
 class _Node(NamedTuple):
-    """A struct, with its fields in the order of its constructor."""
+    """A struct with its fields, in the order of its constructor's parameters."""
 
     struct: Any
     parts: "tuple[_Leaf | _Node, ...]"
@@ -52,7 +52,7 @@ class _Node(NamedTuple):
 
     @property
     def has_required_leaf(self) -> bool:
-        """Whether some column is never NULL where the struct is present."""
+        """True if some column is never NULL when the struct exists."""
         return any(
             not _admits_none(part.type)
             if isinstance(part, _Leaf)
@@ -67,7 +67,7 @@ def row_builder(
     """Return a function that builds a struct from a row's values.
 
     Raises:
-        TypeError: the columns don't fit the struct by name, order, number or type.
+        TypeError: the columns don't match the struct in name, order, number or type.
     """
     node = _describe(row)
     _check_names(node, [column.key for column in columns])
@@ -94,7 +94,7 @@ def _describe(
     if is_optional and not node.has_required_leaf:
         raise TypeError(
             f"every field of {_name(struct)} may be None, so a missing "
-            f"{prefix.removesuffix('_')!r} looks like a present one without values: "
+            f"{prefix.removesuffix('_')!r} looks like an existing one without values: "
             "add a field that is never None, such as the id"
         )
     return node
@@ -107,16 +107,16 @@ def _parts(
     for field in msgspec.structs.fields(struct):
         path = f"{prefix}{field.name}"
         argument = f"{field.name}=" if field.name in by_keyword else ""
-        kinds = list(_alternatives(field.type))
-        nested = [kind for kind in kinds if _is_struct(kind)]
+        types_ = list(_alternatives(field.type))
+        nested = [type_ for type_ in types_ if _is_struct(type_)]
         if not nested:
             yield _Leaf(path, field.type, argument)
             continue
         optional = _admits_none(field.type)
-        if len(kinds) - optional != 1:
+        if len(types_) - optional != 1:
             raise TypeError(
                 f"{_name(struct)}.{field.name} may be one of several types, and a row "
-                "doesn't say which: declare one struct"
+                "doesn't show which: declare one struct"
             )
         yield _describe(
             nested[0], f"{path}_", argument, is_optional=optional, parents=parents
@@ -132,14 +132,14 @@ def _name(struct: Any) -> str:
     return str(getattr(struct, "__name__", struct))
 
 
-def _is_struct(kind: Any) -> bool:
-    kind = get_origin(kind) or kind
-    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
+def _is_struct(type_: Any) -> bool:
+    type_ = get_origin(type_) or type_
+    return isinstance(type_, type) and issubclass(type_, msgspec.Struct)
 
 
 def nested_struct(annotation: Any) -> Any:
-    """Return the struct that a field's type is, optional or not; None if it is none."""
-    return next((k for k in _alternatives(annotation) if _is_struct(k)), None)
+    """Return the struct in a field's type, optional or not; None for other types."""
+    return next((t for t in _alternatives(annotation) if _is_struct(t)), None)
 
 
 def _alternatives(annotation: Any) -> Iterator[Any]:
@@ -159,67 +159,67 @@ def _alternatives(annotation: Any) -> Iterator[Any]:
 
 
 def _admits_none(annotation: Any) -> bool:
-    return any(kind in (None, type(None), Any) for kind in _alternatives(annotation))
+    return any(type_ in (None, type(None), Any) for type_ in _alternatives(annotation))
 
 
 def _check_names(node: _Node, columns: Sequence[str | None]) -> None:
     expected = [leaf.column for leaf in node.leaves]
     if list(columns) != expected:
         name = _name(node.struct)
-        raise TypeError(f"{name} wants columns {expected}, not {list(columns)}")
+        raise TypeError(f"{name} needs columns {expected}, not {list(columns)}")
 
 
-# Where both sides are one of these, a value of one is never one of another.
+# Only types in this set are compared: a value of one is never a value of another.
 _SCALARS = frozenset(
     {bool, bytes, date, datetime, Decimal, float, int, str, time, timedelta, UUID}
 )
 
 
 def _check_type(row: Any, leaf: _Leaf, column: sa.ColumnElement[Any]) -> None:
-    holds = _python_type(column)
-    takes = list(_values(leaf.type))
-    if holds is None or not all(_is_known(kind) for kind in takes):
+    column_type = _python_type(column)
+    field_types = list(_value_types(leaf.type))
+    if column_type is None or not all(map(_is_comparable, field_types)):
         return
-    if not any(_fits(holds, kind) for kind in takes):
-        wanted = " or ".join(kind.__name__ for kind in takes)
+    if not any(_fits(column_type, field_type) for field_type in field_types):
+        names = " or ".join(field_type.__name__ for field_type in field_types)
         raise TypeError(
-            f"{_name(row)} takes {wanted} for {leaf.column!r}, but its column holds "
-            f"{holds.__name__}: select another column, or change the field's type"
+            f"{_name(row)} takes {names} for {leaf.column!r}, but its column holds "
+            f"{column_type.__name__}: select another column, or change the field's type"
         )
 
 
 def _python_type(column: sa.ColumnElement[Any]) -> type | None:
-    """Return what SQLAlchemy promises of a column, if it is a type that we compare."""
+    """Return the Python type of a column, if it is one that we compare."""
     try:
-        kind = column.type.python_type
+        type_ = column.type.python_type
     except NotImplementedError:
         return None
-    return kind if _is_known(kind) else None
+    return type_ if _is_comparable(type_) else None
 
 
-def _values(annotation: Any) -> Iterator[Any]:
-    for kind in _alternatives(annotation):
-        if get_origin(kind) is Literal:
-            yield from {type(value) for value in get_args(kind)}
-        elif kind not in (None, type(None)):
-            yield kind
+def _value_types(annotation: Any) -> Iterator[Any]:
+    for type_ in _alternatives(annotation):
+        if get_origin(type_) is Literal:
+            yield from {type(value) for value in get_args(type_)}
+        elif type_ not in (None, type(None)):
+            yield type_
 
 
-def _is_known(kind: Any) -> bool:
-    return kind in _SCALARS or (isinstance(kind, type) and issubclass(kind, Enum))
+def _is_comparable(type_: Any) -> bool:
+    return type_ in _SCALARS or (isinstance(type_, type) and issubclass(type_, Enum))
 
 
-def _fits(holds: type, takes: type) -> bool:
-    if holds is takes or (holds is int and takes is float):
+def _fits(column_type: type, field_type: type) -> bool:
+    if column_type is field_type or (column_type is int and field_type is float):
         return True
     # A column may hold an enumeration's plain values, and `StrEnum` is a `str`.
-    if issubclass(takes, Enum):
-        return issubclass(takes, holds)
-    return issubclass(holds, Enum) and issubclass(holds, takes)
+    if issubclass(field_type, Enum):
+        return issubclass(field_type, column_type)
+    return issubclass(column_type, Enum) and issubclass(column_type, field_type)
 
 
 def _compile(node: _Node) -> Callable[[Sequence[Any]], Any]:
-    """Write the function's source, as `namedtuple` does: a closure takes twice as long.
+    """Generate the function's source, like `namedtuple`. A closure is half as fast.
 
     def build(values):
         v0, v1, v2, = values
@@ -227,27 +227,34 @@ def _compile(node: _Node) -> Callable[[Sequence[Any]], Any]:
     """
     names = [f"v{number}" for number, _ in enumerate(node.leaves)]
     structs: dict[str, Any] = {}
-    built = _expression(node, iter(names), structs)
-    source = f"def build(values):\n    {', '.join(names)}, = values\n    return {built}"
-    # The text holds numbers and names of fields; everything else comes by `structs`.
+    result = _expression(node, iter(names), structs)
+    source = (
+        f"def build(values):\n    {', '.join(names)}, = values\n    return {result}"
+    )
+    # Safe: the source contains only numbers and names of fields. Everything else is
+    # passed in `structs`.
     exec(source, structs)  # noqa: S102
     build: Callable[[Sequence[Any]], Any] = structs["build"]
     return build
 
 
 def _expression(node: _Node, names: Iterator[str], structs: dict[str, Any]) -> str:
-    """Return the constructor's call, taking the names of the values that it needs."""
+    """Return the call of the constructor, consuming the names of its values."""
     used: list[str] = []
 
-    def noted() -> Iterator[str]:
+    def record() -> Iterator[str]:
         for name in names:
             used.append(name)
             yield name
 
-    own = noted()
+    recorded = record()
     arguments = [
         part.argument
-        + (next(own) if isinstance(part, _Leaf) else _expression(part, own, structs))
+        + (
+            next(recorded)
+            if isinstance(part, _Leaf)
+            else _expression(part, recorded, structs)
+        )
         for part in node.parts
     ]
     name = f"struct{len(structs)}"

@@ -1,4 +1,4 @@
-"""The example: the built-in modules and posts, served where there is no project.
+"""The example: the built-in modules and posts, served where no project is.
 
 Posts are the pattern for a resource of your own. They stand above both frameworks, as a
 project's modules do.

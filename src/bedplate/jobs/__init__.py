@@ -1,4 +1,4 @@
-"""Durable jobs: work that is promised by the transaction that causes it.
+"""Durable jobs, enqueued by the transaction that causes them.
 
 @job(attempts=8)
 async def send_receipt(run: JobRun, order_id: UUID) -> None:
@@ -9,8 +9,8 @@ async def send_receipt(run: JobRun, order_id: UUID) -> None:
 await enqueue(session, send_receipt, order_id=order.id)
 
 A job commits with the session's transaction or not at all, and then runs at least once.
-So it may run twice: what it does must bear that. The engine is DBOS, in the tables
-beside our own; nothing above this package knows it.
+It may run twice, so write it in such a way that a second run does no harm. The engine
+is DBOS, with its tables in the same database. Only this package and the worker use it.
 """
 
 from bedplate.jobs.declare import (

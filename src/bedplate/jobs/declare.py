@@ -1,4 +1,4 @@
-"""What a job is: a function, its arguments, and how it is tried."""
+"""Declares jobs: a function with arguments, attempts, a queue and a schedule."""
 
 import inspect
 import random
@@ -23,33 +23,33 @@ _RESERVED = {"session", "job", "delay", "due_at", "key"}
 
 
 class JobError(TypeError):
-    """A job is declared or enqueued wrongly: a bug, not bad input."""
+    """A job is declared or enqueued incorrectly: a bug, not invalid input."""
 
 
 @dataclass(frozen=True)
 class JobRun:
-    """One attempt at a job, and a job's first argument."""
+    """One attempt at a job. It is the first argument of the job's function."""
 
     runtime: "Runtime"
     id: str
-    """The same for every attempt: what makes a repeat recognizable."""
+    """The job's id, the same for every attempt. Use it to detect repeats."""
     attempt: int
-    """From 1. An attempt that its process didn't survive counts."""
+    """The number of this attempt, from 1. Attempts that crashed the process count."""
 
     def unit_of_work(self) -> AbstractAsyncContextManager[Session]:
-        """A transaction, as a request has it; open it for as short as possible."""
+        """Return a unit of work, as in a request. Keep it as short as possible."""
         return self.runtime.database.unit_of_work()
 
 
 @dataclass(frozen=True)
 class Queue:
-    """Jobs that share limits, which hold over all workers together."""
+    """A group of jobs with shared limits, which apply to all workers together."""
 
     name: str
     concurrency: int | None = None
-    """How many run at once."""
+    """The number of jobs that may run at the same time."""
     rate: tuple[int, timedelta] | None = None
-    """How many start in how long."""
+    """The number of jobs that may start within a period."""
 
 
 DEFAULT_QUEUE = Queue("default")
@@ -58,20 +58,20 @@ DEFAULT_QUEUE = Queue("default")
 def exponential(
     base: timedelta = timedelta(seconds=2), cap: timedelta = timedelta(hours=1)
 ) -> Backoff:
-    """Wait `base`, then twice as long each time, up to `cap`.
+    """Return a backoff of `base` that doubles with each attempt, up to `cap`.
 
-    Give or take a quarter, so that what failed together isn't tried together.
+    It varies by a quarter, so that jobs that failed together are not retried together.
     """
 
     def wait(attempt: int) -> timedelta:
-        even = min(cap, base * (1 << min(attempt - 1, 32)))
-        return even * random.uniform(0.75, 1.25)  # noqa: S311, no secret
+        exact = min(cap, base * (1 << min(attempt - 1, 32)))
+        return exact * random.uniform(0.75, 1.25)  # noqa: S311, not a secret
 
     return wait
 
 
 class Job:
-    """A declared job. Calling it calls its function, which is how a test runs one."""
+    """A declared job. Tests can call it: that calls its function directly."""
 
     def __init__(
         self,
@@ -97,16 +97,19 @@ class Job:
     def _check(self) -> None:
         if not inspect.iscoroutinefunction(self.function):
             raise JobError(f"the job {self.name!r} must be an async function")
-        taken = _RESERVED & inspect.signature(self.function).parameters.keys()
-        if taken:
-            raise JobError(f"{min(taken)!r} of {self.name!r} is an option of `enqueue`")
+        reserved = _RESERVED & inspect.signature(self.function).parameters.keys()
+        if reserved:
+            raise JobError(
+                f"the job {self.name!r} has a parameter {min(reserved)!r}, which is an "
+                "option of `enqueue`: rename it"
+            )
 
     def __call__(self, run: JobRun, **arguments: Any) -> Awaitable[None]:
         return self.function(run, **arguments)
 
     @cached_property
     def _arguments(self) -> type[BaseModel]:
-        """The model of the arguments, made when a job is first enqueued or run."""
+        """Model of the arguments, created when a job is first enqueued or run."""
         signature = inspect.signature(self.function, eval_str=True)
         parameters = list(signature.parameters.values())[1:]
         fields: Any = {
@@ -116,20 +119,20 @@ class Job:
         return create_model(self.name, __config__=ConfigDict(extra="forbid"), **fields)
 
     def dump(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """The arguments as JSON holds them.
+        """Convert arguments to JSON values.
 
         Raises:
-            JobError: they are not what the job declares.
+            JobError: they don't match the job's parameters.
         """
         try:
             return self._arguments(**arguments).model_dump(mode="json")
         except ValidationError as error:
-            wrong = error.errors(include_input=False, include_context=False)
-            told = "; ".join(f"{e['loc'][0]}: {e['msg']}" for e in wrong)
-            raise JobError(f"arguments of the job {self.name!r}: {told}") from None
+            errors = error.errors(include_input=False, include_context=False)
+            message = "; ".join(f"{e['loc'][0]}: {e['msg']}" for e in errors)
+            raise JobError(f"arguments of the job {self.name!r}: {message}") from None
 
     def load(self, stored: Mapping[str, Any]) -> dict[str, Any]:
-        """The arguments as the function wants them, from their JSON."""
+        """Convert stored JSON values to the types of the function's parameters."""
         return dict(self._arguments(**stored))
 
 
@@ -159,11 +162,11 @@ def job(
     cron: str | None = None,
     timezone: str = "UTC",
 ) -> Job | Callable[..., Job]:
-    """Make an async function a job; list it in a module's `jobs`.
+    """Declare an async function as a job. List it in a module's `jobs`.
 
-    An attempt that raises, or takes longer than `timeout`, is made again after
-    `backoff(attempt)`, up to `attempts` in all. With `cron` (five fields, or six with
-    the seconds first) it also runs at those times, once however many workers there are.
+    An attempt that raises, or takes longer than `timeout`, is retried after
+    `backoff(attempt)`, up to `attempts` in total. With `cron` (five fields, or six with
+    the seconds first) it also runs at those times, once for all workers together.
     """
 
     def declare(function: Callable[..., Awaitable[None]]) -> Job:

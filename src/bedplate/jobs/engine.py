@@ -1,4 +1,4 @@
-"""The engine's schema: made by the engine, brought to head together with ours."""
+"""Migrates the engine's schema, with the engine's own migrations."""
 
 import asyncio
 from functools import cache
@@ -13,7 +13,10 @@ from bedplate.jobs.tables import ENGINE_SCHEMA
 
 
 async def upgrade_engine(database: Database) -> bool:
-    """Run the engine's migrations; two at once are safe. Return if any was missing."""
+    """Run the engine's migrations, and return whether any was missing.
+
+    Two processes can do this at the same time.
+    """
     from bedplate.jobs.dbos import DBOS
 
     was_missing = not await engine_is_at_head(database)
@@ -22,7 +25,7 @@ async def upgrade_engine(database: Database) -> bool:
 
 
 async def engine_is_at_head(database: Database) -> bool:
-    """Return whether the engine finds the tables that it needs.
+    """Return whether the database has the tables that the engine needs.
 
     Raises:
         ServiceUnavailable: the database is unavailable.
@@ -31,11 +34,11 @@ async def engine_is_at_head(database: Database) -> bool:
         rows = await database.fetch(_version(is_sqlite=database.is_sqlite), {})
     except APIError:
         raise
-    except Exception as error:  # the driver's own: reads run below SQLAlchemy
+    except Exception as error:  # of the driver: reads don't go through SQLAlchemy
         if "dbos_migrations" in str(error):
             return False  # no table yet
         raise
-    return bool(rows) and rows[0][0] >= _wanted_version(is_sqlite=database.is_sqlite)
+    return bool(rows) and rows[0][0] >= _head_version(is_sqlite=database.is_sqlite)
 
 
 @cache
@@ -46,7 +49,7 @@ def _version(*, is_sqlite: bool) -> Statement:
 
 
 @cache
-def _wanted_version(*, is_sqlite: bool) -> int:
+def _head_version(*, is_sqlite: bool) -> int:
     from bedplate.jobs.dbos import migrations
 
     if is_sqlite:

@@ -1,4 +1,4 @@
-"""How a job's failure is stored: its name, message and traceback."""
+"""Converts a job's failure to its stored form: name, message and traceback."""
 
 import traceback
 from typing import Any, Final
@@ -16,20 +16,20 @@ def describe_failure(error: BaseException) -> dict[str, Any]:
 
 
 def as_engine_error(error: BaseException) -> Exception:
-    """Return an exception that the engine stores as `describe_failure` describes it.
+    """Return an exception that the engine stores in the form of `describe_failure`.
 
-    Of the job's own exception it would store no traceback, but attributes such as
-    `data`, `details` or `payload`, whatever they hold.
+    For the job's own exception it would store no traceback, but the attributes `data`,
+    `details` or `payload`, which may contain anything.
     """
     failure = describe_failure(error)
-    # The engine takes the name from the class.
-    stored: Any = type(failure["name"], (Exception,), {})(failure["message"])
-    stored.data = failure["data"]
-    return stored  # type: ignore[no-any-return]  # an Exception by its base
+    # The engine stores the name of the class.
+    engine_error: Any = type(failure["name"], (Exception,), {})(failure["message"])
+    engine_error.data = failure["data"]
+    return engine_error  # type: ignore[no-any-return]  # an Exception by its base
 
 
 def _traceback_of(error: BaseException) -> str:
-    """Return the end of the traceback, where the cause stands."""
+    """Return the end of the traceback, which shows the cause."""
     text = "".join(traceback.format_exception(error))
     if len(text) <= MAX_TRACEBACK_CHARACTERS:
         return text

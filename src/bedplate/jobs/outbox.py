@@ -1,4 +1,4 @@
-"""Enqueueing: a job's row is written by the transaction that causes it."""
+"""Enqueues jobs: the transaction that causes a job writes its row."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -31,15 +31,15 @@ async def enqueue(
     key: str | None = None,
     **arguments: Any,
 ) -> str:
-    """Promise a job: it commits with the session's transaction, or not at all.
+    """Enqueue a job and return its id. It commits with the session's transaction.
 
-    It runs after `delay`, or not before `due_at`. Of several with the same `key` only
-    the first is kept, until it is purged. Secrets don't belong in the arguments, which
-    lie in the database in plain. Returns the job's id.
+    It runs after `delay`, or not before `due_at`. If there is already a job with the
+    same `key` that was not purged, nothing is enqueued. Don't pass secrets: arguments
+    are stored in plain text.
 
     Raises:
-        JobError: the arguments are not what the job declares, no module lists it, or
-            the time makes no sense.
+        JobError: the arguments don't match the job's parameters, no module lists it,
+            both `delay` and `due_at` are set, or `due_at` is naive.
     """
     outbox: JobOutbox = session.info[_OUTBOX]
     outbox.check(job)
@@ -51,20 +51,20 @@ async def enqueue(
 
 def _wait(delay: timedelta | None, due_at: datetime | None) -> timedelta:
     if delay is not None and due_at is not None:
-        raise JobError("a job takes `delay` or `due_at`, not both")
+        raise JobError("pass `delay` or `due_at`, not both")
     if due_at is not None and due_at.tzinfo is None:
-        raise JobError("`due_at` lacks its time zone")
+        raise JobError("`due_at` has no time zone: pass an aware datetime")
     wait = due_at - utc_now() if due_at else delay or timedelta()
     return max(wait, timedelta())
 
 
 def key_to_id(job: Job, key: str) -> str:
-    """The id of a job that has a key: one key, one id, one row."""
+    """Return the id of a job with a key. The same key always gives the same id."""
     return str(uuid5(_KEYS, f"{job.name}:{key}"))
 
 
 class JobOutbox:
-    """The jobs of an application, and the engine's way to write one down."""
+    """The jobs of an application. Writes enqueued ones with the engine's client."""
 
     def __init__(self, database: Database, jobs: Sequence[Job]) -> None:
         self.jobs: Mapping[str, Job] = {job.name: job for job in jobs}
@@ -73,7 +73,9 @@ class JobOutbox:
 
     def check(self, job: Job) -> None:
         if self.jobs.get(job.name) is not job:
-            raise JobError(f"no module lists the job {job.name!r}")
+            raise JobError(
+                f"no module lists the job {job.name!r}: add it to a module's `jobs`"
+            )
 
     def write(
         self,
@@ -89,7 +91,7 @@ class JobOutbox:
             "workflow_name": job.name,
             "workflow_id": id_,
             "queue_name": job.queue.name,
-            # The engine's default is pickle.
+            # JSON. The engine's default is pickle, which runs code when it is loaded.
             "serialization_type": WorkflowFormat.PORTABLE,
         }
         if wait:
@@ -97,13 +99,13 @@ class JobOutbox:
         self.client.enqueue_in_transaction(session, options, arguments)
 
     async def close(self) -> None:
-        """Close the engine's connections, if the client has opened any."""
+        """Close the engine's connections, if the client was used."""
         if "client" in vars(self):
             await asyncio.to_thread(self.client.destroy)
 
     @cached_property
     def client(self) -> "DBOSClient":
-        """Made when it is first used: importing the engine takes a second."""
+        """Client of the engine, created at first use: the import takes a second."""
         from bedplate.jobs.dbos import JSON, DBOSClient
 
         return DBOSClient(
@@ -118,8 +120,8 @@ ENGINE_NAME = "bedplate"
 
 
 def engine_url(url: sa.URL) -> str:
-    """Our database as the engine's driver wants it named."""
+    """Return the URL of our database for the engine's driver."""
     query = dict(url.query)
     if "ssl" in query:
-        query["sslmode"] = query.pop("ssl")  # asyncpg's name for it, and libpq's
+        query["sslmode"] = query.pop("ssl")  # `ssl` for asyncpg, `sslmode` for libpq
     return url.set(query=query).render_as_string(hide_password=False)

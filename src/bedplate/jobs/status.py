@@ -22,12 +22,12 @@ _LIVE = Statement(
 
 
 async def has_live_worker(database: Database) -> bool:
-    """Whether any worker has said of late that it lives."""
+    """Return whether any worker sent a heartbeat in the last 30 seconds."""
     return bool(await database.fetch(_LIVE, {"since": utc_now() - _STALE}))
 
 
 async def attempt_of(database: Database, job_id: str) -> int:
-    """Which attempt at a running job this is."""
+    """Return the number of the current attempt at a running job."""
     statement = _attempt(database.dialect.name)
     rows = await database.fetch(statement, {"job_id": job_id})
     return int(rows[0][0])
@@ -36,5 +36,5 @@ async def attempt_of(database: Database, job_id: str) -> int:
 @cache
 def _attempt(dialect: str) -> Statement:
     job, _, _ = rows_for(dialect)
-    wanted = sa.bindparam("job_id", type_=sa.Text())
-    return Statement(sa.select(job.attempts).where(job.id == wanted))
+    job_id = sa.bindparam("job_id", type_=sa.Text())
+    return Statement(sa.select(job.attempts).where(job.id == job_id))

@@ -1,7 +1,7 @@
-"""Every statement of ours on the engine's tables.
+"""Our own statements on the engine's tables.
 
-The engine claims jobs, runs them and writes their outcome. What it hasn't: attempts
-that wait in the job's own row, and taking over from a worker that died.
+The engine claims jobs, runs them and stores their outcome. This module adds retries
+that wait in the job's row, and the recovery of jobs from dead workers.
 """
 
 import json
@@ -17,13 +17,14 @@ from bedplate.database import Session
 from bedplate.jobs.failures import describe_failure
 from bedplate.jobs.tables import WorkerHeartbeat, rows_for
 
-# A claim is a moment older than its run; one that is older still was never started.
+# A worker starts a job a moment after it claims it. A claim that is older than this and
+# isn't running was never started.
 CLAIM_GRACE = timedelta(seconds=10)
 _PURGE_BATCH = 1000
 
 
 class StalledJob(NamedTuple):
-    """A job that is marked as running and that nobody runs."""
+    """A job that is marked as running, but that no worker runs."""
 
     id: str
     job: str
@@ -32,6 +33,8 @@ class StalledJob(NamedTuple):
 
 
 class JobStore:
+    """Changes jobs in the engine's tables, in a session's transaction."""
+
     def __init__(self, session: Session) -> None:
         self.session = session
         self.dialect = session.get_bind().dialect
@@ -39,17 +42,17 @@ class JobStore:
 
     @property
     def _now(self) -> Any:
-        """The database's clock where workers may run on several machines."""
+        # With PostgreSQL, workers may run on several machines, whose clocks differ.
         return sa.func.now() if self.dialect.name == "postgresql" else utc_now()
 
     async def heartbeat(self, executor_id: str) -> None:
-        """Say that this worker is alive."""
-        known = await self.session.execute(
+        """Record that this worker is alive."""
+        result = await self.session.execute(
             sa.update(WorkerHeartbeat)
             .where(WorkerHeartbeat.executor_id == executor_id)
             .values(seen_at=self._now)
         )
-        if not known.rowcount:  # type: ignore[attr-defined]  # of an UPDATE it has one
+        if not result.rowcount:  # type: ignore[attr-defined]  # an UPDATE has it
             insert = sa.insert(WorkerHeartbeat)
             await self.session.execute(
                 insert.values(executor_id=executor_id, seen_at=self._now)
@@ -58,7 +61,7 @@ class JobStore:
     async def forget_workers(
         self, executor_id: str, *, dead_for: timedelta | None = None
     ) -> None:
-        """Drop a worker's heartbeat, or those of others that died a while ago."""
+        """Delete a worker's heartbeat, or with `dead_for` those of all dead workers."""
         statement = sa.delete(WorkerHeartbeat)
         if dead_for is None:
             statement = statement.where(WorkerHeartbeat.executor_id == executor_id)
@@ -69,10 +72,10 @@ class JobStore:
     async def find_stalled(
         self, executor_id: str, running: Collection[str], dead_after: timedelta
     ) -> Sequence[StalledJob]:
-        """Jobs of workers that died, and claims of this one that it never started.
+        """Return jobs of dead workers, and claims that this worker never started.
 
-        A claim is lost when the database dies after it committed it and before it said
-        so, or when this worker doesn't know the job.
+        A claim is lost if the connection breaks between the commit and its
+        confirmation, or if this worker has no job of that name.
         """
         job = self.job
         alive = sa.select(WorkerHeartbeat.executor_id).where(
@@ -84,7 +87,8 @@ class JobStore:
             job.id.not_in(running),
         )
         rows = await self.session.execute(
-            # As text: a schedule's step is no job of ours and has another kind of id.
+            # As text, not as `JobId`: the step of a schedule has an id that isn't a
+            # UUID.
             sa.select(
                 sa.type_coerce(job.id, sa.Text), job.job, job.attempts, job.executor_id
             ).where(
@@ -94,14 +98,14 @@ class JobStore:
         )
         return [StalledJob(*row) for row in rows]
 
-    async def try_later(
+    async def retry_later(
         self,
         id_: str,
         executor_id: str | None,
         delay: timedelta,
         error: BaseException | None = None,
     ) -> None:
-        """Let a running job wait in the database for its next attempt."""
+        """Put a running job back into its queue for the next attempt after `delay`."""
         values: dict[str, Any] = {"status": "queued", "due_at": None}
         if delay:
             values = {"status": "delayed", "due_at": utc_now() + delay}
@@ -110,7 +114,7 @@ class JobStore:
         await self._release(values, self.job.id == id_, executor_id)
 
     async def mark_dead(self, stalled: StalledJob, error: BaseException) -> None:
-        """Make a dead letter of a job that used up its attempts."""
+        """Mark a job dead that has no attempts left."""
         values = {
             "status": "dead",
             "last_error": json.dumps(describe_failure(error)),
@@ -119,26 +123,28 @@ class JobStore:
         await self._release(values, self.job.id == stalled.id, stalled.executor_id)
 
     async def release(self, executor_id: str) -> None:
-        """Give a stopping worker's jobs to the others; the attempt doesn't count."""
+        """Return a stopping worker's jobs to the queue; the attempt doesn't count."""
         values = {"status": "queued", "attempts": self.job.attempts - 1}
         await self._release(values, sa.true(), executor_id)
 
     async def _release(
-        self, values: dict[str, Any], which: Any, executor_id: str | None
+        self, values: dict[str, Any], condition: Any, executor_id: str | None
     ) -> None:
-        """Change running jobs of a worker, unless another has taken them since."""
+        """Change running jobs of a worker, unless another worker has claimed them."""
         job = self.job
-        free = {"owner": None, "started_at": None, "updated_at": utc_now()}
+        values = {"owner": None, "started_at": None, "updated_at": utc_now(), **values}
+        # The condition on the worker prevents a race: another one may have recovered
+        # the job in the meantime.
         await self.session.execute(
             sa.update(job)
-            .where(which, job.status == "running", job.executor_id == executor_id)
-            .values({getattr(job, name): v for name, v in {**free, **values}.items()})
+            .where(condition, job.status == "running", job.executor_id == executor_id)
+            .values({getattr(job, name): value for name, value in values.items()})
         )
 
     async def retry(self, id_: UUID) -> bool:
-        """Give a dead letter all its attempts again; False if it is none."""
+        """Queue a dead or canceled job again, with all its attempts; else False."""
         job = self.job
-        fresh = {
+        values = {
             job.status: "queued",
             job.attempts: 0,
             job.owner: None,
@@ -146,27 +152,27 @@ class JobStore:
             job.completed_at: None,
             job.updated_at: utc_now(),
         }
-        dead = job.status.in_(("dead", "cancelled"))
-        done = await self.session.execute(
-            sa.update(job).where(job.id == id_, dead).values(fresh)
+        is_dead = job.status.in_(("dead", "cancelled"))
+        result = await self.session.execute(
+            sa.update(job).where(job.id == id_, is_dead).values(values)
         )
-        return bool(done.rowcount)  # type: ignore[attr-defined]  # of an UPDATE
+        return bool(result.rowcount)  # type: ignore[attr-defined]  # an UPDATE has it
 
     async def discard(self, id_: UUID) -> bool:
-        """Delete a job that isn't running; False if it is, or isn't there."""
+        """Delete a job that isn't running; False if it is running or doesn't exist."""
         is_idle = await self.lock(id_, self.job.status != "running")
         if is_idle:
             await self._delete([id_])
         return is_idle
 
     async def lock(self, id_: UUID, *conditions: Any) -> bool:
-        """Lock a job's row until the transaction ends; False if there is none."""
+        """Lock a job's row until the transaction ends; False if it does not exist."""
         job = self.job
-        held = sa.select(job.id).where(job.id == id_, *conditions).with_for_update()
-        return (await self.session.execute(held)).first() is not None
+        query = sa.select(job.id).where(job.id == id_, *conditions).with_for_update()
+        return (await self.session.execute(query)).first() is not None
 
     async def purge(self, older_than: timedelta) -> int:
-        """Delete what ended well that long ago; returns how many."""
+        """Delete jobs that succeeded or were canceled that long ago; return a count."""
         job = self.job
         ended = sa.select(sa.type_coerce(job.id, sa.Text)).where(
             job.status.in_(("succeeded", "cancelled")),

@@ -1,7 +1,7 @@
-"""The engine's tables as we read them, and our own: which workers are alive.
+"""Mappings of the engine's tables, and our own table of worker heartbeats.
 
-The engine (DBOS) makes and migrates its tables. On PostgreSQL they lie in a schema of
-their own, on SQLite beside ours.
+The engine (DBOS) creates and migrates its tables. On PostgreSQL they have a separate
+schema, on SQLite they are in the same file as ours.
 """
 
 import json
@@ -17,8 +17,8 @@ from bedplate.database import Base
 
 ENGINE_SCHEMA: Final = "dbos"
 TICK: Final = "bedplate_tick"
-"""What the engine runs at a schedule's moments: it promises the job."""
-# On SQLite a table of ours by one of these names would be the engine's.
+"""The workflow that the engine runs at each time of a schedule. It enqueues the job."""
+# On SQLite our tables must not use these names, which are the engine's.
 ENGINE_TABLES: Final = frozenset(
     (
         "application_versions",
@@ -46,7 +46,7 @@ STATUSES: Final = {
 
 
 class WorkerHeartbeat(Base):
-    """A worker is alive while its row is fresh; else the others take its jobs over."""
+    """The last heartbeat of a worker. If it is old, other workers recover its jobs."""
 
     __tablename__ = "worker_heartbeats"
 
@@ -55,7 +55,7 @@ class WorkerHeartbeat(Base):
 
 
 class JobId(sa.TypeDecorator[UUID]):
-    """A job's id, which is text to the engine."""
+    """A job's id, which the engine stores as text."""
 
     impl = sa.Text
     cache_ok = True
@@ -76,7 +76,7 @@ class JobId(sa.TypeDecorator[UUID]):
 
 
 class EpochMilliseconds(sa.TypeDecorator[datetime]):
-    """The engine's instants."""
+    """An instant, which the engine stores in milliseconds since 1970."""
 
     impl = sa.BigInteger
     cache_ok = True
@@ -97,11 +97,11 @@ class EpochMilliseconds(sa.TypeDecorator[datetime]):
 
 
 class JobStatus(sa.TypeDecorator[str]):
-    """The engine's words for a job's status, and ours."""
+    """A job's status: the engine's name in the database, our name in Python."""
 
     impl = sa.Text
     cache_ok = True
-    _ours = {theirs: ours for ours, theirs in STATUSES.items()}
+    _by_engine_name = {stored: status for status, stored in STATUSES.items()}
 
     def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> str | None:
         return None if value is None else STATUSES[value]
@@ -109,11 +109,13 @@ class JobStatus(sa.TypeDecorator[str]):
     def process_result_value(
         self, value: str | None, dialect: sa.Dialect
     ) -> str | None:
-        return None if value is None else self._ours.get(value, value.lower())
+        if value is None:
+            return None
+        return self._by_engine_name.get(value, value.lower())
 
 
 def _parse_failure(stored: str | None) -> dict[str, Any]:
-    """Return an error as the engine writes it, or nothing of what another wrote."""
+    """Return an error in the engine's format; empty for any other text."""
     try:
         error = json.loads(stored or "")
     except (ValueError, RecursionError):
@@ -122,7 +124,7 @@ def _parse_failure(stored: str | None) -> dict[str, Any]:
 
 
 class JobFailure(sa.TypeDecorator[str]):
-    """An error as the engine writes it down, and as one line; else as it is stored."""
+    """An error as one line; text that isn't in the engine's format is unchanged."""
 
     impl = sa.Text
     cache_ok = True
@@ -140,7 +142,7 @@ class JobFailure(sa.TypeDecorator[str]):
 
 
 class JobTraceback(JobFailure):
-    """The traceback of an error, or None where the engine has stored none."""
+    """The traceback of an error, or None if none is stored."""
 
     cache_ok = True
 
@@ -153,7 +155,7 @@ class JobTraceback(JobFailure):
 
 
 def _map(schema: str | None) -> tuple[Any, Any, Any]:
-    """The engine's tables in a schema; two databases need two mappings."""
+    """Map the engine's tables in a schema. The two databases need one mapping each."""
 
     class EngineBase(DeclarativeBase):
         metadata = sa.MetaData(schema=schema)
@@ -201,5 +203,5 @@ _MAPPED: Mapping[str, tuple[Any, Any, Any]] = {
 
 
 def rows_for(dialect: str) -> tuple[Any, Any, Any]:
-    """The classes of a job's status, input and output on a database."""
+    """Return the mapped classes of a job's status, input and output for a dialect."""
     return _MAPPED[dialect]

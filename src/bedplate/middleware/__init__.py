@@ -1,1 +1,1 @@
-"""What happens to every request: identity, limits, headers, errors, log, metrics."""
+"""Middleware around every request: limits, headers, errors, logs and metrics."""

@@ -1,9 +1,9 @@
-"""Compression of answers, by what the client accepts (RFC 9110, 8.4 and 12.5.3).
+"""Compress responses as the client accepts it (RFC 9110, 8.4 and 12.5.3).
 
-An answer is compressed if its length is known and worth it, its type compresses, and
-it does not say `no-store`: a secret beside text that an attacker chooses could be
-guessed from the compressed length (BREACH). A stream of unknown length is never held
-back, so events arrive at once.
+A response is compressed if its length is known and long enough, its media type is
+compressible, and it is not `no-store`: from the compressed length of a response with a
+secret and with text of an attacker, the attacker can guess the secret (BREACH). Streams
+of unknown length are not buffered, so events arrive immediately.
 """
 
 import asyncio
@@ -24,9 +24,9 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-# Below this, headers outweigh what is saved.
+# Below this, the additional headers are longer than what compression saves.
 MINIMUM_BYTES = 1024
-# Compressing this much takes about a millisecond: longer bodies go to a thread.
+# Compressing this much takes about a millisecond. Longer bodies go to a thread.
 _BYTES_ON_THE_LOOP = 1 << 16
 _LONGEST_HEADER = 200
 _PARTIAL_CONTENT = 206
@@ -40,7 +40,7 @@ _QUALITY = re.compile(r"q=(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)")
 
 
 class Encoder(Protocol):
-    """Encodes a body piece by piece."""
+    """An encoder of a body that is passed in pieces."""
 
     def add(self, data: bytes) -> bytes: ...
     def end(self) -> bytes: ...
@@ -67,37 +67,37 @@ class _Gzip:
         self.end = compressor.flush
 
 
-# The best first: of two that the client likes alike, the first is taken.
+# In order of preference, for clients that accept several with the same weight.
 ENCODINGS: Mapping[str, type[Encoder]] = {"zstd": _Zstd, "br": _Brotli, "gzip": _Gzip}
 
 
 @lru_cache(maxsize=256)
 def choose_encoding(accepted: str) -> str | None:
-    """Return the encoding that an `Accept-Encoding` prefers; None is no encoding."""
+    """Return the encoding that an `Accept-Encoding` prefers, or None for identity."""
     if len(accepted) > _LONGEST_HEADER:
         return None
     qualities = dict(map(_quality, accepted.lower().split(",")))
-    anything = qualities.get("*", 0.0)
-    best = max(ENCODINGS, key=lambda name: qualities.get(name, anything))
-    quality = qualities.get(best, anything)
+    wildcard = qualities.get("*", 0.0)
+    best = max(ENCODINGS, key=lambda name: qualities.get(name, wildcard))
+    quality = qualities.get(best, wildcard)
     return best if quality > 0 and quality >= qualities.get("identity", 0) else None
 
 
 def _quality(item: str) -> tuple[str, float]:
-    """Return an encoding and its weight: 1 without one, 0 with one that is wrong."""
+    """Return an encoding and its weight: 1 if it is absent, 0 if it is invalid."""
     name, separator, weight = item.partition(";")
     if not separator:
         return name.strip(), 1.0
-    found = _QUALITY.fullmatch(weight.strip())
-    return name.strip(), float(found[1]) if found else 0.0
+    match = _QUALITY.fullmatch(weight.strip())
+    return name.strip(), float(match[1]) if match else 0.0
 
 
-def may_compress(status: int, given: Mapping[bytes, bytes]) -> bool:
-    """Return whether an answer may be compressed for whoever accepts it."""
+def may_compress(status: int, headers: Mapping[bytes, bytes]) -> bool:
+    """Return whether a response may be compressed for clients that accept it."""
     return (
-        _compresses(given.get(b"content-type", b""))
-        and b"content-encoding" not in given
-        and NO_STORE not in given.get(b"cache-control", b"")
+        _compresses(headers.get(b"content-type", b""))
+        and b"content-encoding" not in headers
+        and NO_STORE not in headers.get(b"cache-control", b"")
         and status not in BODILESS
         and status != _PARTIAL_CONTENT
     )
@@ -109,15 +109,15 @@ def _compresses(content_type: bytes) -> bool:
     return _TYPES.fullmatch(media_type) is not None
 
 
-def is_worth_it(given: Mapping[bytes, bytes]) -> bool:
+def is_worth_it(headers: Mapping[bytes, bytes]) -> bool:
     """Return whether a body of known length is long enough."""
-    length = given.get(b"content-length", b"0")
+    length = headers.get(b"content-length", b"0")
     return length.isdigit() and int(length) >= MINIMUM_BYTES
 
 
-def vary_by_encoding(headers: Headers, given: Mapping[bytes, bytes]) -> None:
-    """Let caches keep one answer for each `Accept-Encoding`."""
-    others = given.get(b"vary")
+def vary_by_encoding(headers: Headers, original: Mapping[bytes, bytes]) -> None:
+    """Make caches store one response for each `Accept-Encoding`."""
+    others = original.get(b"vary")
     if others is None:
         headers.append((b"vary", b"Accept-Encoding"))
     elif others != b"*" and b"accept-encoding" not in others.lower():
@@ -126,14 +126,14 @@ def vary_by_encoding(headers: Headers, given: Mapping[bytes, bytes]) -> None:
 
 
 def weaken(headers: Headers) -> None:
-    """Make the `ETag` weak: other bytes, the same meaning (RFC 9110, 8.8.1)."""
+    """Make the `ETag` weak: same content, other bytes (RFC 9110, 8.8.1)."""
     for index, (name, value) in enumerate(headers):
         if name == b"etag" and not value.startswith(b"W/"):
             headers[index] = (name, b"W/" + value)
 
 
 class CompressedResponse:
-    """Sends one answer compressed: whole if it comes whole, else piece by piece."""
+    """Sends one response compressed, in the same pieces as it arrives."""
 
     def __init__(self, start: Message, encoding: str, send: Send) -> None:
         self._start: Message | None = start
@@ -142,7 +142,7 @@ class CompressedResponse:
         self._send = send
 
     async def send(self, message: Message) -> None:
-        """Send a part of the body. The headers go with the first."""
+        """Send a part of the body, and the headers with the first part."""
         if message["type"] != "http.response.body":
             await self._send_as_is(message)
             return
@@ -155,7 +155,7 @@ class CompressedResponse:
             await self._send({**message, "body": body, "more_body": not is_last})
 
     async def _send_as_is(self, message: Message) -> None:
-        """Send what only a server can read, such as a file by its path."""
+        """Send a message that only the server handles, such as the path of a file."""
         if self._start is not None:
             await self._send(self._start)
             self._start = None
@@ -172,8 +172,9 @@ class CompressedResponse:
 
     def _headers(self, length: int | None) -> Message:
         assert self._start is not None
-        gone = (b"content-length", b"accept-ranges")  # both are of the other bytes
-        headers: Any = [h for h in self._start["headers"] if h[0] not in gone]
+        # Both describe the bytes before compression.
+        outdated = (b"content-length", b"accept-ranges")
+        headers: Any = [h for h in self._start["headers"] if h[0] not in outdated]
         headers.append((b"content-encoding", self._encoding.encode()))
         if length is not None:
             headers.append((b"content-length", str(length).encode()))

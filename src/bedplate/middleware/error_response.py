@@ -1,4 +1,4 @@
-"""The envelope of an error as a response, for every layer outside the routes."""
+"""Render errors as responses, for the layers outside the routes."""
 
 from starlette.responses import Response
 
@@ -6,11 +6,11 @@ from bedplate.core.envelope import envelope
 from bedplate.core.errors import APIError
 
 CLIENT_LEFT = 499
-"""The status in logs and metrics of a request whose client left before the answer."""
+"""Status, in logs and metrics, of a request whose client left before the response."""
 
 
 def render(error: APIError) -> Response:
-    """The envelope of an error, as a response."""
+    """Return an error's response."""
     return Response(
         envelope(error),
         error.status_code,

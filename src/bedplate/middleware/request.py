@@ -1,4 +1,4 @@
-"""The outermost layer, in one pass: request id, body limit, headers, log, metrics."""
+"""The outermost middleware: request id, body limit, headers, log and metrics."""
 
 import re
 import time
@@ -37,15 +37,15 @@ _ACCEPTED_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
 
 class BodyTooLarge(HTTPException):
-    """A body of undeclared length has grown past the limit."""
+    """A body without a declared length exceeded the limit."""
 
 
 class RequestMiddleware:
-    """Pure ASGI, wrapped around everything, so that it holds for every answer.
+    """ASGI middleware around everything else, so that it applies to every response.
 
-    A caller's `X-Request-ID` is kept if it is 1 to 128 visible ASCII characters. A body
-    over the limit is refused by its declared length, or as soon as it grows past it.
-    HEAD is answered as GET is, without the body (RFC 9110, section 9.3.2).
+    A client's `X-Request-ID` is used if it is 1 to 128 visible ASCII characters. A body
+    over the limit is rejected by its declared length, or as soon as it exceeds it.
+    HEAD is answered like GET, without the body (RFC 9110, section 9.3.2).
     """
 
     def __init__(self, app: ASGIApp, *, settings: Settings) -> None:
@@ -54,7 +54,7 @@ class RequestMiddleware:
         self._trusted_proxies = settings.trusted_proxies
         self._metrics_port = settings.metrics_port
         self._defaults = default_headers(settings)
-        self._log = logger.bind()  # resolved once, not for every request
+        self._log = logger.bind()  # once: binding for every request is slow
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -64,23 +64,22 @@ class RequestMiddleware:
         token = origin.set(self._origin(exchange))
         fields_token = request_fields.set(exchange.fields)
         try:
-            await self._answer(exchange.scope, receive, exchange)
+            await self._run(exchange.scope, receive, exchange)
         finally:
             exchange.record(self._log)
             request_fields.reset(fields_token)
             origin.reset(token)
 
     def _origin(self, exchange: "_Exchange") -> Origin:
+        # Without trusted proxies anyone could forge `X-Forwarded-For`.
         trusted = self._trusted_proxies
-        told = exchange.forwarded_for() if trusted else ()
-        address = client_address(exchange.peer, told, trusted)
+        forwarded_for = exchange.forwarded_for() if trusted else ()
+        address = client_address(exchange.peer, forwarded_for, trusted)
         user_agent = exchange.header(b"user-agent")[:_LONGEST_USER_AGENT]
         return Origin(exchange.request_id, address, user_agent or None)
 
-    async def _answer(
-        self, scope: Scope, receive: Receive, exchange: "_Exchange"
-    ) -> None:
-        if self._metrics_port and _is_elsewhere(scope, self._metrics_port):
+    async def _run(self, scope: Scope, receive: Receive, exchange: "_Exchange") -> None:
+        if self._metrics_port and _is_wrong_port(scope, self._metrics_port):
             await render(NotFound())(scope, receive, exchange.send)
             return
         declared = exchange.header(b"content-length")
@@ -91,19 +90,19 @@ class RequestMiddleware:
             return
         try:
             await self._app(scope, receive, exchange.send)
-        except BodyTooLarge:  # FastAPI has handled it, Django hasn't
+        except BodyTooLarge:  # raised through Django; FastAPI handles it itself
             await render(PayloadTooLarge())(scope, receive, exchange.send)
         except ClientDisconnect:
-            pass  # nobody is there to answer, and nothing is wrong here
+            pass  # there is nobody to answer, and it is not an error of the server
         except Exception:
             self._log.exception("bug", path=scope["path"])
             if exchange.status:
-                raise  # too late for an answer: the server breaks the connection
+                raise  # too late for a response: the server closes the connection
             await render(InternalError())(scope, receive, exchange.send)
 
 
 class _Exchange:
-    """One request and its answer, as the log and the metrics tell of it."""
+    """One request and its response, for headers, log and metrics."""
 
     def __init__(
         self, scope: Scope, send: Send, defaults: Mapping[bytes, tuple[bytes, bytes]]
@@ -115,6 +114,7 @@ class _Exchange:
         self.fields: dict[str, str] = {}
         self.method: str = scope["method"]
         self.scope, self._send = scope, send
+        # Applications see a GET, so that HEAD has the same headers everywhere.
         if self.method == "HEAD" and not _has_own_head(scope):
             self.scope, self._send = {**scope, "method": "GET"}, _without_body(send)
         self._defaults = defaults
@@ -122,11 +122,11 @@ class _Exchange:
         self._started = time.perf_counter()
 
     def header(self, name: bytes) -> str:
-        """A request header, empty when it wasn't sent; of several the last."""
+        """Return a request header, or "" if it is absent; the last one of several."""
         return self._headers.get(name, b"").decode("latin-1")
 
     def _all_of(self, name: bytes) -> str:
-        """Return a request header, the lines of one sent several times as one list."""
+        """Return all values of a request header, separated by commas."""
         return ",".join(Headers(scope=self.scope).getlist(name.decode()))
 
     def forwarded_for(self) -> list[str]:
@@ -143,28 +143,28 @@ class _Exchange:
             await self._compressed.send(message)
 
     def _complete(self, message: Message) -> None:
-        """Give an answer the headers that it lacks, and decide about compression."""
+        """Add missing headers to a response, and decide whether to compress it."""
         self.status = message["status"]
-        # A cookie is the admin's, whose pages say themselves that they are private.
+        # Only the admin uses cookies, and its pages set `private` themselves.
         is_private = b"authorization" in self._headers
-        headers, given = complete_headers(
+        headers, original = complete_headers(
             message, self._defaults, is_private=is_private
         )
         headers.append((b"x-request-id", self.request_id.encode()))
         message["headers"] = headers
         if self.status == _NOT_MODIFIED:
-            self._match_stored(headers, given)
-        elif may_compress(self.status, given):
-            vary_by_encoding(headers, given)
-            if is_worth_it(given):
+            self._match_stored(headers, original)
+        elif may_compress(self.status, original):
+            vary_by_encoding(headers, original)
+            if is_worth_it(original):
                 self._compress(message)
 
     def _match_stored(
-        self, headers: ResponseHeaders, given: Mapping[bytes, bytes]
+        self, headers: ResponseHeaders, original: Mapping[bytes, bytes]
     ) -> None:
-        """Tell 304 of the form of the tag that the client has stored."""
-        vary_by_encoding(headers, given)
-        etag = given.get(b"etag", b"").decode("latin-1")
+        """Give a 304 the form of the tag, weak or strong, that the client stored."""
+        vary_by_encoding(headers, original)
+        etag = original.get(b"etag", b"").decode("latin-1")
         if f"W/{etag}" in self._all_of(b"if-none-match"):
             weaken(headers)
 
@@ -189,8 +189,8 @@ class _Exchange:
         )
 
 
-def _is_elsewhere(scope: Scope, metrics_port: int) -> bool:
-    """Return whether a request asks the metrics' port for another thing."""
+def _is_wrong_port(scope: Scope, metrics_port: int) -> bool:
+    """Return whether a request is for another path on the metrics port."""
     _, port = scope.get("server") or (None, None)
     return port == metrics_port and scope["path"] != METRICS_PATH
 
@@ -203,10 +203,10 @@ def _has_own_head(scope: Scope) -> bool:
 
 
 def _without_body(send: Send) -> Send:
-    """Send an answer's headers, and end it where its body begins."""
+    """Return a `send` that sends the headers and an empty body."""
     has_ended = False
 
-    async def sent(message: Message) -> None:
+    async def send_headers(message: Message) -> None:
         nonlocal has_ended
         if message["type"] == "http.response.start":
             await send(message)
@@ -214,21 +214,21 @@ def _without_body(send: Send) -> Send:
             has_ended = True
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    return sent
+    return send_headers
 
 
 def _template(scope: Scope) -> str:
-    """The route's path with its parameters' names; empty when none was found."""
+    """Return the route's path with the names of its parameters, or "" without route."""
     return str(scope.get("template") or getattr(scope.get("route"), "path", ""))
 
 
-def request_id_of(sent: str) -> str:
-    """The caller's own id, if it may be kept, or a new one."""
-    return sent if _ACCEPTED_ID.fullmatch(sent) else str(uuid4())
+def request_id_of(header: str) -> str:
+    """Return the client's own request id if it is acceptable, else a new one."""
+    return header if _ACCEPTED_ID.fullmatch(header) else str(uuid4())
 
 
 def _limited(receive: Receive, limit: int) -> Receive:
-    """Count a body of undeclared length (chunked, or HTTP/2) as it comes in."""
+    """Return a `receive` that limits a body without a length (chunked, or HTTP/2)."""
     received = 0
 
     async def counted() -> Message:

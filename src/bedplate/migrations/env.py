@@ -1,4 +1,4 @@
-"""How Alembic sees our schema; `bedplate.migrate` brings the connection."""
+"""Alembic's environment. `bedplate.migrate` passes it the connection."""
 
 from typing import Any, Literal
 
@@ -11,13 +11,13 @@ from bedplate.database import Base, ExactDecimal, UTCDateTime
 from bedplate.database.search import SEARCH_INDEX
 
 _EXAMPLE_MIGRATIONS = "bedplate:example/posts/migrations"
-LOCK = 0xBED_1A7E  # any constant: one migration at a time
+LOCK = 0xBED_1A7E  # an arbitrary number: only one process migrates at a time
 
 
 def tables_left_out() -> set[str]:
     """Return the example's tables, if the application doesn't run its revisions.
 
-    Importing the example has put them into the metadata.
+    They are in the metadata as soon as something imports the example.
     """
     if _EXAMPLE_MIGRATIONS in (context.config.get_version_locations_list() or []):
         return set()
@@ -29,14 +29,14 @@ def tables_left_out() -> set[str]:
 
 
 def include_name(name: str | None, kind: str, _parents: Any) -> bool:
-    """Ours only: the same database holds other tools' tables, which must survive."""
-    if kind == "index":  # which not every database has, so no model declares it
+    """Return whether it is Bedplate's: other tools' tables must not be dropped."""
+    if kind == "index":  # no model declares it, because not every database has it
         return not (name or "").endswith(SEARCH_INDEX)
     return kind != "table" or name in Base.metadata.tables
 
 
 def render_item(kind: str, item: Any, autogen: AutogenContext) -> str | Literal[False]:
-    """What both databases understand, so that one revision runs on either."""
+    """Render types that both databases support, so that a revision runs on either."""
     if kind == "server_default" and isinstance(getattr(item, "arg", None), now):
         return "sa.func.now()"
     if kind == "type" and isinstance(item, UTCDateTime):
@@ -60,15 +60,21 @@ def run(connection: sa.Connection) -> None:
             kind != "table" or name not in left_out
         ),
         render_item=render_item,
+        # SQLite can't alter most of a table, so Alembic copies it.
         render_as_batch=is_sqlite,
+        # SQLite reports defaults in another form than the models'.
         compare_server_default=not is_sqlite,
+        # One transaction for all: a failed migration leaves the schema as it was.
         transaction_per_migration=False,
         on_version_apply=context.config.attributes.get("on_version_apply"),
     )
     if not is_sqlite:
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(LOCK)))
+        # Only after the lock above, on which a second process may wait longer. A
+        # migration that waits for a table makes all later queries of it wait.
         connection.execute(sa.text("SET LOCAL lock_timeout = '5s'"))
     context.run_migrations()
+    # `bedplate.migrate` turns foreign keys off on SQLite, so they are checked here.
     if is_sqlite and (broken := connection.exec_driver_sql(CHECK).first()):
         raise RuntimeError(f"the migration breaks a foreign key of {broken[0]}")
 

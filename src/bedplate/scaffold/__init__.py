@@ -1,1 +1,1 @@
-"""What `bedplate new` and `bedplate add` write: planned in memory, then all at once."""
+"""`bedplate new` and `bedplate add`: plan files in memory, then write all of them."""

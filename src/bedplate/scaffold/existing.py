@@ -1,4 +1,4 @@
-"""The project that a module or a migration is added to."""
+"""The existing project to which a module or a migration is added."""
 
 import ast
 from collections.abc import Sequence
@@ -29,48 +29,48 @@ class Revision(NamedTuple):
 
 @dataclass(frozen=True)
 class ExistingProject:
-    """The project of a folder, as `bedplate new` made it."""
+    """The project in a folder, as `bedplate new` created it."""
 
     folder: Path
     package: str
 
     @classmethod
     def find(cls, folder: Path) -> "ExistingProject":
-        """The project whose pyproject.toml is here.
+        """Return the project whose pyproject.toml is in this folder.
 
         Raises:
-            ProjectError: there is none.
+            ProjectError: the folder has none, or it names no application.
         """
         name = app_name(folder)
         if name is None:
             raise ProjectError(
-                "there is no project here: expected `app` in [tool.bedplate] of "
-                f"{folder.resolve() / 'pyproject.toml'}; `bedplate new` makes one"
+                "this folder holds no project: expected `app` in [tool.bedplate] of "
+                f"{folder.resolve() / 'pyproject.toml'}. `bedplate new` creates one"
             )
         return cls(folder, name.partition(":")[0].partition(".")[0])
 
     @property
     def source(self) -> str:
-        """Where its package is, below the folder."""
+        """The path of its package, relative to the folder."""
         in_src = self.folder / "src" / self.package
         return f"src/{self.package}" if in_src.is_dir() else self.package
 
     def migrations(self, modules: Sequence[Module]) -> str:
-        """Where the revisions of its own tables are.
+        """Return the folder with the migrations of its own tables.
 
         Raises:
-            ScaffoldError: in several folders.
+            ScaffoldError: there are several.
         """
-        own = [f for f in migrations_of(modules) if not f.startswith("bedplate:")]
-        if len(own) > 1:
-            raise ScaffoldError(f"expected one folder of migrations, not {own}")
-        return own[0] if own else f"{self.package}:migrations"
+        folders = [f for f in migrations_of(modules) if not f.startswith("bedplate:")]
+        if len(folders) > 1:
+            raise ScaffoldError(f"expected one folder of migrations, found {folders}")
+        return folders[0] if folders else f"{self.package}:migrations"
 
     def registered(self, module: str) -> str:
-        """The file that lists its modules, with one more.
+        """Return the text of the file that lists its modules, with one more module.
 
         Raises:
-            ScaffoldError: there is no list of modules as `bedplate new` writes it.
+            ScaffoldError: the file has no list of modules as `bedplate new` writes it.
         """
         path = self.folder / self.source / MODULES_FILE
         expected = f"{path}: expected `MODULES = (…)`, a tuple of modules"
@@ -81,11 +81,11 @@ class ExistingProject:
         if end is None:
             raise ScaffoldError(expected)
         line = f"from {self.package}.modules.{module} import module as {module}\n"
-        listed = f"{text[:end].rstrip().rstrip(',')}, {module}{text[end:]}"
-        return _after_imports(listed, line)
+        extended = f"{text[:end].rstrip().rstrip(',')}, {module}{text[end:]}"
+        return _insert_after_imports(extended, line)
 
     def next_revision(self, modules: Sequence[Module], slug: str) -> Revision:
-        """What follows the head of its own branch.
+        """Return the revision that follows the head of its own branch.
 
         Raises:
             ScaffoldError: the branch has several heads.
@@ -94,19 +94,19 @@ class ExistingProject:
         folders = {*migrations_of(modules), own_folder}
         script = ScriptDirectory.from_config(alembic_config(sorted(folders)))
         here = coerce_resource_to_filename(own_folder).resolve()
-        own = [r for r in script.walk_revisions() if Path(r.path).parent == here]
-        heads = [r.revision for r in own if r.is_head]
+        revisions = [r for r in script.walk_revisions() if Path(r.path).parent == here]
+        heads = [r.revision for r in revisions if r.is_head]
         if len(heads) > 1:
             raise ScaffoldError(f"{here} has several heads: {', '.join(heads)}")
-        taken = {revision.revision for revision in own}
-        numbers = (f"{self.package}_{number:04d}" for number in count(len(own) + 1))
-        free = next(number for number in numbers if number not in taken)
+        used_ids = {revision.revision for revision in revisions}
+        ids = (f"{self.package}_{number:04d}" for number in count(len(revisions) + 1))
+        free_id = next(id_ for id_ in ids if id_ not in used_ids)
         day = datetime.now(UTC).date().isoformat().replace("-", "_")
-        return Revision(free, heads[0] if heads else None, f"{day}_{slug}")
+        return Revision(free_id, heads[0] if heads else None, f"{day}_{slug}")
 
 
 def _end_of_modules(text: str) -> int | None:
-    """Where the closing bracket of `MODULES = (…)` is."""
+    """Return the position of the closing bracket of `MODULES = (…)`."""
     for node in ast.parse(text).body:
         if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
@@ -120,12 +120,13 @@ def _offset(text: str, node: ast.expr) -> int:
     assert node.end_lineno is not None
     assert node.end_col_offset is not None
     lines = text.splitlines(keepends=True)
+    # `end_col_offset` counts bytes of UTF-8, not characters.
     last = lines[node.end_lineno - 1].encode()[: node.end_col_offset].decode()
     return sum(map(len, lines[: node.end_lineno - 1])) + len(last)
 
 
-def _after_imports(text: str, line: str) -> str:
-    """A file with an import below its last one; ruff sorts it later."""
+def _insert_after_imports(text: str, line: str) -> str:
+    """Insert an import below the last import. Ruff sorts it later."""
     imports = [
         n for n in ast.parse(text).body if isinstance(n, ast.Import | ast.ImportFrom)
     ]

@@ -1,4 +1,4 @@
-"""The types that a field may have, each with what the templates write of it."""
+"""The types of fields, each with the source text that the templates write for it."""
 
 import json
 import math
@@ -20,48 +20,49 @@ _CHOICE = re.compile(r"[a-z][a-z0-9_]*")
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """One type, as source text for the places that it is written to."""
+    """A field type, as source text for each place where the templates use it."""
 
     python: str
     """The annotation of the column and of the response."""
     column: str | None = None
-    """What `mapped_column` is told; None where the annotation says it."""
+    """The argument of `mapped_column`; None if the annotation is enough."""
     migrated: str
     """The type in the migration."""
     accepted: str | None = None
-    """The annotation of the body; None where `python` is enough."""
+    """The annotation in request bodies; None if `python` is enough."""
     examples: tuple[Any, Any]
     """Two different values, as JSON."""
     refused: Sequence[str]
-    """Values that are not accepted, as Python writes them."""
+    """Invalid values, as Python source."""
     read_default: Callable[[str], Any] | None = None
-    """From the text after `=` to the default, as JSON; raises ValueError."""
+    """Parses the text after `=` into the default, as JSON, or raises ValueError."""
     default_is: str = ""
+    """Describes the accepted defaults in an error message."""
     numbered: str | None = None
-    """Another value for each `number`, as a factory writes it; None: never unique."""
+    """Source of a value that differs for each `number`; None if never unique."""
     sortable: bool = False
     searchable: bool = False
     filtered: bool = False
     choices: Sequence[str] = field(default=())
 
     def literal(self, value: Any) -> str:
-        """A default as Python writes it."""
+        """Return a default as Python source."""
         if self.python == "date":
             return "date({}, {}, {})".format(*map(int, value.split("-")))
         return f'Decimal("{value}")' if self.python == "Decimal" else repr(value)
 
     def server_default(self, value: Any) -> str:
-        """A default as the database is told."""
+        """Return a default as the argument of `server_default`."""
         if isinstance(value, bool):
             return f"{str(value).lower()}()"
         return repr(str(value))
 
 
 def make_kind(name: str, arguments: Sequence[str]) -> Kind:
-    """The type of this name with these arguments.
+    """Return the type with this name and these arguments.
 
     Raises:
-        ScaffoldError: there is none, or its arguments are wrong.
+        ScaffoldError: the type is unknown, or its arguments are wrong.
     """
     if name not in KINDS:
         raise ScaffoldError(f"a type, one of {', '.join(KINDS)}")
@@ -280,9 +281,9 @@ def _reference(arguments: Sequence[str]) -> Kind:
     return Kind(
         python="UUID",
         migrated="sa.Uuid()",
-        examples=(None, None),  # the factory makes the rows
+        examples=(None, None),  # the factory creates the rows
         refused=['"one"'],
-        numbered="",  # a row of its own each time
+        numbered="",  # may be unique: the factory creates a new row each time
         filtered=True,
     )
 

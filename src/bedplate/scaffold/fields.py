@@ -1,9 +1,9 @@
-"""The fields of a module as the command line takes them.
+"""The fields of a module, in the syntax of the command line.
 
 number:str:unique total:decimal(10,2) customer:ref(users) notes:text? paid:bool=false
 
     field  = name ":" type ["?"] {":unique" | ":index"} ["=" default]
-    type   = one of `kinds.KINDS`, some with arguments: `str(40)`, `enum(draft,sent)`
+    type   = one of `field_types.KINDS`, some with arguments, as in `enum(draft,sent)`
 """
 
 import re
@@ -20,7 +20,7 @@ UNINDEXED = ("text", "json")
 
 @dataclass(frozen=True, kw_only=True)
 class FieldSpec:
-    """One field, as it was asked for."""
+    """One field, as given on the command line."""
 
     name: str
     kind: Kind
@@ -28,7 +28,7 @@ class FieldSpec:
     is_optional: bool
     flags: frozenset[str]
     default: Any = None
-    """As JSON; None where there is none."""
+    """As JSON; None without a default."""
 
     @property
     def column_name(self) -> str:
@@ -53,30 +53,30 @@ class FieldSpec:
 
     @property
     def is_sortable(self) -> bool:
-        """What has an index of its own is an order of the list."""
+        """Whether the list can be sorted by it: an index of its own serves that."""
         return self.kind.sortable and not self.is_optional and bool(self.flags)
 
 
 def parse_fields(arguments: Sequence[str]) -> list[FieldSpec]:
-    """The fields of a command line, where one argument may hold several.
+    """Parse the fields of a command line. One argument may hold several.
 
     Raises:
-        ScaffoldError: what was expected in which field, and at which column of it.
+        ScaffoldError: names the field, the column in it, and what was expected there.
     """
     texts = re.findall(r"(?:\([^()]*\)|\S)+", " ".join(arguments))
     fields = [parse_field(text) for text in texts]
     names = [field.column_name for field in fields]
     for name in names:
         if names.count(name) > 1:
-            raise ScaffoldError(f"the field {name!r} is there twice")
+            raise ScaffoldError(f"the field {name!r} is given twice")
     return fields
 
 
 def parse_field(text: str) -> FieldSpec:
-    """One field.
+    """Parse one field.
 
     Raises:
-        ScaffoldError: what was expected at which column of the text.
+        ScaffoldError: names the column in the text and what was expected there.
     """
     reader = _Reader(text)
     name = reader.take(r"[^:?=()\s]+", "a name")
@@ -89,11 +89,11 @@ def parse_field(text: str) -> FieldSpec:
     default = _read_default(reader, kind) if reader.maybe("=") else None
     reader.end("`?`, `:unique`, `:index`, `=default` in this order, or the end")
     if is_optional and default is not None:
-        raise ScaffoldError(f"{text!r}: `?` or a default, not both")
+        raise ScaffoldError(f"{text!r}: use `?` or a default, not both")
     if "unique" in flags and (kind.numbered is None or default is not None):
-        raise ScaffoldError(f"{text!r}: this can't be unique")
+        raise ScaffoldError(f"{text!r}: a field of this kind can't be unique")
     if flags and kind_name in UNINDEXED:
-        raise ScaffoldError(f"{text!r}: a {kind_name} has no index")
+        raise ScaffoldError(f"{text!r}: a {kind_name} can't have an index")
     return FieldSpec(
         name=name,
         kind=kind,
@@ -119,7 +119,7 @@ def _read_default(reader: "_Reader", kind: Kind) -> Any:
     start = reader.position
     text = reader.maybe(".*")
     if kind.read_default is None:
-        reader.fail("no default, which this type can't have", start - 1)
+        reader.fail("no default, because this type has none", start - 1)
     try:
         return kind.read_default(text)
     except (KeyError, ValueError):
@@ -127,32 +127,32 @@ def _read_default(reader: "_Reader", kind: Kind) -> Any:
 
 
 class _Reader:
-    """A text read from left to right, which tells where it went wrong."""
+    """Reads a text from left to right, and reports the column of an error."""
 
     def __init__(self, text: str) -> None:
         self._text = text
         self.position = 0
 
     def maybe(self, pattern: str) -> str:
-        """What is here, if it fits; else nothing."""
-        found = re.compile(pattern).match(self._text, self.position)
-        if found is None:
+        """Consume and return what matches here, or return an empty text."""
+        match = re.compile(pattern).match(self._text, self.position)
+        if match is None:
             return ""
-        self.position = found.end()
-        return found[0]
+        self.position = match.end()
+        return match[0]
 
     def take(self, pattern: str, expected: str) -> str:
-        """Raises ScaffoldError if it isn't here."""
+        """Consume and return what matches here, or raise ScaffoldError."""
         return self.maybe(pattern) or self.fail(expected, self.position)
 
     def end(self, expected: str) -> None:
-        """Raises ScaffoldError if something is left."""
+        """Raise ScaffoldError unless the whole text was read."""
         if self.position < len(self._text):
             self.fail(expected, self.position)
 
     def fail(self, expected: str, position: int) -> NoReturn:
-        found = self._text[position:]
-        here = f"but found {found!r}" if found else "but it ends there"
+        rest = self._text[position:]
+        actual = f"but found {rest!r}" if rest else "but it ends there"
         raise ScaffoldError(
-            f"{self._text!r}, column {position + 1}: expected {expected}, {here}"
+            f"{self._text!r}, column {position + 1}: expected {expected}, {actual}"
         )

@@ -1,4 +1,4 @@
-"""A new revision of a project's branch, from its models."""
+"""Writes a new migration in a project's branch, from its models."""
 
 import asyncio
 import secrets
@@ -20,16 +20,18 @@ from bedplate.scaffold.format import format_files
 def add_migration(
     project: ExistingProject, modules: Sequence[Module], message: str
 ) -> Path:
-    """Write it, by what a new database of all migrations lacks of the models.
+    """Write a migration and return its path.
+
+    It holds the difference between the models and a new database with all migrations.
 
     Raises:
         NothingChanged
         ScaffoldError: the branch has several heads.
     """
     revision = project.next_revision(modules, "")
-    own = project.migrations(modules)
-    folders = list(dict.fromkeys([*migrations_of(modules), own]))
-    here = coerce_resource_to_filename(own)
+    own_folder = project.migrations(modules)
+    folders = list(dict.fromkeys([*migrations_of(modules), own_folder]))
+    here = coerce_resource_to_filename(own_folder)
     before = set(here.iterdir())
     asyncio.run(
         _write(
@@ -48,6 +50,8 @@ def add_migration(
 
 
 async def _write(folders: Sequence[str], **options: str | None) -> None:
+    # A new SQLite file: the project's own database may lack migrations, or have
+    # changes that no migration made.
     with tempfile.TemporaryDirectory(prefix="bedplate-") as name:
         settings = Settings.load(
             _env_file=None,

@@ -1,4 +1,4 @@
-"""A new module: its files rendered from the fields, formatted, and listed."""
+"""A new module: renders its files from the fields, formats and registers them."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -25,12 +25,12 @@ from bedplate.scaffold.render import render_folder
 from bedplate.scaffold.views import ModuleField, Target
 
 MOST_BYTES = 63
-"""Of a name in PostgreSQL."""
+"""The longest name in PostgreSQL."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModuleSpec:
-    """What `bedplate add module` asks for."""
+    """The arguments of `bedplate add module`."""
 
     name: str
     fields: Sequence[str]
@@ -41,10 +41,10 @@ class ModuleSpec:
 def plan_module(
     project: ExistingProject, modules: Sequence[Module], spec: ModuleSpec
 ) -> Plan:
-    """All the files of a new module, formatted.
+    """Return all the files of a new module, formatted.
 
     Raises:
-        ScaffoldError: a name or a field is wrong, or a file is in the way.
+        ScaffoldError: a name or a field is wrong, or a file exists already.
     """
     singular = _check_names(spec, modules)
     entity = inflection.camelize(singular)
@@ -62,24 +62,24 @@ def plan_module(
         del new[f"src/{project.package}/modules/{spec.name}/tasks.py"]
     if not values["rest"]:
         del new[f"src/{project.package}/modules/{spec.name}/viewsets.py"]
-    new = {_placed(project, path): text for path, text in new.items()}
-    listing = f"{project.source}/{MODULES_FILE}"
-    changed = {listing: project.registered(spec.name)}
+    new = {_in_project(project, path): text for path, text in new.items()}
+    modules_file = f"{project.source}/{MODULES_FILE}"
+    changed = {modules_file: project.registered(spec.name)}
     plan = Plan(project.folder, new, changed)
     plan.check()
     return formatted(plan, project.package)
 
 
 def _check_names(spec: ModuleSpec, modules: Sequence[Module]) -> str:
-    """The name of one of what the module is of."""
-    taken = {module.name for module in modules} | Base.metadata.tables.keys()
+    """Check the module's name, and return its singular."""
+    used = {module.name for module in modules} | Base.metadata.tables.keys()
     singular = spec.singular or inflection.singularize(spec.name)
-    check_module(spec.name, singular, taken | ENGINE_TABLES | TAKEN_MODULES)
+    check_module(spec.name, singular, used | ENGINE_TABLES | TAKEN_MODULES)
     return singular
 
 
 def _targets(modules: Sequence[Module]) -> dict[str, Target]:
-    """What a field may refer to, by table."""
+    """Return the models that a field may refer to, by table."""
     return {
         model.__tablename__: Target(
             table=model.__tablename__, module=module.name, entity=model.__name__
@@ -97,8 +97,10 @@ def _check_fields(
     for field in fields:
         check_field(field.name, TAKEN_FIELDS)
         if field.refers_to and field.target is None:
-            known = ", ".join(sorted(tables))
-            raise ScaffoldError(f"no table {field.refers_to!r}; there are {known}")
+            names = ", ".join(sorted(tables))
+            raise ScaffoldError(
+                f"the table {field.refers_to!r} does not exist. Use one of {names}"
+            )
         if field.is_checked and field.target is not None:
             _check_factory(project, field.target)
 
@@ -106,11 +108,14 @@ def _check_fields(
 def _check_factory(project: ExistingProject, target: Target) -> None:
     path = f"tests/factories/{target.module}.py"
     if not (project.folder / path).exists():
-        make = f"make_{target.singular}"
-        raise ScaffoldError(f"tests of references need `{make}(client)` in {path}")
+        factory = f"make_{target.singular}"
+        raise ScaffoldError(
+            f"the generated tests call `{factory}(client)` from {path}, which does not "
+            "exist. Write it first"
+        )
 
 
-def _placed(project: ExistingProject, path: str) -> str:
+def _in_project(project: ExistingProject, path: str) -> str:
     return path.replace(f"src/{project.package}", project.source, 1)
 
 
@@ -121,7 +126,7 @@ def _values(
     singular: str,
     fields: Sequence[ModuleField],
 ) -> dict[str, Any]:
-    """What the templates are given."""
+    """Return the variables of the templates."""
     has_django = find_spec("django") is not None
     revision = project.next_revision(modules, f"create_{spec.name}")
     unique = [field for field in fields if field.is_unique]
@@ -150,7 +155,7 @@ def _values(
 
 
 def _names(module: str, singular: str) -> dict[str, str]:
-    """What one and many are called, in each place."""
+    """Return the singular and the plural in each form that the templates need."""
     words = module.replace("_", " ")
     title = singular.replace("_", " ")
     return {
@@ -175,19 +180,19 @@ def _article(word: str) -> str:
 
 
 def _searched(module: str, fields: Sequence[ModuleField]) -> list[ModuleField]:
-    """The fields of a search, as many as the name of their index has room for."""
-    found: list[ModuleField] = []
+    """Return the fields of the search: as many as fit into their index's name."""
+    searched: list[ModuleField] = []
     room = MOST_BYTES - len(f"ix_{module}{SEARCH_INDEX}")
     for field in fields:
         needed = len(f"_{field.name}")
         if field.kind.searchable and needed <= room:
-            found.append(field)
+            searched.append(field)
             room -= needed
-    return found
+    return searched
 
 
 def _lists(module: str, fields: Sequence[ModuleField]) -> dict[str, Any]:
-    """Orders, filters and search of the list, and the indexes that serve them."""
+    """Return the list's orders, filters and search, and the indexes they need."""
     ordered = [field for field in fields if field.is_sortable]
     filtered = [field for field in fields if field.kind.filtered]
     searched = _searched(module, fields)
@@ -222,15 +227,15 @@ def _quoted(names: Sequence[str]) -> str:
 
 
 def _references(fields: Sequence[ModuleField]) -> dict[str, Any]:
-    """What the module and its factory take from other modules."""
+    """Return what the module and its factory import from other modules."""
     targets = {f.target.table: f.target for f in fields if f.is_checked and f.target}
-    made = [field.made for field in fields if field.is_required]
+    values = [field.factory_value for field in fields if field.is_required]
     return {
         "requires": _quoted(["auth", *(target.module for target in targets.values())]),
         "targets": targets.values(),
-        "needs_number": any("number" in value for value in made),
-        "needs_me": any("my_id" in value for value in made),
-        "needs_others": any("another_users_id" in value for value in made),
+        "needs_number": any("number" in value for value in values),
+        "needs_me": any("my_id" in value for value in values),
+        "needs_others": any("another_users_id" in value for value in values),
     }
 
 
@@ -241,12 +246,13 @@ def _test_values(fields: Sequence[ModuleField]) -> dict[str, Any]:
         for value in [*field.kind.refused, *([] if field.is_optional else ["None"])]
     ]
     defaults = {f.column_name: f.default for f in fields if not f.is_required}
-    own = next(field for field in fields if not field.refers_to)
-    in_a_form = own.kind.python in {"str", "int", "bool", "Decimal"}
+    changed = next(field for field in fields if not field.refers_to)
+    # Other types take several inputs in the admin's form, or another format.
+    is_one_input = changed.kind.python in {"str", "int", "bool", "Decimal"}
     return {
         "refused": refused,
-        "change": own.change,
-        "admin_change": f"{own.name}={own.changed_to}" if in_a_form else "",
+        "change": changed.change,
+        "admin_change": f"{changed.name}={changed.changed_to}" if is_one_input else "",
         "defaults": repr(defaults) if defaults else "",
         "article_of": {field.name: _article(field.title) for field in fields},
     }

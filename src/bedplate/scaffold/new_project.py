@@ -1,4 +1,4 @@
-"""A new project: a small package that depends on bedplate."""
+"""A new project: a small package that depends on Bedplate."""
 
 import re
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ _TITLE = re.compile(r"[\w .,'&+-]{1,50}")
 
 @dataclass(frozen=True, kw_only=True)
 class ProjectSpec:
-    """What `bedplate new` asks for."""
+    """The arguments of `bedplate new`."""
 
     name: str
     title: str
@@ -23,7 +23,7 @@ class ProjectSpec:
     django: bool = True
     ci: str = "github"
     source: Path | None = None
-    """A copy of bedplate's own repository, in place of a release."""
+    """A copy of Bedplate's repository to depend on, instead of a release."""
 
     @property
     def package(self) -> str:
@@ -31,27 +31,32 @@ class ProjectSpec:
 
 
 def title_of(name: str) -> str:
-    """`my-shop` is called My shop unless one says otherwise."""
+    """Return the default title for a name: "My shop" for `my-shop`."""
     return name.replace("-", " ").replace("_", " ").capitalize()
 
 
 def plan_project(spec: ProjectSpec) -> Plan:
-    """All the files of a new project.
+    """Return all the files of a new project.
 
     Raises:
-        ScaffoldError: a name is wrong, or the folder holds something already.
+        ScaffoldError: a name is wrong, or the folder isn't empty.
     """
     package = spec.package
     if not _TITLE.fullmatch(spec.title):
         raise ScaffoldError(
-            f"a title is 1 to 50 letters, digits and .,'&+- : {spec.title!r}"
+            f"a title has 1 to 50 letters, digits, spaces and _.,'&+- only, "
+            f"not {spec.title!r}"
         )
     if spec.folder.exists() and (
         not spec.folder.is_dir() or any(spec.folder.iterdir())
     ):
-        raise ScaffoldError(f"{spec.folder} is there already, and not empty")
+        raise ScaffoldError(
+            f"{spec.folder} exists already and is not an empty folder: choose another "
+            "with --into"
+        )
     if spec.ci not in CI_FILES:
-        raise ScaffoldError(f"CI is one of {', '.join(CI_FILES)}, not {spec.ci!r}")
+        names = ", ".join(CI_FILES)
+        raise ScaffoldError(f"the CI must be one of {names}, not {spec.ci!r}")
     values = {
         "name": spec.name,
         "package": package,
@@ -68,15 +73,15 @@ def plan_project(spec: ProjectSpec) -> Plan:
 
 
 def _versions() -> dict[str, str]:
-    """The version that runs, and the first that may break what relies on it."""
-    ours = version("bedplate")
-    major, minor, *_ = map(int, re.findall(r"\d+", ours))
-    return {"version": ours, "next_version": f"{major}.{minor + 1}"}
+    """Return the installed version, and the next one that may break a project."""
+    installed = version("bedplate")
+    major, minor, *_ = map(int, re.findall(r"\d+", installed))
+    return {"version": installed, "next_version": f"{major}.{minor + 1}"}
 
 
 def _checked_source(source: Path | None) -> str | None:
     if source is None:
         return None
     if not (source / "src" / "bedplate").is_dir():
-        raise ScaffoldError(f"{source} is no copy of bedplate's repository")
+        raise ScaffoldError(f"{source} is not a copy of Bedplate's repository")
     return source.resolve().as_posix()

@@ -1,4 +1,4 @@
-"""Files that are to be written: shown as a tree, checked, then written all at once."""
+"""A plan of files: shown as a tree, checked, then written all or not at all."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,12 +6,12 @@ from pathlib import Path
 
 
 class ScaffoldError(Exception):
-    """What was asked for can't be written; the text says what was expected where."""
+    """The files can't be written; the text names the cause and what was expected."""
 
 
 @dataclass
 class Plan:
-    """New files and changed ones, by their path below a folder."""
+    """The text of new and changed files, by their path relative to a folder."""
 
     folder: Path
     new: dict[str, str] = field(default_factory=dict)
@@ -22,27 +22,28 @@ class Plan:
         return {**self.new, **self.changed}
 
     def check(self) -> None:
-        """Nothing that is there is overwritten.
+        """Check that no existing file would be overwritten.
 
         Raises:
-            ScaffoldError: names the first file that is in the way.
+            ScaffoldError: names the first file that exists already.
         """
         for path in self.new:
             if (self.folder / path).exists():
-                raise ScaffoldError(f"{self.folder / path} is there already")
+                raise ScaffoldError(f"{self.folder / path} exists already")
 
     def write(self) -> None:
-        """Write all of it.
+        """Write all files, or none.
 
         Raises:
-            ScaffoldError: a file is in the way, or can't be written; no file stays.
+            ScaffoldError: a file exists already or can't be written. All changes are
+                undone.
         """
         self.check()
         before = {path: (self.folder / path).read_text() for path in self.changed}
         written: list[str] = []
         try:
             for path, text in self.files.items():
-                written.append(path)
+                written.append(path)  # first: a file may fail half-written
                 _write(self.folder / path, text)
         except OSError as error:
             self._undo(written, before)

@@ -1,4 +1,4 @@
-"""Templates: real files beside this one, whose names end in `.jinja`."""
+"""Renders the templates: the files in `templates/` whose names end in `.jinja`."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("bedplate.scaffold"),
         undefined=StrictUndefined,
-        autoescape=False,  # noqa: S701, it writes Python, and every value was checked
+        autoescape=False,  # noqa: S701, the output is Python, and every value was checked
         keep_trailing_newline=True,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -26,15 +26,15 @@ def _environment() -> Environment:
 
 
 def _wrapped(names: Sequence[str], indent: int) -> str:
-    """Names on lines that are short enough, all but the first indented."""
+    """Wrap names to lines of at most 88 characters, all but the first indented."""
     lines = textwrap.wrap(", ".join(names), LINE - indent)
     return f"\n{' ' * indent}".join(lines)
 
 
 def render_folder(folder: str, values: Mapping[str, Any]) -> dict[str, str]:
-    """Every template of a folder, by the path that it is written to.
+    """Render every template of a folder, and return the texts by path.
 
-    `{{ package }}` in a template's path stands for that value, as it does in its text.
+    Variables such as `{{ package }}` are replaced in paths as well as in texts.
     """
     environment = _environment()
     rendered: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""The fields of a module as its templates write them."""
+"""The fields of a module, in the forms that its templates need."""
 
 import textwrap
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from bedplate.scaffold.fields import FieldSpec
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """What a field refers to."""
+    """The model that a field refers to."""
 
     table: str
     module: str
@@ -23,10 +23,10 @@ class Target:
 
 @dataclass(frozen=True, kw_only=True)
 class ModuleField(FieldSpec):
-    """A field as the templates write it."""
+    """A field with the source text that the templates write for it."""
 
     entity: str
-    """The class that it is a field of."""
+    """The class that has the field."""
     target: Target | None = None
 
     @property
@@ -35,7 +35,7 @@ class ModuleField(FieldSpec):
 
     @property
     def alias(self) -> str:
-        """The name of what a body may hold."""
+        """The name of the type that request bodies accept."""
         return f"{self.entity}{inflection.camelize(self.name)}"
 
     @property
@@ -53,7 +53,7 @@ class ModuleField(FieldSpec):
 
     @property
     def initial(self) -> str:
-        """What follows the field's type where it may be left out."""
+        """The text after the field's type in a schema, if the field is optional."""
         if self.has_default:
             return f" = {self.kind.literal(self.default)}"
         return " = None" if self.is_optional else ""
@@ -64,7 +64,7 @@ class ModuleField(FieldSpec):
 
     @property
     def is_checked(self) -> bool:
-        """Whether it refers to what not everybody may read."""
+        """Whether it refers to a row that not every caller may read."""
         return self.refers_to not in {None, "users"}
 
     @property
@@ -73,14 +73,14 @@ class ModuleField(FieldSpec):
 
     @property
     def check(self) -> str:
-        """The constraint's text, in pieces that the formatter joins as they fit."""
+        """The check constraint's text, in pieces that the formatter joins."""
         choices = ", ".join(f"'{choice}'" for choice in self.kind.choices)
         pieces = textwrap.wrap(f"{self.name} IN ({choices})", 60)
         return " ".join(f'"{piece} "' for piece in pieces[:-1]) + f'"{pieces[-1]}"'
 
     @property
     def column_arguments(self) -> str:
-        """What `mapped_column` is told."""
+        """The arguments of `mapped_column`."""
         arguments = [self.kind.column] if self.kind.column else []
         if self.refers_to:
             target = f'"{self.refers_to}.id", ondelete="{self.on_delete}"'
@@ -102,8 +102,8 @@ class ModuleField(FieldSpec):
         return repr(first), repr(second)
 
     @property
-    def made(self) -> str:
-        """A value in the factory."""
+    def factory_value(self) -> str:
+        """The source of its value in the factory."""
         if self.refers_to == "users":
             return f"await {'another_users' if self.is_unique else 'my'}_id(client)"
         if self.target:
@@ -114,11 +114,11 @@ class ModuleField(FieldSpec):
 
     @property
     def changed_to(self) -> str:
-        """Another value than the one it was made with."""
+        """The source of a value that differs from the one in the factory."""
         first, second = self.kind.examples
         return repr(first if self.default == second else second)
 
     @property
     def change(self) -> str:
-        """A body of PATCH that changes something."""
+        """The source of a PATCH body that changes its value."""
         return f'{{"{self.name}": {self.changed_to}}}'

@@ -1,4 +1,4 @@
-"""The audit trail: who, what, on whom, from where; with the act, and for good."""
+"""The audit trail: events are written with the action, and are never changed."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ async def events(app: Application) -> list[Any]:
     return list(await read_table(app, AuditEvent))
 
 
-async def test_an_act_is_recorded_with_who_on_whom_and_from_where(
+async def test_an_action_is_recorded_with_actor_subject_and_client(
     app: Application, as_admin: AsyncClient, admin: User, user: User
 ) -> None:
     headers = {"X-Request-ID": "req-1", "User-Agent": "a client"}
@@ -55,7 +55,7 @@ async def test_each_change_of_an_account_is_recorded_once(
     ]
 
 
-async def test_a_refused_act_leaves_no_event(
+async def test_a_rejected_action_leaves_no_event(
     app: Application, as_admin: AsyncClient, admin: User
 ) -> None:
     refused = await as_admin.post(f"/users/{admin.id}/deactivate")
@@ -64,19 +64,19 @@ async def test_a_refused_act_leaves_no_event(
     assert await events(app) == []
 
 
-async def test_a_failed_sign_in_is_recorded_though_it_is_refused(
+async def test_a_failed_sign_in_is_recorded_although_it_is_rejected(
     app: Application, client: AsyncClient, user: User
 ) -> None:
     await try_sign_in(client, user.email, "Wr0ng-password")
     await try_sign_in(client, "nobody@example.com", "Wr0ng-password")
 
-    known, unknown = await events(app)
-    assert known.action == unknown.action == "auth.sign_in_failed"
-    assert (known.subject_id, unknown.subject_id) == (user.id, None)
-    assert "Wr0ng-password" not in str([known, unknown])
+    event, other = await events(app)
+    assert event.action == other.action == "auth.sign_in_failed"
+    assert (event.subject_id, other.subject_id) == (user.id, None)
+    assert "Wr0ng-password" not in str([event, other])
 
 
-async def test_the_trail_can_not_be_rewritten(app: Application, user: User) -> None:
+async def test_events_can_not_be_changed(app: Application, user: User) -> None:
     async with app.state.runtime.database.unit_of_work() as session:
         await AuditService(session).record(
             Action.SIGNED_IN, actor_id=user.id, subject_id=user.id
@@ -88,7 +88,7 @@ async def test_the_trail_can_not_be_rewritten(app: Application, user: User) -> N
     assert [event.action for event in await events(app)] == ["auth.signed_in"]
 
 
-async def test_admins_read_it_filtered_and_by_page(
+async def test_admins_filter_events_and_read_them_by_page(
     as_admin: AsyncClient, as_user: AsyncClient, user: User, client: AsyncClient
 ) -> None:
     for _ in range(3):
@@ -98,10 +98,10 @@ async def test_admins_read_it_filtered_and_by_page(
     whole = (await as_admin.get("/audit")).json()
     assert whole["total"] == 4
     assert whole["items"][0]["action"] == "user.updated"  # newest first
-    found = await as_admin.get(
+    filtered = await as_admin.get(
         f"/audit?action=auth.sign_in_failed&subject_id={user.id}"
     )
-    assert found.json()["total"] == 3
+    assert filtered.json()["total"] == 3
     first = (await as_admin.get("/audit?cursor=&limit=3")).json()
     rest = (await as_admin.get(f"/audit?cursor={first['next_cursor']}")).json()
     assert first["items"] + rest["items"] == whole["items"]

@@ -1,4 +1,4 @@
-"""The database keeps audit events: no change ever, no deletion before its time."""
+"""The database protects audit events from changes and from early deletion."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -23,7 +23,7 @@ DAY = timedelta(days=1)
 
 
 async def add(app: Application, **values: Any) -> UUID:
-    """Write an event as it may have been written at another time."""
+    """Write an event, also with values from another time."""
     event = AuditEvent(**{"action": "planted", **values})
     async with app.state.runtime.database.unit_of_work() as session:
         session.add(event)
@@ -34,42 +34,46 @@ async def actions(app: Application) -> set[str]:
     return {event.action for event in await read_table(app, AuditEvent)}
 
 
-async def refusal(app: Application, statement: Any, before: Sequence[str] = ()) -> str:
-    """What the database says to a statement that it refuses."""
+async def database_error(
+    app: Application, statement: Any, before: Sequence[str] = ()
+) -> str:
+    """Run a statement that the database rejects, and return its error."""
     async with app.state.runtime.database.engine.connect() as connection:
         for sql in before:
             await connection.execute(sa.text(sql))
-        with pytest.raises(DBAPIError) as caught:
+        with pytest.raises(DBAPIError) as error:
             await connection.execute(statement)
-    return str(caught.value)
+    return str(error.value)
 
 
 async def test_no_event_is_changed(app: Application) -> None:
     await add(app, keep_until=utc_now() - DAY)
     for column in AuditEvent.__table__.columns:
         same = sa.update(AuditEvent).values({column.key: column})
-        assert "append-only" in await refusal(app, same)
+        assert "append-only" in await database_error(app, same)
 
 
 async def test_no_event_is_deleted_before_its_time(app: Application) -> None:
-    kept = [
+    event_ids = [
         await add(app, keep_until=utc_now() + timedelta(minutes=1)),
         await add(app),
-        # From before events had a time of their own: they are kept for 365 days.
+        # Events from before `keep_until` existed are kept for 365 days.
         await add(app, created_at=utc_now() - 364 * DAY),
     ]
-    for id_ in kept:
-        told = await refusal(app, sa.delete(AuditEvent).where(AuditEvent.id == id_))
-        assert "audit_events is append-only" in told
-        assert "kept until its keep_until" in told
+    for event_id in event_ids:
+        message = await database_error(
+            app, sa.delete(AuditEvent).where(AuditEvent.id == event_id)
+        )
+        assert "audit_events is append-only" in message
+        assert "kept until its keep_until" in message
     assert len(await read_table(app, AuditEvent)) == 3
 
 
-async def test_deleting_all_deletes_none(app: Application) -> None:
+async def test_deleting_all_events_deletes_none(app: Application) -> None:
     await add(app, keep_until=utc_now() - DAY)
     await add(app)
 
-    await refusal(app, sa.delete(AuditEvent))
+    await database_error(app, sa.delete(AuditEvent))
 
     assert len(await read_table(app, AuditEvent)) == 2
 
@@ -83,10 +87,10 @@ async def test_an_event_is_deleted_after_its_time(app: Application) -> None:
     assert await read_table(app, AuditEvent) == []
 
 
-# Each database's other ways to the same end.
-WAYS_ROUND = {
+# Other statements that would change or delete events.
+WORKAROUNDS = {
     "sqlite": [
-        # REPLACE deletes the row that is in its way, and fires no trigger for that.
+        # REPLACE deletes a conflicting row without firing the trigger for deletions.
         """
         REPLACE INTO audit_events (id, created_at, action, details)
         SELECT id, created_at, 'forged', details FROM audit_events
@@ -114,15 +118,15 @@ WAYS_ROUND = {
 }
 
 
-async def test_there_is_no_way_round(app: Application) -> None:
+async def test_workarounds_are_rejected_too(app: Application) -> None:
     await add(app)
-    for statement in WAYS_ROUND[app.state.runtime.database.dialect.name]:
-        assert "append-only" in await refusal(app, sa.text(statement)), statement
+    for statement in WORKAROUNDS[app.state.runtime.database.dialect.name]:
+        assert "append-only" in await database_error(app, sa.text(statement)), statement
 
     assert await actions(app) == {"planted"}
 
 
-# On PostgreSQL a caller's search path could put another `now()` before the real one.
+# On PostgreSQL a caller could put another `now()` first in its search path.
 SHADOWS = {
     "sqlite": [],
     "postgresql": [
@@ -135,15 +139,15 @@ SHADOWS = {
 }
 
 
-async def test_a_shadowed_clock_opens_nothing(app: Application) -> None:
+async def test_a_shadowed_clock_does_not_allow_deletion(app: Application) -> None:
     await add(app)
     shadows = SHADOWS[app.state.runtime.database.dialect.name]
 
-    assert "kept until" in await refusal(app, sa.delete(AuditEvent), shadows)
+    assert "kept until" in await database_error(app, sa.delete(AuditEvent), shadows)
 
 
 @pytest.mark.parametrize("setting_overrides", [{"audit_days": 30}])
-async def test_the_setting_holds_for_events_from_now_on(
+async def test_the_setting_applies_to_later_events(
     app: Application, user: User
 ) -> None:
     before = await add(app, action="before", keep_until=utc_now() + 365 * DAY)
@@ -159,14 +163,14 @@ async def test_the_setting_holds_for_events_from_now_on(
     assert stored["before"].keep_until > utc_now() + 364 * DAY
 
 
-async def test_the_purge_deletes_what_is_over_and_nothing_else(
+async def test_the_purge_deletes_expired_events_and_nothing_else(
     app: Application,
 ) -> None:
     await add(app, action="over", keep_until=utc_now() - DAY)
     await add(app, action="old and over", created_at=utc_now() - 366 * DAY)
     await add(app, action="kept", keep_until=utc_now() + DAY)
     await add(app, action="old and kept", created_at=utc_now() - 364 * DAY)
-    # A database whose clock is a little behind would refuse the whole batch.
+    # A database whose clock is slightly behind would reject the whole batch.
     await add(app, action="just over", keep_until=utc_now() - timedelta(seconds=5))
 
     await remove_expired(JobRun(app.state.runtime, "housekeeping", 1))
@@ -174,7 +178,7 @@ async def test_the_purge_deletes_what_is_over_and_nothing_else(
     assert await actions(app) == {"kept", "old and kept", "just over"}
 
 
-async def test_an_account_goes_and_its_events_stay(
+async def test_the_events_of_a_deleted_account_stay(
     app: Application, as_user: AsyncClient, as_admin: AsyncClient, user: User
 ) -> None:
     assert (await as_admin.patch(f"/users/{user.id}", json={"name": "New"})).is_success

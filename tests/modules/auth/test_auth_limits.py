@@ -120,7 +120,7 @@ class TestPerAddress:
     async def failures(
         self, app: Application, peer: str, forwarded: list[str]
     ) -> list[int]:
-        """What wrong sign-ins of several accounts get, one for each header."""
+        """Return the statuses of wrong sign-ins of several accounts, one a header."""
         from httpx import ASGITransport
 
         transport = ASGITransport(app, client=(peer, 1))

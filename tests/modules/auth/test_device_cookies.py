@@ -74,10 +74,10 @@ async def test_a_known_client_signs_in_while_an_attacker_goes_on(
 
     async with client_for(app) as stranger:
         refused = await try_sign_in(stranger, user.email, PASSWORD)
-    known = await try_sign_in(client, user.email, PASSWORD)
+    response = await try_sign_in(client, user.email, PASSWORD)
 
     assert_refused(refused, *LIMITED)
-    assert known.status_code == 200
+    assert response.status_code == 200
 
 
 async def test_a_known_client_has_a_limit_of_its_own(
@@ -103,9 +103,9 @@ async def test_cookies_of_one_account_give_no_more_guesses_than_their_groups(
 
     groups = {device.group for device in devices if device is not None}
     assert groups == set(range(GROUPS))
-    known = devices[0]
-    again = cookies.read({COOKIE: cookies.issue(user.id, known)})
-    assert again == known
+    device = devices[0]
+    again = cookies.read({COOKIE: cookies.issue(user.id, device)})
+    assert again == device
 
 
 @pytest.mark.parametrize("forge", ["another account", "signature", "group", "garbage"])
@@ -135,22 +135,22 @@ def test_a_cookie_ends_after_a_year_and_outlives_a_change_of_key(
 ) -> None:
     old, new, someone = b"o" * 32, b"n" * 32, uuid4()
     value = DeviceCookies([old], secure=False).issue(someone)
-    sent = {COOKIE: value}
+    cookies = {COOKIE: value}
 
-    rotated = DeviceCookies([new, old], secure=False).read(sent)
+    rotated = DeviceCookies([new, old], secure=False).read(cookies)
     assert rotated is not None
     assert rotated.user_id == someone
-    assert DeviceCookies([new], secure=False).read(sent) is None
+    assert DeviceCookies([new], secure=False).read(cookies) is None
     frozen_clock.advance(timedelta(days=366))
-    assert DeviceCookies([old], secure=False).read(sent) is None
+    assert DeviceCookies([old], secure=False).read(cookies) is None
 
 
 async def reset_password(
     client: AsyncClient, mailbox: Mailbox, email: str, **headers: str
 ) -> Response:
     body = {"email": email}
-    asked = await client.post("/auth/password/forgot", json=body, headers=headers)
-    assert asked.status_code == 202
+    requested = await client.post("/auth/password/forgot", json=body, headers=headers)
+    assert requested.status_code == 202
     token = await mailbox.token(email, "new password")
     body = {"token": token, "new_password": NEW_PASSWORD}
     answer = await client.post("/auth/password/reset", json=body, headers=headers)

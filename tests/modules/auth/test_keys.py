@@ -101,7 +101,7 @@ async def test_a_token_of_a_key_just_made_waits_for_it_and_is_not_refused(
         await rotate(app)
         await load_keys(app.state.runtime)
         after = await sign_in(client, user.email)
-        # The twin has just looked for keys, and does so once a second at the most.
+        # The twin has just looked for keys, and does so once a second at most.
         twin.state.runtime.tokens.loaded_at = time.monotonic()
 
         answers = await asyncio.gather(
@@ -121,11 +121,11 @@ async def test_unknown_keys_make_no_more_than_one_look_a_second(
         encoded({**content, "kid": f"unknown{n}"}).decode() + f".{rest}"
         for n in range(20)
     ]
-    with recorded_statements(app.state.runtime.database) as sent:
+    with recorded_statements(app.state.runtime.database) as statements:
         answers = [is_signed_in(client, {"access_token": t}) for t in forged]
         assert not any(await asyncio.gather(*answers))
 
-    assert len([sql for sql in sent if "signing_keys" in sql]) == 1
+    assert len([sql for sql in statements if "signing_keys" in sql]) == 1
 
 
 async def test_every_process_publishes_a_new_key_at_once(
@@ -222,7 +222,7 @@ async def test_the_public_key_is_no_hmac_secret(
 
 
 def with_hmac(token: str, secret: bytes) -> str:
-    """The same claims under HS256, signed by hand: libraries refuse to."""
+    """Sign the same claims with HS256, by hand: libraries refuse to."""
     header, claims, _ = token.split(".")
     content = json.loads(urlsafe_b64decode(header + "=="))
     unsigned = b".".join((encoded({**content, "alg": "HS256"}), claims.encode()))

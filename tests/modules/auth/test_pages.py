@@ -19,8 +19,8 @@ async def reset_link(client: AsyncClient, mailbox: Mailbox, user: User) -> str:
     mail = await mailbox.arrival(user.email, "new password")
     body = mail.get_body(("plain",))
     assert body is not None
-    (found,) = re.findall(r"http://[^/\s]+(/account/\S+)", body.get_content())
-    return f"{SITE}{found}"
+    (path,) = re.findall(r"http://[^/\s]+(/account/\S+)", body.get_content())
+    return f"{SITE}{path}"
 
 
 async def test_a_link_leads_to_a_form_that_sets_the_password(
@@ -28,9 +28,9 @@ async def test_a_link_leads_to_a_form_that_sets_the_password(
 ) -> None:
     url = await reset_link(client, mailbox, user)
     for _ in range(3):  # a mail scanner opens it too
-        shown = await client.get(url)
-    assert shown.status_code == 200
-    fields = dict(re.findall(r'name="(\w+)"(?: value="([^"]*)")?', shown.text))
+        page = await client.get(url)
+    assert page.status_code == 200
+    fields = dict(re.findall(r'name="(\w+)"(?: value="([^"]*)")?', page.text))
     assert fields.keys() >= {"token", "new_password"}
 
     form = {"token": fields["token"], "new_password": NEW_PASSWORD}
@@ -40,7 +40,7 @@ async def test_a_link_leads_to_a_form_that_sets_the_password(
     await sign_in(client, user.email, NEW_PASSWORD)
     spent = await client.post(url.partition("?")[0], data=form)
     assert spent.status_code == 400
-    assert "not good any more" in spent.text
+    assert "no longer valid" in spent.text
 
 
 @pytest.mark.parametrize("password", ["weak-passw0rd", "A1b", "", "A1" * 65])
@@ -89,8 +89,9 @@ async def test_a_link_without_a_good_token_is_told_so(
 
 
 def test_a_project_s_own_pages_take_the_links(settings: Settings) -> None:
-    own = settings.model_copy(update={"reset_url": "https://shop.example/reset"})
+    with_page = settings.model_copy(update={"reset_url": "https://shop.example/reset"})
 
     assert (
-        link(own, Purpose.RESET_PASSWORD, "t") == "https://shop.example/reset?token=t"
+        link(with_page, Purpose.RESET_PASSWORD, "t")
+        == "https://shop.example/reset?token=t"
     )

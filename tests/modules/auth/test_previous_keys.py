@@ -36,7 +36,7 @@ def setting_overrides(request: pytest.FixtureRequest) -> dict[str, Any]:
 
 
 async def statuses(settings: Settings, tokens: Any, cursor: str) -> Sequence[int]:
-    """What a process with these settings answers to a token and to a cursor."""
+    """Return the answers of a process with these settings to a token and a cursor."""
     query = {"cursor": cursor, "limit": "1"}
     async with running(settings, modules=EXAMPLE) as app, client_for(app) as client:
         me = await client.get("/users/me", headers=bearer(tokens))

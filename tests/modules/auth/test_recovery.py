@@ -259,7 +259,7 @@ async def test_an_address_changes_when_the_new_one_confirms(
     client: AsyncClient, user: User, as_user: AsyncClient, mailbox: Mailbox
 ) -> None:
     assert (await ask_for_change(as_user, "New@Example.com")).status_code == 202
-    await mailbox.arrival(user.email, "was asked for")
+    await mailbox.arrival(user.email, "was requested")
     token = await mailbox.token("new@example.com", CHANGE)
     assert (await as_user.get("/users/me")).json()["email"] == user.email
 
@@ -310,8 +310,9 @@ async def test_a_change_needs_the_password(
 async def test_an_account_s_token_never_becomes_the_next_owner_s(
     client: AsyncClient, user: User, as_user: AsyncClient, as_admin: AsyncClient
 ) -> None:
-    """Known failure of others: `sub` is an email, so a renamed account's token
-    belongs to whoever takes the address next.
+    """Prevent a known failure of others, where `sub` is an email.
+
+    There, a renamed account's token belongs to whoever takes the address next.
     """
     await as_admin.patch(f"/users/{user.id}", json={"email": "renamed@example.com"})
     body = {"email": user.email, "name": "Next", "password": PASSWORD}

@@ -81,11 +81,11 @@ async def test_the_signing_key_has_a_successor_at_once(
 ) -> None:
     before = await sign_in(client, user.email)
 
-    made = await act(app, "revoke", kid_of(before))
+    created = await act(app, "revoke", kid_of(before))
     let_a_second_pass(app)
     after = await sign_in(client, user.email)
 
-    assert kid_of(after) == made
+    assert kid_of(after) == created
     assert await is_signed_in(client, after)
     assert not await is_signed_in(client, before)
 
@@ -123,14 +123,14 @@ async def test_many_requests_make_one_small_statement_a_second(
     tokens = await sign_in(client, user.email)
     let_a_second_pass(app)
 
-    with recorded_statements(app.state.runtime.database) as sent:
+    with recorded_statements(app.state.runtime.database) as statements:
         answers = [is_signed_in(client, tokens) for _ in range(20)]
         assert all(await asyncio.gather(*answers))
         assert await is_signed_in(client, tokens)
 
-    asked = [sql for sql in sent if "signing_keys" in sql]
-    assert len(asked) == 1
-    assert "private_key" not in asked[0]
+    key_reads = [sql for sql in statements if "signing_keys" in sql]
+    assert len(key_reads) == 1
+    assert "private_key" not in key_reads[0]
 
 
 async def test_nothing_is_accepted_while_the_keys_can_not_be_looked_up(
@@ -159,6 +159,6 @@ async def test_a_key_is_looked_up_again_only_after_a_second(
     """The bound that is promised: not longer, and not by each request."""
     tokens = await sign_in(client, user.email)
     app.state.runtime.tokens.loaded_at = time.monotonic() - RELOAD_SECONDS + 0.5
-    with recorded_statements(app.state.runtime.database) as sent:
+    with recorded_statements(app.state.runtime.database) as statements:
         assert await is_signed_in(client, tokens)
-    assert not [sql for sql in sent if "signing_keys" in sql]
+    assert not [sql for sql in statements if "signing_keys" in sql]

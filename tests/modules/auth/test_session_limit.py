@@ -65,16 +65,16 @@ async def test_sign_ins_at_once_are_all_answered_and_leave_the_limit(
 async def test_what_has_expired_takes_no_place(
     app: Application, client: AsyncClient, user: User
 ) -> None:
-    kept = [await sign_in(client, user.email) for _ in range(2)]
+    remaining = [await sign_in(client, user.email) for _ in range(2)]
     long_ago = utc_now() - timedelta(days=1)
     async with app.state.runtime.database.unit_of_work() as session:
         session.add_all(
             UserSession(user_id=user.id, last_used_at=utc_now(), expires_at=long_ago)
             for _ in range(5)
         )
-    kept.append(await sign_in(client, user.email))
+    remaining.append(await sign_in(client, user.email))
 
-    assert all([await is_signed_in(client, tokens) for tokens in kept])
+    assert all([await is_signed_in(client, tokens) for tokens in remaining])
 
 
 async def test_the_admin_site_counts_too(

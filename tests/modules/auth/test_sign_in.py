@@ -265,7 +265,7 @@ Forge = Callable[..., str]
 
 @pytest.fixture
 def forge(settings: Settings) -> Forge:
-    """Makes a token with our own key, which is more than an attacker has."""
+    """Make a token with our own key, which is more than an attacker has."""
 
     def make(token: str, *, leave_out: str = "", **changes: Any) -> str:
         claims = jwt.decode(token, options={"verify_signature": False}) | changes
@@ -304,10 +304,10 @@ async def test_a_token_of_another_make_is_refused(
         "another's session": forge(token, sub=str(other.id)),
         "no such session": forge(token, sid=str(uuid7())),
         "no such user": forge(token, sub=str(uuid7())),
-        "sub is no UUID": forge(token, sub="1 OR 1=1"),
-        "sid is no UUID": forge(token, sid="x"),
+        "sub is not a UUID": forge(token, sub="1 OR 1=1"),
+        "sid is not a UUID": forge(token, sid="x"),
         "sub is a number": forge(token, sid=7),
-        "exp is no number": forge(token, exp="never"),
+        "exp is not a number": forge(token, exp="never"),
         "unsigned": unsigned(token, "none"),
         "unsigned, in capitals": unsigned(token, "NONE"),
         "other key": jwt.encode(claims, "x" * 32, algorithm="HS256"),

@@ -41,10 +41,10 @@ async def test_whose_address_is_verified_is_greeted_by_name(
     client: AsyncClient, user: User, mailbox: Mailbox
 ) -> None:
     for path in ("verify/request", "verify"):
-        sent: dict[str, str] = {"email": user.email}
+        request: dict[str, str] = {"email": user.email}
         if path == "verify":
-            sent = {"token": await mailbox.token(user.email, "Confirm your email")}
-        await client.post(f"/auth/email/{path}", json=sent)
+            request = {"token": await mailbox.token(user.email, "Confirm your email")}
+        await client.post(f"/auth/email/{path}", json=request)
     await client.post("/auth/password/forgot", json={"email": user.email})
 
     mail = await mailbox.arrival(user.email, "new password")

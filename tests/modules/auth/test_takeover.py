@@ -31,7 +31,7 @@ without_worker = pytest.mark.parametrize(
 
 
 async def ask_for_change(client: AsyncClient) -> None:
-    """An attacker who knows the password asks for the account's address to change."""
+    """Request a change of the address, as an attacker who knows the password."""
     tokens = await sign_in(client, OWNER)
     body = {"new_email": ATTACKER, "current_password": PASSWORD}
     answer = await client.post("/auth/email/change", json=body, headers=bearer(tokens))
@@ -245,7 +245,7 @@ async def test_so_it_is_after_a_recovery_in_the_admin(
     assert_refused(answer, 400, "INVALID_TOKEN")
 
 
-# One's own address and password.
+# Your own address and password.
 
 
 async def test_an_admin_token_does_not_move_the_admins_own_address(
@@ -274,10 +274,10 @@ async def test_an_admin_session_does_not_change_how_the_admin_signs_in(
     app: Application, admin_browser: Browser, admin: User, fields: dict[str, str]
 ) -> None:
     await admin_browser.open(f"/admin/bedplate/user/{admin.id}/change/")
-    shown = await admin_browser.submit(**fields)
+    page = await admin_browser.submit(**fields)
 
-    assert shown.status_code == 200
-    assert "your own" in shown.text
+    assert page.status_code == 200
+    assert "your own" in page.text
     (row,) = await read_table(app, User)
     assert (row.email, row.hashed_password) == (admin.email, admin.hashed_password)
 
@@ -300,7 +300,7 @@ def text_of(mail: Any) -> str:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "text"),
     [
         ({"email": "moved@example.org"}, "email address"),
         ({"role": "admin"}, "role"),
@@ -311,12 +311,12 @@ async def test_the_owner_is_told_what_an_admin_changed(
     user: User,
     mailbox: Mailbox,
     change: dict[str, str],
-    said: str,
+    text: str,
 ) -> None:
     await as_admin.patch(f"/users/{user.id}", json=change)
 
     notice = await mailbox.arrival(OWNER, "An administrator changed your account")
-    assert said in text_of(notice)
+    assert text in text_of(notice)
 
 
 @pytest.mark.parametrize("act", ["deactivate", "activate"])
@@ -358,8 +358,8 @@ async def test_one_form_with_several_changes_sends_one_notice_without_the_passwo
     (notice,) = list(mailbox)
     assert notice["To"] == OWNER
     text = text_of(notice)
-    for said in ("email address", "role", "password", "deactivated"):
-        assert said in text
+    for words in ("email address", "role", "password", "deactivated"):
+        assert words in text
     assert NEW_PASSWORD not in text
 
 

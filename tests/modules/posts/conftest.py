@@ -47,7 +47,7 @@ async def clients(
 
 @pytest.fixture
 def write_post(as_user: AsyncClient) -> WritePost:
-    """Writes a post over HTTP, as `author` unless it is told another client."""
+    """Write a post over HTTP, as `author` unless another client is given."""
 
     async def write(client: AsyncClient = as_user, **fields: Any) -> dict[str, Any]:
         body = {"title": "A title", "content": "Some words", **fields}

@@ -52,7 +52,7 @@ async def posts(app: Application, user: User, other: User) -> dict[str, dict[str
         for number in range(13)
     ]
     ids = {"author": user.id, "other": other.id}
-    made = [
+    posts = [
         Post(
             author_id=ids[row["author"]],
             title=row["title"],
@@ -63,8 +63,8 @@ async def posts(app: Application, user: User, other: User) -> dict[str, dict[str
         for row in rows
     ]
     async with app.state.runtime.database.unit_of_work() as session:
-        session.add_all(made)
-    return {str(post.id): row for post, row in zip(made, rows, strict=True)}
+        session.add_all(posts)
+    return {str(post.id): row for post, row in zip(posts, rows, strict=True)}
 
 
 def visible(posts: dict[str, dict[str, Any]], who: str) -> dict[str, dict[str, Any]]:
@@ -92,13 +92,13 @@ async def ids_of(client: AsyncClient, **params: Any) -> list[str]:
 
 async def walk(client: AsyncClient, **params: Any) -> list[str]:
     """All ids, from cursor to cursor."""
-    cursor, found = "", list[str]()
+    cursor, ids = "", list[str]()
     while cursor is not None:
         page = await read(client, cursor=cursor, **params)
         assert (page["total"], page["pages"], page["page"]) == (None, None, None)
-        found += [item["id"] for item in page["items"]]
+        ids += [item["id"] for item in page["items"]]
         cursor = page["next_cursor"]
-    return found
+    return ids
 
 
 async def test_everyone_sees_what_they_may_know_of_and_its_exact_number(
@@ -123,20 +123,20 @@ async def test_no_filter_or_search_shows_anybody_s_draft(
 ) -> None:
     authors = {"author": user.id, "other": other.id}
     for who in SCOPES:
-        known = visible(posts, who)
+        readable = visible(posts, who)
         for status, is_published in (("published", True), ("draft", False)):
             expected = {
-                i for i, p in known.items() if p["is_published"] is is_published
+                i for i, p in readable.items() if p["is_published"] is is_published
             }
             assert set(await ids_of(clients[who], status=status)) == expected
             assert set(await walk(clients[who], status=status, limit=2)) == expected
         for author, id_ in authors.items():
-            expected = {i for i, p in known.items() if p["author"] == author}
+            expected = {i for i, p in readable.items() if p["author"] == author}
             assert set(await ids_of(clients[who], author_id=id_)) == expected
             drafts = {i for i in expected if not posts[i]["is_published"]}
             both = {"author_id": id_, "status": "draft"}
             assert set(await ids_of(clients[who], **both)) == drafts
-        secret = {i for i, p in known.items() if "SECRET" in p["content"]}
+        secret = {i for i, p in readable.items() if "SECRET" in p["content"]}
         assert set(await ids_of(clients[who], q="secret")) == secret
         assert set(await walk(clients[who], q="secret", limit=1)) == secret
     assert await ids_of(clients["stranger"], q="SECRET") == []

@@ -154,8 +154,8 @@ async def test_a_draft_is_there_for_its_author_and_whoever_reads_any(
         else:
             assert_refused(answer, *UNKNOWN)
             nowhere = await clients[who].get(f"/posts/{uuid7()}")
-            told = [a.json()["error"] | {"request_id": ""} for a in (answer, nowhere)]
-            assert told[0] == told[1]
+            errors = [a.json()["error"] | {"request_id": ""} for a in (answer, nowhere)]
+            assert errors[0] == errors[1]
 
 
 async def test_who_may_not_write_is_told_so_and_changes_nothing(

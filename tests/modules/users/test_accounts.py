@@ -19,7 +19,7 @@ NAME = {"name": "Renamed"}
 EMAIL = {"email": "changed@example.com"}
 ROLE = {"role": "user"}
 
-# Who may not do what, and what they are told. `{user}` is the account of "user".
+# Refused requests, with the response for each caller. `{user}` is the account of "user".
 REFUSALS = [
     ("GET", "/users", None, {"stranger": UNAUTHENTICATED, "user": FORBIDDEN}),
     ("GET", "/users/me", None, {"stranger": UNAUTHENTICATED}),
@@ -120,10 +120,10 @@ async def test_a_new_address_is_not_verified_yet(
     async with app.state.runtime.database.unit_of_work() as session:
         stored = await session.get(User, user.id)
         stored.email_verified_at = stored.created_at
-    kept = await as_admin.patch(f"/users/{user.id}", json={"email": user.email})
+    unchanged = await as_admin.patch(f"/users/{user.id}", json={"email": user.email})
     changed = await as_admin.patch(f"/users/{user.id}", json=EMAIL)
 
-    assert kept.json()["email_verified"] is True
+    assert unchanged.json()["email_verified"] is True
     assert changed.json()["email_verified"] is False
 
 
@@ -246,5 +246,5 @@ async def test_deactivating_and_activating_are_idempotent(
         assert (first.status_code, first.json()) == (200, {"status": status})
         assert (second.status_code, second.json()) == (200, {"status": status})
         assert await snapshot() == once
-        shown = (await as_admin.get(f"/users/{user.id}")).json()["is_active"]
-        assert shown is (action == "activate")
+        is_active = (await as_admin.get(f"/users/{user.id}")).json()["is_active"]
+        assert is_active is (action == "activate")

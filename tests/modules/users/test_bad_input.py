@@ -16,7 +16,7 @@ SIGN_UP: dict[str, Any] = {
     "password": "Correct-h0rse",
     "role": "user",
 }
-# Appears in no name or message of ours: if it does, it was echoed.
+# It occurs in none of our names and messages: if it is answered, it was echoed.
 MARK = "zqxj"
 JSON = {"Content-Type": "application/json"}
 
@@ -157,9 +157,9 @@ async def test_an_unknown_field_is_refused(
     as_user: AsyncClient, snapshot: Snapshot, method: str, path: str
 ) -> None:
     before = await snapshot()
-    known = SIGN_UP if method == "POST" else {"name": "X"}
+    valid = SIGN_UP if method == "POST" else {"name": "X"}
     for field in ["is_admin", "is_active", "id", "Email", "", "\u2028"]:
-        body = {**known, field: MARK}
+        body = {**valid, field: MARK}
         answer = await as_user.request(method, f"/users{path}", json=body)
 
         assert_refused(answer, 422, "VALIDATION_ERROR", f"body.{field}")

@@ -130,8 +130,10 @@ async def test_two_admins_removing_each_other_at_once_leave_one(
 
 
 def assert_orderly(answers: Sequence[Response]) -> None:
-    """Someone wins; the other does too (leaving as the user that it was made), is told
-    why not, or is no admin any more when its turn comes.
+    """Assert that one request succeeds and that the other does too or is refused.
+
+    The second may leave as the user that the first made of it, or may be refused as the
+    last admin or as no longer an admin.
     """
     first, second = sorted(answers, key=lambda answer: answer.status_code)
     assert first.is_success

@@ -55,10 +55,10 @@ async def test_location_leads_to_the_new_account(
     client: AsyncClient, as_admin: AsyncClient
 ) -> None:
     created = await client.post("/users", json=NEW)
-    found = await as_admin.get(f"http://test{created.headers['location']}")
+    stored = await as_admin.get(f"http://test{created.headers['location']}")
 
     assert created.headers["location"] == f"/api/v1/users/{created.json()['id']}"
-    assert found.json() == created.json()
+    assert stored.json() == created.json()
 
 
 async def test_whoever_signed_up_can_sign_in(client: AsyncClient) -> None:

@@ -1,7 +1,7 @@
-"""The rules that no tool knows: a small function each, over a file's syntax tree.
+"""Bedplate's own rules: each is a small function over a file's syntax tree.
 
-A rule is told with `@rule(…)`: its name, what it is about, why it matters and how to
-mend it. Its function yields the places, each with what stands there.
+`@rule(…)` declares a rule: its name, its topic, why it matters and how to fix it. The
+function yields the places that break it, each with a message.
 """
 
 import ast
@@ -65,13 +65,13 @@ def all_rules() -> dict[str, SyntaxRule]:
 
 
 def find_by_syntax(sources: Sequence[Source], index: ProjectIndex) -> Iterator[Finding]:
-    """Every place where a rule over syntax trees is broken."""
+    """Yield every place that breaks one of these rules."""
     for source in sources:
-        for known in all_rules().values():
+        for entry in all_rules().values():
             if (
-                source.kind in known.kinds
-                and known.rule.id not in index.covered_elsewhere
+                source.kind in entry.kinds
+                and entry.rule.id not in index.covered_elsewhere
             ):
-                for place in known.find(source, index):
+                for place in entry.find(source, index):
                     line = getattr(place.node, "lineno", 1)
-                    yield Finding(known.rule, source.path, line, place.message)
+                    yield Finding(entry.rule, source.path, line, place.message)

@@ -1,4 +1,4 @@
-"""Sync in async: what holds up the event loop, beside what ruff's ASYNC rules find."""
+"""Sync in async: calls that block the event loop and that ruff's ASYNC rules miss."""
 
 import ast
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from bedplate.check.index import SYNC_SESSIONS, ProjectIndex, last_part
 from bedplate.check.project import Function, Source
 from bedplate.check.rules import Place, rule
 
-# Whole names, or a module's with a dot after it.
+# Whole names, or the name of a module with a dot at its end.
 SLOW = (
     "MySQLdb.connect",
     "bcrypt.checkpw",
@@ -34,7 +34,7 @@ SLOW = (
     "sqlite3.connect",
     "urllib3.request",
 )
-# Ruff finds these in an `async def`, not in what an `async def` calls.
+# Ruff finds these inside an `async def`, but not inside functions that it calls.
 SLOW_FOR_RUFF = (
     "httpx.delete",
     "httpx.get",
@@ -58,16 +58,16 @@ SLOW_FOR_RUFF = (
 @rule(
     "blocking-session",
     Topic.SYNC_IN_ASYNC,
-    why="A query on a synchronous session inside `async def` holds up the event loop: "
+    why="A query on a synchronous session inside `async def` blocks the event loop: "
     "every other request waits for it.",
-    fix="Take an `AsyncSession` and await its calls, or make the function a plain "
+    fix="Use an `AsyncSession` and await its calls, or make the function a plain "
     "`def`, which FastAPI runs in a thread.",
 )
 def blocking_session(source: Source, index: ProjectIndex) -> Iterator[Place]:
     for function in source.functions:
         if function.is_async:
             yield from _session_parameters(source, index, function)
-            yield from _sessions_made(source, index, function)
+            yield from _sessions_opened(source, index, function)
     for owner in source.classes:
         yield from _session_attributes(source, index, owner)
 
@@ -81,7 +81,7 @@ def _session_parameters(
             yield Place(parameter, f"`{name}` is async and takes a synchronous session")
 
 
-def _sessions_made(
+def _sessions_opened(
     source: Source, index: ProjectIndex, function: Function
 ) -> Iterator[Place]:
     for call in function.calls:
@@ -95,7 +95,7 @@ def _sessions_made(
 def _session_attributes(
     source: Source, index: ProjectIndex, owner: ast.ClassDef
 ) -> Iterator[Place]:
-    """Async methods of a class that was given a synchronous session."""
+    """Yield the async methods of a class that holds a synchronous session."""
     methods = [f for f in source.functions if f.owner is owner]
     if not any(
         index.is_sync_session(source, parameter.annotation)
@@ -107,13 +107,15 @@ def _session_attributes(
     for method in methods:
         if method.is_async:
             name = f"{owner.name}.{method.node.name}"
-            yield Place(method.node, f"`{name}` is async on a synchronous session")
+            yield Place(
+                method.node, f"`{name}` is async and uses a synchronous session"
+            )
 
 
 @rule(
     "blocking-call",
     Topic.SYNC_IN_ASYNC,
-    why="The event loop does nothing else until the call returns: one slow answer "
+    why="The event loop does nothing else until the call returns: one slow call "
     "delays every request.",
     fix="Use the library's async counterpart, or `await asyncio.to_thread(…)`.",
 )
@@ -125,8 +127,8 @@ def blocking_call(source: Source, index: ProjectIndex) -> Iterator[Place]:
             if name := _slow(source, index, call, SLOW):
                 yield Place(call, f"`{name}` in `async def {function.node.name}`")
             elif name := _slow_inside(source, index, function, call):
-                called = last_part(source.name(call.func))
-                yield Place(call, f"`{called}` isn't async and calls `{name}`")
+                function_name = last_part(source.name(call.func))
+                yield Place(call, f"`{function_name}` isn't async and calls `{name}`")
 
 
 def _slow(
@@ -136,16 +138,16 @@ def _slow(
     owner, _, method = name.rpartition(".")
     if method in ("hash", "verify") and last_part(owner) in index.hashers:
         return name
-    known = any(
+    is_slow = any(
         name == slow or (slow.endswith(".") and name.startswith(slow)) for slow in names
     )
-    return name if known else None
+    return name if is_slow else None
 
 
 def _slow_inside(
     source: Source, index: ProjectIndex, caller: Function, call: ast.Call
 ) -> str | None:
-    """What blocks in the plain function or method that is called."""
+    """Return the blocking call inside the called function or method, or None."""
     name = source.name(call.func)
     if name.startswith("self."):
         return next(
@@ -160,10 +162,10 @@ def _slow_inside(
             None,
         )
     module, _, own_name = name.rpartition(".")
-    for found in index.plain_functions.get(own_name, ()):
-        is_here = not module and found[0] is source
-        if is_here or (module and last_part(module) == found[0].stem):
-            return next(iter(_slow_in(index, *found)), None)
+    for definition in index.plain_functions.get(own_name, ()):
+        is_here = not module and definition[0] is source
+        if is_here or (module and last_part(module) == definition[0].stem):
+            return next(iter(_slow_in(index, *definition)), None)
     return None
 
 

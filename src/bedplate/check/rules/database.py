@@ -1,4 +1,4 @@
-"""Engines, tables and times."""
+"""Database rules: engines, tables, test databases and times."""
 
 import ast
 from collections.abc import Iterator
@@ -14,9 +14,9 @@ ENGINES = {"create_async_engine", "create_engine"}
 @rule(
     "engine-at-import",
     Topic.DATABASE,
-    why="Whoever imports the module, a test too, is connected to the database that "
-    "was configured there and then.",
-    fix="Make the engine in a function that takes the settings, called at start-up.",
+    why="Everything that imports the module, tests too, uses the database that is "
+    "configured at that moment.",
+    fix="Create the engine in a function that takes the settings and runs at start-up.",
 )
 def engine_at_import(source: Source, index: ProjectIndex) -> Iterator[Place]:
     later = {node for function in source.functions for node in function.nodes}
@@ -30,9 +30,9 @@ def engine_at_import(source: Source, index: ProjectIndex) -> Iterator[Place]:
 @rule(
     "sql-logged",
     Topic.DATABASE,
-    why="Every statement is logged with its values: passwords' hashes and personal "
-    "data end up in the logs.",
-    fix="Leave `echo` out; make it a setting that is off, for a developer's machine.",
+    why="Every statement is logged with its values: password hashes and personal data "
+    "end up in the logs.",
+    fix="Remove `echo`, or make it a setting for development that is off by default.",
 )
 def sql_logged(source: Source, index: ProjectIndex) -> Iterator[Place]:
     for call in source.nodes:
@@ -47,32 +47,31 @@ def sql_logged(source: Source, index: ProjectIndex) -> Iterator[Place]:
 @rule(
     "create-all",
     Topic.DATABASE,
-    why="The tables aren't those that migrations make: what is tested, or started "
-    "with, differs from what is deployed.",
-    fix="Bring the schema to head by migrations (`alembic upgrade head`), in tests, "
-    "too.",
+    why="The tables may differ from those that the migrations create, so tests run on "
+    "another schema than production.",
+    fix="Create the schema with migrations (`alembic upgrade head`), in tests too.",
     kinds=("code", "test"),
 )
 def create_all(source: Source, index: ProjectIndex) -> Iterator[Place]:
     for node in source.nodes:
         if source.name(node).endswith("metadata.create_all"):
-            yield Place(node, "`create_all` makes tables that no migration made")
+            yield Place(node, "`create_all` creates tables without migrations")
 
 
 @rule(
     "database-in-folder",
     Topic.DATABASE,
-    why="The file stays in the working folder: the next run meets the rows of the "
-    "last.",
-    fix="Use a throw-away database, such as a file in pytest's `tmp_path`.",
+    why="The file stays in the working folder, so the next run finds the rows of the "
+    "previous one.",
+    fix="Use a temporary database, such as a file in pytest's `tmp_path`.",
     kinds=("test",),
 )
 def database_in_folder(source: Source, index: ProjectIndex) -> Iterator[Place]:
-    given = [value for _, value in assigned(source.tree.body)]
+    values = [value for _, value in assigned(source.tree.body)]
     for call in source.nodes:
         if isinstance(call, ast.Call) and last_part(source.name(call.func)) in ENGINES:
-            given += call.args
-    for node in given:
+            values += call.args
+    for node in values:
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             scheme, _, path = node.value.partition(":///")
             is_a_path = path and not path.startswith(("/", ":memory:"))
@@ -83,7 +82,7 @@ def database_in_folder(source: Source, index: ProjectIndex) -> Iterator[Place]:
 @rule(
     "naive-time",
     Topic.TIME,
-    why="An instant without a time zone compares wrongly with one that has it, and "
+    why="A time without a time zone can't be compared with one that has it, and "
     "`utcnow` is deprecated.",
     fix="Use `datetime.now(UTC)` and `DateTime(timezone=True)`.",
 )
@@ -91,12 +90,12 @@ def naive_time(source: Source, index: ProjectIndex) -> Iterator[Place]:
     called = {node.func for node in source.nodes if isinstance(node, ast.Call)}
     for node in source.nodes:
         is_utcnow = source.name(node) == "datetime.datetime.utcnow"
-        if is_utcnow and node not in called:  # a call of it is ruff's to find
-            yield Place(node, "`datetime.utcnow` knows no time zone")
+        if is_utcnow and node not in called:  # ruff reports its calls
+            yield Place(node, "`datetime.utcnow` returns a time without a time zone")
         elif isinstance(node, ast.Call) and node.args:
             name = last_part(source.name(node.func))
             if name in ("Column", "mapped_column") and _is_naive(source, node):
-                yield Place(node, "the column keeps instants without a time zone")
+                yield Place(node, "the column stores times without a time zone")
 
 
 def _is_naive(source: Source, column: ast.Call) -> bool:

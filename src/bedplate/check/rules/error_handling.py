@@ -1,4 +1,4 @@
-"""What callers are told when something goes wrong."""
+"""Errors: whether callers get the right status and only what they may see."""
 
 import ast
 from collections.abc import Iterator
@@ -17,9 +17,9 @@ _CAUSE = {"constraint_name", "diag", "orig", "sqlstate", "__cause__"}
 @rule(
     "bare-error-in-service",
     Topic.ERRORS,
-    why="Nobody turns it into an answer: the caller of the API reads 500 where it did "
-    "something wrong.",
-    fix="Raise an error of your own that has a status and a code.",
+    why="No handler turns it into a response, so the API returns 500 for a mistake of "
+    "the caller.",
+    fix="Raise your own error class with a status and a code.",
 )
 def bare_error_in_service(source: Source, index: ProjectIndex) -> Iterator[Place]:
     for function in source.functions:
@@ -32,33 +32,33 @@ def bare_error_in_service(source: Source, index: ProjectIndex) -> Iterator[Place
 
 
 def _raised(node: ast.Raise) -> str:
-    raised = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
-    return raised.id if isinstance(raised, ast.Name) else ""
+    error = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
+    return error.id if isinstance(error, ast.Name) else ""
 
 
 @rule(
     "any-integrity-error",
     Topic.ERRORS,
-    why="A forgotten NOT NULL or foreign key is a bug, and is told as a conflict, "
-    "too; its text, logged, holds the row's data.",
-    fix="Look at the violated constraint's name, and let what you don't know be a 500.",
+    why="A violated NOT NULL or foreign key is a bug, but is reported as a conflict "
+    "too. The error's text holds the row's data and ends up in logs.",
+    fix="Check the name of the violated constraint, and let unknown ones be a 500.",
 )
 def any_integrity_error(source: Source, index: ProjectIndex) -> Iterator[Place]:
     for function in source.functions:
-        if "IntegrityError" in _types_of(source, function) and not _looks(
+        if "IntegrityError" in _types_of(source, function) and not _checks_cause(
             function.nodes
         ):
-            what = f"`{function.node.name}` answers for every IntegrityError alike"
-            yield Place(function.node, what)
+            message = f"`{function.node.name}` handles every IntegrityError alike"
+            yield Place(function.node, message)
         for node in function.nodes:
             if (
                 isinstance(node, ast.ExceptHandler)
                 and "IntegrityError"
                 in {last_part(n) for n in source.names_in(node.type)}
-                and not _looks(list(ast.walk(node)))
+                and not _checks_cause(list(ast.walk(node)))
                 and not _only_passes_on(node)
             ):
-                yield Place(node, "every IntegrityError is taken for the same one")
+                yield Place(node, "every IntegrityError is handled alike")
 
 
 def _types_of(source: Source, function: Function) -> set[str]:
@@ -69,8 +69,8 @@ def _types_of(source: Source, function: Function) -> set[str]:
     }
 
 
-def _looks(nodes: list[ast.AST]) -> bool:
-    """Whether the cause of an error is looked at, here or by what it is given to."""
+def _checks_cause(nodes: list[ast.AST]) -> bool:
+    """Return whether code checks an error's cause, itself or by a function."""
     words = {n.attr for n in nodes if isinstance(n, ast.Attribute)}
     calls = {ast.unparse(n.func) for n in nodes if isinstance(n, ast.Call)}
     return bool(words & _CAUSE) or any("constraint" in call for call in calls)
@@ -84,9 +84,9 @@ def _only_passes_on(node: ast.ExceptHandler) -> bool:
 @rule(
     "echoed-input",
     Topic.ERRORS,
-    why="Pydantic's `errors()` holds the input that it refused, a password among it, "
-    "and it ends up in answers and logs.",
-    fix="Take only `loc` and `msg` of each error.",
+    why="Pydantic's `errors()` contains the invalid input, even a password, which then "
+    "ends up in responses and logs.",
+    fix="Use only `loc` and `msg` of each error.",
 )
 def echoed_input(source: Source, index: ProjectIndex) -> Iterator[Place]:
     for function in source.functions:
@@ -95,14 +95,14 @@ def echoed_input(source: Source, index: ProjectIndex) -> Iterator[Place]:
             "ValidationError",
         }:
             continue
-        gone_through = {
+        iterated = {
             node.iter
             for node in function.nodes
             if isinstance(node, ast.For | ast.comprehension)
         }
         for node in function.nodes:
-            if _is_errors_call(node) and node not in gone_through:
-                yield Place(node, f"`{function.node.name}` passes the refused input on")
+            if _is_errors_call(node) and node not in iterated:
+                yield Place(node, f"`{function.node.name}` passes on the invalid input")
 
 
 def _is_errors_call(node: ast.AST) -> bool:
@@ -117,9 +117,9 @@ def _is_errors_call(node: ast.AST) -> bool:
 @rule(
     "two-error-shapes",
     Topic.ERRORS,
-    why="Clients meet one shape of error from your handler, and FastAPI's `detail` "
-    "from here and from unknown paths.",
-    fix="Raise your own error, and register a handler for `HTTPException`, too.",
+    why="Clients get errors in two formats: that of your handler, and FastAPI's "
+    "`detail` from here and for unknown paths.",
+    fix="Raise your own error, and register a handler for `HTTPException` too.",
 )
 def two_error_shapes(source: Source, index: ProjectIndex) -> Iterator[Place]:
     handled = _handled_in(index)
@@ -130,7 +130,7 @@ def two_error_shapes(source: Source, index: ProjectIndex) -> Iterator[Place]:
     for node in source.nodes:
         if isinstance(node, ast.Raise) and _raised(node) == "HTTPException":
             yield Place(
-                node, "HTTPException beside an error class with its own handler"
+                node, "HTTPException next to an error class with its own handler"
             )
 
 
@@ -140,14 +140,15 @@ def _handled_in(index: ProjectIndex) -> set[str]:
 
 
 def _handled(source: Source) -> Iterator[str]:
-    """The errors with a handler (a function of a request and one) of another shape.
+    """Yield the errors whose handler returns another format than FastAPI's `detail`.
 
-    `HTTPException` is among them however it is registered.
+    A handler is a function of a request and an error. `HTTPException` is included
+    however its handler is registered.
     """
     if any(
-        last_part(source.name(given)) == "HTTPException"
+        last_part(source.name(key)) == "HTTPException"
         for node in source.nodes
-        for given in (*_registered(source, node), *_keys(node))
+        for key in (*_registered(source, node), *_keys(node))
     ):
         yield "HTTPException"
     for function in source.functions:
@@ -170,5 +171,5 @@ def _registered(source: Source, node: ast.AST) -> list[ast.expr]:
 
 
 def _keys(node: ast.AST) -> list[ast.expr]:
-    """Of what may be a table of handlers: `{HTTPException: handle_http_error}`."""
+    """Return a dict's keys: it may map errors to handlers."""
     return [key for key in node.keys if key] if isinstance(node, ast.Dict) else []

@@ -1,4 +1,4 @@
-"""Fat models and fat routes: logic that stands where it can't be tested or shared."""
+"""Fat models and fat routes: logic in places where it can't be tested or shared."""
 
 import ast
 from collections.abc import Iterator
@@ -38,7 +38,7 @@ _NO_LOGIC = {
     "validates",
 }
 _BRANCHES = (ast.If, ast.For, ast.AsyncFor, ast.While, ast.Try, ast.Match, ast.IfExp)
-# What each kind of file may not import, when no contract of import-linter says it.
+# The imports that each kind of file must not have, if the project has no contracts.
 _FORBIDDEN = {
     "router": {"repository", "repositories"},
     "routes": {"repository", "repositories"},
@@ -54,17 +54,17 @@ _FORBIDDEN = {
 @rule(
     "fat-model",
     Topic.FAT,
-    why="A rule inside a table's class can't be tested without a row, and is missed "
-    "by whoever writes the row another way.",
-    fix="Move the method to a service; the model keeps columns and what follows from "
-    "them (`@property`).",
+    why="A rule inside a model can't be tested without a row, and code that writes the "
+    "row another way skips it.",
+    fix="Move the method to a service. Leave columns and values that follow from them "
+    "(`@property`) in the model.",
 )
 def fat_model(source: Source, index: ProjectIndex) -> Iterator[Place]:
     models = [m.node for m in index.models.values() if m.source is source]
     for function in source.functions:
         if function.owner in models and _has_logic(source, index, function):
             name = f"{function.owner.name}.{function.node.name}"
-            yield Place(function.node, f"`{name}` is more than a column's business")
+            yield Place(function.node, f"`{name}` holds logic in a model")
 
 
 def _has_logic(source: Source, index: ProjectIndex, function: Function) -> bool:
@@ -100,9 +100,9 @@ def _queries(source: Source, call: ast.Call, sessions: set[str]) -> bool:
 @rule(
     "query-in-route",
     Topic.FAT,
-    why="A query in an endpoint can't be used by the command line, a job or another "
-    "endpoint, and no test reaches it without HTTP.",
-    fix="Move it to a repository, and call that by a service.",
+    why="Commands, jobs and other endpoints can't use a query inside an endpoint, and "
+    "tests reach it only over HTTP.",
+    fix="Move it to a repository, and call the repository from a service.",
 )
 def query_in_route(source: Source, index: ProjectIndex) -> Iterator[Place]:
     for function in source.functions:
@@ -112,16 +112,17 @@ def query_in_route(source: Source, index: ProjectIndex) -> Iterator[Place]:
         for call in function.calls:
             if _queries(source, call, sessions):
                 name = function.node.name
-                yield Place(call, f"the endpoint `{name}` asks the database itself")
+                yield Place(call, f"the endpoint `{name}` queries the database itself")
                 break
 
 
 @rule(
     "logic-in-route",
     Topic.FAT,
-    why="Rules in an endpoint hold for this door only: a second one, such as a job, "
-    "has to repeat them.",
-    fix="Move them to one method of a service; an endpoint takes, calls and answers.",
+    why="Rules in an endpoint apply to this endpoint only: a job or a command must "
+    "repeat them.",
+    fix="Move them to one method of a service. An endpoint only reads the request, "
+    "calls the service and returns the response.",
 )
 def logic_in_route(source: Source, index: ProjectIndex) -> Iterator[Place]:
     for function in source.functions:
@@ -139,9 +140,9 @@ def logic_in_route(source: Source, index: ProjectIndex) -> Iterator[Place]:
 @rule(
     "layer-skipped",
     Topic.FAT,
-    why="A request reads downwards: router, service, repository, models. An import "
-    "past that is where rules get by-passed, and cycles begin.",
-    fix="Ask the next layer; what both need belongs below them.",
+    why="Layers import downwards: router, service, repository, models. An import that "
+    "skips a layer bypasses its rules and leads to import cycles.",
+    fix="Call the next layer, or move the shared code below both layers.",
 )
 def layer_skipped(source: Source, index: ProjectIndex) -> Iterator[Place]:
     forbidden = _FORBIDDEN.get(source.stem, set())
@@ -156,7 +157,7 @@ def _imported(node: ast.AST) -> list[str]:
         return [alias.name for alias in node.names]
     if isinstance(node, ast.ImportFrom):
         if {alias.name for alias in node.names} <= {"Depends"}:
-            return []  # a service that FastAPI makes is a service
+            return []  # a service may be created by FastAPI's dependencies
         return [node.module] if node.module else [alias.name for alias in node.names]
     return []
 
@@ -164,8 +165,7 @@ def _imported(node: ast.AST) -> list[str]:
 @rule(
     "scattered-commit",
     Topic.TRANSACTIONS,
-    why="A request that commits half-way leaves half of its work behind when the rest "
-    "fails.",
+    why="If a request commits half-way and fails later, half of its changes stay.",
     fix="Commit in one place, where the session is opened, once the request succeeded.",
 )
 def scattered_commit(source: Source, index: ProjectIndex) -> Iterator[Place]:
@@ -177,7 +177,7 @@ def scattered_commit(source: Source, index: ProjectIndex) -> Iterator[Place]:
             if source.name(call.func).endswith(".commit") and _queries(
                 source, call, sessions
             ):
-                yield Place(call, f"`{function.node.name}` commits by itself")
+                yield Place(call, f"`{function.node.name}` commits itself")
 
 
 def _is_inside_a_request(source: Source, function: Function) -> bool:

@@ -1,4 +1,4 @@
-"""N+1 queries and pages that shuffle: how rows are loaded."""
+"""N+1 queries, lazy loading and unordered pages."""
 
 import ast
 import re
@@ -17,7 +17,7 @@ from bedplate.check.index import (
 from bedplate.check.project import Function, Source, own_nodes
 from bedplate.check.rules import Place, rule
 
-ASKING = {"exec", "execute", "get_one", "query", "refresh", "scalar", "scalars"}
+QUERYING = {"exec", "execute", "get_one", "query", "refresh", "scalar", "scalars"}
 _READS = re.compile(r"^(get|find|fetch|load|list|count|read|select|query)(_|$)")
 _IN_PARTS = re.compile(r"batch|chunk|range|retr|attempt", re.IGNORECASE)
 Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
@@ -27,9 +27,9 @@ Loop = ast.For | ast.AsyncFor | Comprehension
 @rule(
     "query-in-loop",
     Topic.N_PLUS_ONE,
-    why="The database is asked once for each item: a list of a hundred costs a "
+    why="The database is queried once for each item: a list of a hundred costs a "
     "hundred round trips.",
-    fix="Ask once, with `in_(…)`, a join, `selectinload`, or one statement for all "
+    fix="Query once, with `in_(…)`, a join, `selectinload`, or one statement for all "
     "rows.",
 )
 def query_in_loop(source: Source, index: ProjectIndex) -> Iterator[Place]:
@@ -38,23 +38,23 @@ def query_in_loop(source: Source, index: ProjectIndex) -> Iterator[Place]:
         repositories = _repositories(source, function)
         for loop in _loops(function):
             for call in _repeated_calls(loop):
-                if _asks(source, call, sessions, repositories):
-                    what = f"`{ast.unparse(call.func)}` is called for each item"
-                    yield Place(call, what)
+                if _queries(source, call, sessions, repositories):
+                    message = f"`{ast.unparse(call.func)}` is called for each item"
+                    yield Place(call, message)
 
 
 def _repositories(source: Source, function: Function) -> set[str]:
-    """What holds a repository: parameters, and what one is assigned to."""
-    given = {
+    """Return the names of parameters and variables that hold a repository."""
+    parameters = {
         parameter.arg
         for parameter, _ in function.parameters
         if any("Repository" in name for name in source.names_in(parameter.annotation))
     }
-    return given | _made_in(source, function.owner or function.node)
+    return parameters | _created_in(source, function.owner or function.node)
 
 
 @cache
-def _made_in(source: Source, scope: ast.AST) -> set[str]:
+def _created_in(source: Source, scope: ast.AST) -> set[str]:
     return {
         source.name(node.targets[0])
         for node in ast.walk(scope)
@@ -71,7 +71,7 @@ def _loops(function: Function) -> Iterator[Loop]:
 
 
 def _is_short(function: Function, loop: Loop) -> bool:
-    """Whether a loop goes over batches, attempts, or what is written in the code."""
+    """Return whether a loop is over batches, attempts, or values fixed in the code."""
     over = _source_of(loop)
     statements = [node for node in function.nodes if isinstance(node, ast.stmt)]
     fixed = {
@@ -79,12 +79,12 @@ def _is_short(function: Function, loop: Loop) -> bool:
         for name, value in assigned(statements)
         if isinstance(value, ast.Tuple | ast.List) and value.elts
     }
-    written_here = over.isupper() or over in fixed or over.startswith(("(", "["))
-    return written_here or bool(_IN_PARTS.search(over))
+    is_literal = over.isupper() or over in fixed or over.startswith(("(", "["))
+    return is_literal or bool(_IN_PARTS.search(over))
 
 
 def _source_of(loop: Loop) -> str:
-    """What a loop goes over, as it is written."""
+    """Return the source of the expression that a loop iterates over."""
     if isinstance(loop, ast.For | ast.AsyncFor):
         return ast.unparse(loop.iter)
     return " ".join(ast.unparse(part.iter) for part in loop.generators)
@@ -102,15 +102,18 @@ def _repeated_calls(loop: Loop) -> Iterator[ast.Call]:
         yield from (node for node in own_nodes(part) if isinstance(node, ast.Call))
 
 
-def _asks(
+def _queries(
     source: Source, call: ast.Call, sessions: set[str], repositories: set[str]
 ) -> bool:
-    """Whether a call asks the database, by a session or a repository, or with one."""
+    """Return whether a call queries the database.
+
+    It is a method of a session or a repository, or gets a session as an argument.
+    """
     if isinstance(call.func, ast.Attribute):
         receiver, method = call.func.value, call.func.attr
         name = source.name(receiver)
         if looks_like_a_session(source, receiver) or name in sessions:
-            return method in ASKING or (method == "get" and len(call.args) > 1)
+            return method in QUERYING or (method == "get" and len(call.args) > 1)
         if name in repositories or re.search(r"repo(sitory)?$", name):
             return bool(_READS.match(method))
     name = called(source, call)
@@ -124,9 +127,9 @@ def _asks(
 @rule(
     "lazy-relationship",
     Topic.N_PLUS_ONE,
-    why="It is loaded when it is first looked at: once for each row of a list, and "
-    "under asyncio not at all (`MissingGreenlet`).",
-    fix='Say `lazy="raise"` and load it where it is needed, by `selectinload` or a '
+    why="It is loaded on first access: once for each row of a list, and under asyncio "
+    "it fails with `MissingGreenlet`.",
+    fix='Set `lazy="raise"` and load it where it is needed, with `selectinload` or a '
     "join.",
 )
 def lazy_relationship(source: Source, index: ProjectIndex) -> Iterator[Place]:
@@ -134,8 +137,8 @@ def lazy_relationship(source: Source, index: ProjectIndex) -> Iterator[Place]:
         if model.source is source:
             for name, call in model.relationships.items():
                 if is_lazy(call) and name not in index.eager:
-                    whole = f"{model.node.name}.{name}"
-                    yield Place(call, f"`{whole}` is loaded lazily, a row at a time")
+                    label = f"{model.node.name}.{name}"
+                    yield Place(call, f"`{label}` is loaded lazily, a row at a time")
 
 
 @rule(
@@ -149,15 +152,15 @@ def lazy_load_in_loop(source: Source, index: ProjectIndex) -> Iterator[Place]:
     for function in source.functions:
         sessions = index.sessions_of(source, function)
         repositories = _repositories(source, function)
-        asks = (_asks(source, c, sessions, repositories) for c in function.calls)
-        if any(asks):
-            lazy = index.lazy - _loaded_along(source, function)
+        queries = (_queries(source, c, sessions, repositories) for c in function.calls)
+        if any(queries):
+            lazy = index.lazy - _eagerly_loaded(source, function)
             for loop in _loops(function):
-                yield from _lazy_looks(source, lazy, loop)
+                yield from _lazy_accesses(source, lazy, loop)
 
 
-def _loaded_along(source: Source, function: Function) -> set[str]:
-    """The relationships that a function's queries load by an option."""
+def _eagerly_loaded(source: Source, function: Function) -> set[str]:
+    """Return the relationships that a function's queries load with an option."""
     return {
         node.attr
         for call in function.calls
@@ -167,7 +170,7 @@ def _loaded_along(source: Source, function: Function) -> set[str]:
     }
 
 
-def _lazy_looks(source: Source, lazy: set[str], loop: Loop) -> Iterator[Place]:
+def _lazy_accesses(source: Source, lazy: set[str], loop: Loop) -> Iterator[Place]:
     items = {name for target in _targets(loop) for name in source.names_in(target)}
     for node in own_nodes(loop):
         if (
@@ -187,9 +190,9 @@ def _targets(loop: Loop) -> list[ast.expr]:
 @rule(
     "unordered-page",
     Topic.DATABASE,
-    why="Without a total order a database may give rows in any order: pages repeat "
-    "some and leave out others.",
-    fix="Add `.order_by(…)` that ends in a unique column.",
+    why="Without an order the database may return rows in any order, so pages repeat "
+    "some rows and skip others.",
+    fix="Add an `.order_by(…)` that ends in a unique column.",
 )
 def unordered_page(source: Source, index: ProjectIndex) -> Iterator[Place]:
     for function in source.functions:
@@ -204,15 +207,15 @@ def unordered_page(source: Source, index: ProjectIndex) -> Iterator[Place]:
                 for call in function.calls
                 if isinstance(call.func, ast.Attribute) and call.func.attr == "offset"
             )
-            yield Place(call, f"`{function.node.name}` pages through rows in no order")
+            yield Place(call, f"`{function.node.name}` pages through unordered rows")
 
 
 @rule(
     "rows-loaded-to-delete",
     Topic.DATABASE,
-    why="Deleting the parent first loads every child, to delete it by a statement of "
-    "its own.",
-    fix='Say `ondelete="CASCADE"` on the foreign key and `passive_deletes=True` here.',
+    why="Deleting the parent loads every child first, and deletes each with its own "
+    "statement.",
+    fix='Set `ondelete="CASCADE"` on the foreign key and `passive_deletes=True` here.',
 )
 def rows_loaded_to_delete(source: Source, index: ProjectIndex) -> Iterator[Place]:
     for model in index.models.values():
@@ -224,5 +227,5 @@ def rows_loaded_to_delete(source: Source, index: ProjectIndex) -> Iterator[Place
                     and "delete" in str(cascade.value)
                     and keyword(call, "passive_deletes") is None
                 ):
-                    what = f"`{model.node.name}.{name}` is loaded when a row is deleted"
-                    yield Place(call, what)
+                    label = f"{model.node.name}.{name}"
+                    yield Place(call, f"`{label}` is loaded when a row is deleted")

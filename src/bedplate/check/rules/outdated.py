@@ -1,4 +1,4 @@
-"""Names of the past, and imports that lead nowhere."""
+"""Outdated names and broken imports."""
 
 import ast
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ _NOW = {
 @rule(
     "pydantic-v1",
     Topic.OUTDATED,
-    why="Pydantic 2 keeps the old names with a warning, and drops them in version 3.",
+    why="Pydantic 2 accepts the old names with a warning, and version 3 removes them.",
     fix="Use `field_validator`, `model_validator` and `model_config = ConfigDict(…)`.",
 )
 def pydantic_v1(source: Source, index: ProjectIndex) -> Iterator[Place]:
@@ -28,7 +28,7 @@ def pydantic_v1(source: Source, index: ProjectIndex) -> Iterator[Place]:
                 call = decorator.func if isinstance(decorator, ast.Call) else decorator
                 if (name := source.name(call)) in _NOW:
                     old = name.rpartition(".")[2]
-                    yield Place(decorator, f"`@{old}` is `@{_NOW[name]}` now")
+                    yield Place(decorator, f"`@{old}` was renamed to `@{_NOW[name]}`")
     for owner in source.classes:
         if _is_a_table_of(owner):
             continue
@@ -48,8 +48,7 @@ def _is_a_table_of(owner: ast.ClassDef) -> bool:
 @rule(
     "wrong-relative-import",
     Topic.OUTDATED,
-    why="The dots lead to a folder in which there is no such module: importing the "
-    "file fails.",
+    why="The dots lead to a folder without this module, so importing the file fails.",
     fix="Import from the package's root: `from shop.dependencies import …`.",
 )
 def wrong_relative_import(source: Source, index: ProjectIndex) -> Iterator[Place]:
@@ -57,13 +56,13 @@ def wrong_relative_import(source: Source, index: ProjectIndex) -> Iterator[Place
         if isinstance(node, ast.ImportFrom) and node.level and node.module:
             right = _right_levels(source, node.module, index)
             if right and node.level not in right:
-                asked = "." * node.level + node.module
-                there = "." * right[0] + node.module
-                yield Place(node, f"`{asked}` isn't there, `{there}` is")
+                wrong = "." * node.level + node.module
+                correct = "." * right[0] + node.module
+                yield Place(node, f"`{wrong}` doesn't exist, `{correct}` does")
 
 
 def _right_levels(source: Source, module: str, index: ProjectIndex) -> list[int]:
-    """How many dots lead from a file to a module of the project."""
+    """Return the numbers of dots that lead from a file to a module of the project."""
     folders = PurePosixPath(source.path).parents
     return [
         level

@@ -1,4 +1,7 @@
-"""Endpoints, by their source: what no document tells, or when there is none."""
+"""Checks endpoints by their source, for what the OpenAPI document can't show.
+
+Some of these rules run only without a document: see `ProjectIndex.covered_elsewhere`.
+"""
 
 import ast
 import re
@@ -22,7 +25,7 @@ _CALLER = re.compile(
     r"principal|require|signed|token|verif",
     re.IGNORECASE,
 )
-# By custom, these are for people who aren't signed in yet, or for machines.
+# These paths are public by convention: for users who sign in, or for machines.
 PUBLIC_PATH = re.compile(
     r"/(callback|docs|forgot[\w-]*|health[\w-]*|live\w*|login|logout|metrics|ping|"
     r"openapi.json|ready\w*|refresh|register|reset[\w-]*|sign-?in|sign-?up|token|"
@@ -35,8 +38,8 @@ _ANY_USER = {"AllowAny", "IsAuthenticated", "IsAuthenticatedOrReadOnly"}
 @rule(
     "unvalidated-body",
     Topic.VALIDATION,
-    why="Anything passes: what isn't checked at the door is checked nowhere, or "
-    "breaks far inside.",
+    why="Any input is accepted, and wrong input fails later, far from its cause, or "
+    "never.",
     fix="Declare a Pydantic model for the body, with limits on its fields.",
 )
 def unvalidated_body(source: Source, index: ProjectIndex) -> Iterator[Place]:
@@ -45,12 +48,12 @@ def unvalidated_body(source: Source, index: ProjectIndex) -> Iterator[Place]:
             continue
         for parameter, _ in function.parameters:
             if _is_free(source, parameter.annotation):
-                what = f"`{parameter.arg}` of `{function.node.name}` is of any shape"
-                yield Place(parameter, what)
+                name = function.node.name
+                yield Place(parameter, f"`{parameter.arg}` of `{name}` has no schema")
         for call in function.calls:
             if re.search(r"^(request|req)\.(json|body|form)$", source.name(call.func)):
-                what = f"`{function.node.name}` reads the body without a schema"
-                yield Place(call, what)
+                message = f"`{function.node.name}` reads the body without a schema"
+                yield Place(call, message)
 
 
 def _is_free(source: Source, annotation: ast.expr | None) -> bool:
@@ -70,9 +73,9 @@ def _is_free(source: Source, annotation: ast.expr | None) -> bool:
 @rule(
     "model-view-set",
     Topic.STRANGERS,
-    why="A ModelViewSet reads, changes and deletes every row, and anyone who is "
-    "signed in may: any user edits any other.",
-    fix="Give permissions by action, or limit `get_queryset` to `self.request.user`.",
+    why="A ModelViewSet reads, changes and deletes every row, and every signed-in user "
+    "may call it: any user can edit any other.",
+    fix="Set permissions by action, or limit `get_queryset` to `self.request.user`.",
 )
 def model_view_set(source: Source, index: ProjectIndex) -> Iterator[Place]:
     for node in source.classes:
@@ -84,8 +87,8 @@ def model_view_set(source: Source, index: ProjectIndex) -> Iterator[Place]:
             if isinstance(part, ast.Assign)
             and ast.unparse(part.targets[0]) == "permission_classes"
         ]
-        given = {last_part(n) for value in permissions for n in source.names_in(value)}
-        if given <= _ANY_USER and not _is_limited(node):
+        names = {last_part(n) for value in permissions for n in source.names_in(value)}
+        if names <= _ANY_USER and not _is_limited(node):
             yield Place(node, f"`{node.name}` lets every user do everything")
 
 
@@ -107,63 +110,66 @@ def _routes(source: Source) -> Iterator[tuple[Function, ast.Call]]:
 @rule(
     "open-to-strangers",
     Topic.STRANGERS,
-    why="Whoever knows the address may call it, without signing in.",
-    fix="Ask for the caller (`CurrentUser`), or say in `[tool.bedplate.check]` that "
-    'it is meant: `public = ["POST /signup"]`.',
+    why="Everyone can call it without signing in.",
+    fix="Require the caller (`CurrentUser`), or declare the operation as public in "
+    '`[tool.bedplate.check]`: `public = ["POST /signup"]`.',
 )
 def open_to_strangers(source: Source, index: ProjectIndex) -> Iterator[Place]:
     for function, decorator in _routes(source):
         router = _router_of(source, decorator)
-        asked = [keyword(made, "dependencies") for made in (decorator, router)]
+        dependencies = [keyword(call, "dependencies") for call in (decorator, router)]
         for parameter, default in function.parameters:
-            asked += [parameter.annotation, default]
-        is_asked = any(map(_CALLER.search, index.depends_on(source, asked)))
+            dependencies += [parameter.annotation, default]
+        names = index.depends_on(source, dependencies)
+        requires_caller = any(map(_CALLER.search, names))
         operation = _operation(decorator, router)
-        if not is_asked and not _is_public(operation, index.public):
-            yield Place(function.node, f"`{function.node.name}` asks for no caller")
+        if not requires_caller and not _is_public(operation, index.public):
+            yield Place(function.node, f"`{function.node.name}` requires no caller")
 
 
 def _router_of(source: Source, decorator: ast.Call) -> ast.expr | None:
-    """The call that made the router of a decorator."""
+    """Return the call that created the decorator's router."""
     assert isinstance(decorator.func, ast.Attribute)
     name = source.name(decorator.func.value)
     return next((v for n, v in assigned(source.tree.body) if n == name), None)
 
 
 def _operation(decorator: ast.Call, router: ast.expr | None) -> str:
-    """`GET /items/{id}`, as far as the router's own file tells."""
+    """Return `GET /items/{id}`, as far as the router's file shows its prefix."""
     assert isinstance(decorator.func, ast.Attribute)
     path = decorator.args[0] if decorator.args else keyword(decorator, "path")
     parts = [keyword(router, "prefix"), path]
-    told = "".join(str(p.value) for p in parts if isinstance(p, ast.Constant))
-    return f"{decorator.func.attr.upper()} {told}"
+    full_path = "".join(str(p.value) for p in parts if isinstance(p, ast.Constant))
+    return f"{decorator.func.attr.upper()} {full_path}"
 
 
 def _is_public(operation: str, public: AbstractSet[str]) -> bool:
-    """Whether an operation is meant for strangers, below whatever prefix it lands."""
+    """Return whether an operation is declared as public, with any further prefix."""
     method, _, path = operation.partition(" ")
-    meant = (name.partition(" ") for name in public)
-    said = any(path and m == method and p.endswith(path) for m, _, p in meant)
-    return said or bool(PUBLIC_PATH.search(path))
+    names = (name.partition(" ") for name in public)
+    declared = any(path and m == method and p.endswith(path) for m, _, p in names)
+    return declared or bool(PUBLIC_PATH.search(path))
 
 
 @rule(
     "no-response-model",
     Topic.VALIDATION,
-    why="Whatever the function returns goes out, columns such as a password's hash "
-    "too, and no client knows what to expect.",
-    fix="Declare `response_model=…`, or the type that the function returns.",
+    why="Everything that the function returns is sent, even a password hash, and "
+    "clients don't know what to expect.",
+    fix="Declare `response_model=…`, or the function's return type.",
 )
 def no_response_model(source: Source, index: ProjectIndex) -> Iterator[Place]:
     for function, decorator in _routes(source):
-        says_nothing = returns_anything(source, function)
+        if not returns_anything(source, function):
+            continue
         empty = "204" in ast.unparse(keyword(decorator, "status_code") or decorator)
-        if says_nothing and keyword(decorator, "response_model") is None and not empty:
-            yield Place(function.node, f"`{function.node.name}` answers with anything")
+        if keyword(decorator, "response_model") is None and not empty:
+            name = function.node.name
+            yield Place(function.node, f"`{name}` declares no response schema")
 
 
 def returns_anything(source: Source, function: Function) -> bool:
-    """Whether the type that a function returns, if any, says nothing."""
+    """Return whether a function's return type is missing or allows anything."""
     returned = function.node.returns
     return returned is None or _is_free(source, returned)
 
@@ -171,7 +177,7 @@ def returns_anything(source: Source, function: Function) -> bool:
 @rule(
     "unbounded-input",
     Topic.VALIDATION,
-    why="A caller may send megabytes, or ask for a million rows.",
+    why="A caller can send megabytes, or request a million rows.",
     fix="Set a limit: `max_length`, `le`, or a type such as `UUID` or `Literal`.",
 )
 def unbounded_input(source: Source, index: ProjectIndex) -> Iterator[Place]:
@@ -180,24 +186,22 @@ def unbounded_input(source: Source, index: ProjectIndex) -> Iterator[Place]:
             if source.name(parameter.annotation) in ("str", "int") and (
                 default is None or isinstance(default, ast.Constant)
             ):
-                what = f"`{parameter.arg}` of `{function.node.name}` has no limit"
-                yield Place(parameter, what)
+                name = function.node.name
+                yield Place(parameter, f"`{parameter.arg}` of `{name}` has no limit")
 
 
 @rule(
     "bare-list",
     Topic.VALIDATION,
-    why="A bare list has no place for a total or the next page, and grows with the "
+    why="A bare list has no room for a total or the next page, and grows with the "
     "table.",
-    fix="Answer with an object: `items`, `total`, and what tells the next page.",
+    fix="Return an object with `items`, `total` and how to get the next page.",
 )
 def bare_list(source: Source, index: ProjectIndex) -> Iterator[Place]:
     for function, decorator in _routes(source):
-        answer = keyword(decorator, "response_model") or function.node.returns
-        if isinstance(answer, ast.Subscript) and source.name(answer.value) in (
+        response = keyword(decorator, "response_model") or function.node.returns
+        if isinstance(response, ast.Subscript) and source.name(response.value) in (
             "list",
             "typing.List",
         ):
-            yield Place(
-                function.node, f"`{function.node.name}` answers with a bare list"
-            )
+            yield Place(function.node, f"`{function.node.name}` returns a bare list")

@@ -1,4 +1,4 @@
-"""What a schema lets in."""
+"""Schemas that accept or return the wrong values."""
 
 import ast
 import re
@@ -25,7 +25,7 @@ PRIVILEGES = {
 
 
 def schemas_of(source: Source, index: ProjectIndex) -> Iterator[ast.ClassDef]:
-    """The Pydantic classes of a file, as far as their bases tell."""
+    """Yield the Pydantic classes of a file, judged by the names of their bases."""
     for node in source.classes:
         bases = bases_of(source, node)
         if node.name not in index.models and any(
@@ -45,24 +45,23 @@ def fields_of(node: ast.ClassDef) -> Iterator[tuple[str, ast.AnnAssign]]:
 @rule(
     "privileged-field",
     Topic.STRANGERS,
-    why="Whoever sends this body chooses what they may do: a stranger signs up as "
-    "admin.",
-    fix="Leave the field out, or give it a schema and an endpoint that are for admins.",
+    why="The sender of this body chooses their own permissions: anyone can sign up as "
+    "an admin.",
+    fix="Remove the field, or move it to a schema and an endpoint for admins.",
 )
 def privileged_field(source: Source, index: ProjectIndex) -> Iterator[Place]:
     for node in schemas_of(source, index):
         for name, field in fields_of(node):
             if name in PRIVILEGES and _INPUT.match(node.name):
-                yield Place(field, f"`{node.name}.{name}` is the sender's to choose")
+                yield Place(field, f"the sender can set `{node.name}.{name}`")
 
 
 @rule(
     "null-in-patch",
     Topic.VALIDATION,
-    why="A body with `null` passes, and meets a NOT NULL column: the caller's mistake "
-    "becomes a 500.",
-    fix="Refuse null where the column does: leave `| None` out, with a default of "
-    "its own that means not sent.",
+    why="The schema accepts `null` and the NOT NULL column rejects it: the caller's "
+    "mistake becomes a 500.",
+    fix="Remove `| None`, and use another default to mark a field that wasn't sent.",
 )
 def null_in_patch(source: Source, index: ProjectIndex) -> Iterator[Place]:
     for node in schemas_of(source, index):
@@ -72,15 +71,14 @@ def null_in_patch(source: Source, index: ProjectIndex) -> Iterator[Place]:
             column = model.columns.get(name) if model else None
             if column and not column.nullable and is_optional(source, field.annotation):
                 yield Place(
-                    field, f"`{node.name}.{name}` may be null, its column may not"
+                    field, f"`{node.name}.{name}` may be null but its column may not"
                 )
 
 
 @rule(
     "id-as-text",
     Topic.VALIDATION,
-    why="Pydantic 2 makes no text of a UUID: every response that is made from a row "
-    "fails.",
+    why="Pydantic 2 doesn't convert UUIDs to text, so every response from a row fails.",
     fix="Declare the field as `UUID`.",
 )
 def id_as_text(source: Source, index: ProjectIndex) -> Iterator[Place]:
@@ -94,4 +92,6 @@ def id_as_text(source: Source, index: ProjectIndex) -> Iterator[Place]:
                 and column.is_uuid
                 and last_part(source.name(field.annotation)) == "str"
             ):
-                yield Place(field, f"`{node.name}.{name}` is a text, its column a UUID")
+                yield Place(
+                    field, f"`{node.name}.{name}` is text but its column a UUID"
+                )

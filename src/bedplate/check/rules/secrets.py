@@ -1,4 +1,4 @@
-"""Secrets that stand where ruff and detect-secrets don't look for them."""
+"""Secrets in places where ruff and detect-secrets don't look for them."""
 
 import ast
 import re
@@ -18,8 +18,8 @@ _SECRET = re.compile(
 @rule(
     "secret-in-call",
     Topic.SECRETS,
-    why="Whoever reads the code has the secret; a default is used in production the "
-    "day that the variable is forgotten.",
+    why="Everyone who can read the code has the secret, and production uses this "
+    "default if the variable is ever missing.",
     fix="Read it from the environment, and refuse to start without it.",
 )
 def secret_in_call(source: Source, index: ProjectIndex) -> Iterator[Place]:
@@ -36,7 +36,7 @@ def secret_in_call(source: Source, index: ProjectIndex) -> Iterator[Place]:
             ):
                 key = call.args[1] if len(call.args) > 1 else keyword(call, "key")
                 if _is_text(key):
-                    yield Place(call, f"the key of `{name}` is written here")
+                    yield Place(call, f"the key of `{name}` is in the code")
 
 
 def _is_secret_default(call: ast.Call) -> bool:

@@ -1,4 +1,4 @@
-"""What is stored when, and what is lost when something fails in between."""
+"""Transactions: when changes are committed, and when a failure loses them."""
 
 import ast
 import re
@@ -13,7 +13,7 @@ from bedplate.check.rules import Place, rule
 _LOOKS_UP = re.compile(
     r"(^|_)(get|find|fetch|exists|first|lookup|one_or_none|scalar)(_|$)"
 )
-_MAKES = re.compile(
+_CREATES = re.compile(
     r"^(\w*SessionLocal|(Async)?Session(Factory|Maker)?|(async_)?session_?(factory|maker))$"
 )
 _INSERTS = re.compile(r"^(add|create|insert|save|register)(_|$)")
@@ -22,25 +22,25 @@ _INSERTS = re.compile(r"^(add|create|insert|save|register)(_|$)")
 @rule(
     "session-without-commit",
     Topic.TRANSACTIONS,
-    why="What a request wrote is rolled back when the session closes, or lingers when "
-    "somebody forgot to commit.",
-    fix="Yield it inside `with session.begin():`, which commits, or rolls back on "
+    why="The changes of a request are rolled back when the session closes, unless "
+    "every endpoint remembers to commit.",
+    fix="Yield it inside `with session.begin():`, which commits, and rolls back on an "
     "error.",
 )
 def session_without_commit(source: Source, index: ProjectIndex) -> Iterator[Place]:
     for function in source.functions:
-        made = _session_yielded(source, index, function)
-        if made and not _commits(function):
-            what = f"`{function.node.name}` gives out a session and never commits"
-            yield Place(function.node, what)
+        yields_session = _session_yielded(source, index, function)
+        if yields_session and not _commits(function):
+            message = f"`{function.node.name}` yields a session and never commits"
+            yield Place(function.node, message)
 
 
 def _session_yielded(source: Source, index: ProjectIndex, function: Function) -> bool:
-    """Whether a generator yields a session that it made."""
+    """Return whether a generator yields a session that it created."""
     if not any(isinstance(node, ast.Yield) and node.value for node in function.nodes):
         return False
-    made = {last_part(source.name(call.func)) for call in function.calls}
-    return bool(made & index.session_names) or any(map(_MAKES.match, made))
+    names = {last_part(source.name(call.func)) for call in function.calls}
+    return bool(names & index.session_names) or any(map(_CREATES.match, names))
 
 
 def _commits(function: Function) -> bool:
@@ -51,20 +51,21 @@ def _commits(function: Function) -> bool:
 @rule(
     "late-commit",
     Topic.TRANSACTIONS,
-    why="FastAPI ends such a dependency after the answer has left: the client reads "
-    "201 for a row that the database then refuses.",
-    fix='Ask for it by `Depends(…, scope="function")`, in one alias for all endpoints.',
+    why="FastAPI finishes such a dependency after the response was sent: the client "
+    "gets 201 for a row that the database then rejects.",
+    fix='Declare it as `Depends(…, scope="function")`, in one alias for all endpoints.',
 )
 def late_commit(source: Source, index: ProjectIndex) -> Iterator[Place]:
     late = _late_dependencies(index)
     for call in source.nodes:
         if isinstance(call, ast.Call) and _depends_on(source, call) in late:
-            yield Place(call, f"`{_depends_on(source, call)}` commits after the answer")
+            name = _depends_on(source, call)
+            yield Place(call, f"`{name}` commits after the response was sent")
 
 
 @cache
 def _late_dependencies(index: ProjectIndex) -> set[str]:
-    """Functions that give out a session, and commit when they are ended."""
+    """Return the dependencies that yield a session and commit when they finish."""
     return {
         function.node.name
         for source in index.sources
@@ -74,7 +75,7 @@ def _late_dependencies(index: ProjectIndex) -> set[str]:
 
 
 def _depends_on(source: Source, call: ast.Call) -> str:
-    """The name of a dependency that lives as long as the request."""
+    """Return the name of a request-scoped dependency, or an empty text."""
     is_depends = source.name(call.func) in ("fastapi.Depends", "fastapi.params.Depends")
     if not is_depends or not call.args or any(k.arg == "scope" for k in call.keywords):
         return ""
@@ -84,9 +85,9 @@ def _depends_on(source: Source, call: ast.Call) -> str:
 @rule(
     "check-then-insert",
     Topic.TRANSACTIONS,
-    why="Two requests at once both find nothing and both insert: one of them gets a "
-    "500, or there are two rows.",
-    fix="Insert, and turn the violated unique constraint into your error.",
+    why="Two simultaneous requests both find nothing and both insert: one of them gets "
+    "a 500, or there are two rows.",
+    fix="Insert, and turn the violation of the unique constraint into your error.",
 )
 def check_then_insert(source: Source, index: ProjectIndex) -> Iterator[Place]:
     for function in source.functions:
@@ -104,11 +105,11 @@ def check_then_insert(source: Source, index: ProjectIndex) -> Iterator[Place]:
                 and _is_found(node.test, looked_up)
                 and _inserts_after(function, node)
             ):
-                yield Place(node, f"`{function.node.name}` looks first, then inserts")
+                yield Place(node, f"`{function.node.name}` checks first, then inserts")
 
 
 def _looks_up(node: ast.AST) -> bool:
-    """Whether an expression asks for a row that may be there."""
+    """Return whether an expression queries for a row that may exist."""
     return any(
         _LOOKS_UP.search(call.func.attr)
         for call in ast.walk(node)
@@ -117,7 +118,7 @@ def _looks_up(node: ast.AST) -> bool:
 
 
 def _is_found(test: ast.expr, looked_up: set[str]) -> bool:
-    """Whether a test is true when a row is there: `if found`, `is not None`."""
+    """Return whether a test is true if a row exists: `if user`, `is not None`."""
     if isinstance(test, ast.Compare):
         if not isinstance(test.ops[0], ast.IsNot):
             return False
@@ -139,9 +140,9 @@ def _inserts_after(function: Function, node: ast.If) -> bool:
 @rule(
     "background-task",
     Topic.TRANSACTIONS,
-    why="The task is in the memory of one process: a crash or a deployment loses it, "
-    "and nobody is told.",
-    fix="Enqueue a job in the same transaction, which a worker runs and repeats.",
+    why="The task is only in the memory of one process: a crash or a deployment loses "
+    "it, and nothing reports that.",
+    fix="Enqueue a job in the same transaction. A worker runs it and retries it.",
 )
 def background_task(source: Source, index: ProjectIndex) -> Iterator[Place]:
     for function in source.functions:
@@ -154,18 +155,17 @@ def background_task(source: Source, index: ProjectIndex) -> Iterator[Place]:
         for call in function.calls:
             name = source.name(call.func)
             if name.endswith(".add_task") and name.split(".")[0] in tasks:
-                yield Place(
-                    call, f"`{function.node.name}` leaves work to BackgroundTasks"
-                )
+                yield Place(call, f"`{function.node.name}` uses BackgroundTasks")
         if route_decorator(function) is not None:
-            yield from _tasks_let_go(source, function)
+            yield from _unwatched_tasks(source, function)
 
 
-def _tasks_let_go(source: Source, function: Function) -> Iterator[Place]:
+def _unwatched_tasks(source: Source, function: Function) -> Iterator[Place]:
     for node in function.nodes:
         if (
             isinstance(node, ast.Expr)
             and isinstance(node.value, ast.Call)
             and source.name(node.value.func) == "asyncio.create_task"
         ):
-            yield Place(node, f"`{function.node.name}` lets a task go unwatched")
+            # asyncio holds only a weak reference, so the task may be collected midway.
+            yield Place(node, f"`{function.node.name}` starts a task and drops it")

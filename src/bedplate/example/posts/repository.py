@@ -16,10 +16,10 @@ from bedplate.modules.users.models import User
 Readable = Literal["published", "own", "all"]
 
 PUBLISHED = Post.published_at.is_not(None)
-OWN = Post.author_id == bindparam("caller_id", type_=sa.Uuid())
+IS_OWN = Post.author_id == bindparam("caller_id", type_=sa.Uuid())
 SCOPES: dict[str, Scope] = {
     "published": Scope(PUBLISHED, never_null=[Post.published_at]),
-    "own": Scope(sa.or_(PUBLISHED, OWN)),
+    "own": Scope(sa.or_(PUBLISHED, IS_OWN)),
     "all": Scope(sa.true()),
 }
 # Every post has an author, but a count needs none: an outer join can be left out.

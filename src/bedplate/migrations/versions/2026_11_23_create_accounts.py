@@ -117,17 +117,17 @@ def _create_audit_events() -> None:
 
 
 def _refuse_updates(table: str) -> None:
-    """What happened can't be rewritten, not even by our own code's mistake."""
-    told = f"{table} is append-only"
+    """Add a trigger that rejects updates, even those of a bug in this code."""
+    message = f"{table} is append-only"
     if op.get_bind().dialect.name == "sqlite":
         op.execute(
             f"CREATE TRIGGER {table}_append_only BEFORE UPDATE ON {table} "
-            f"BEGIN SELECT RAISE(ABORT, '{told}'); END"
+            f"BEGIN SELECT RAISE(ABORT, '{message}'); END"
         )
         return
     op.execute(
         f"CREATE FUNCTION {table}_append_only() RETURNS trigger LANGUAGE plpgsql "
-        f"AS $$ BEGIN RAISE EXCEPTION '{told}'; END $$"
+        f"AS $$ BEGIN RAISE EXCEPTION '{message}'; END $$"
     )
     op.execute(
         f"CREATE TRIGGER {table}_append_only BEFORE UPDATE ON {table} "

@@ -1,4 +1,4 @@
-"""Keep each audit event until its own time, whoever wants it gone.
+"""Prevent the deletion of each audit event before its `keep_until`.
 
 Revision ID: 0007
 Revises: 0006
@@ -14,19 +14,19 @@ down_revision = "0006"
 branch_labels = None
 depends_on = None
 
-KEPT = "audit_events is append-only: an event is kept until its keep_until"
+MESSAGE = "audit_events is append-only: an event is kept until its keep_until"
 
-# An event from before this revision has no `keep_until`: it is kept for 365 days.
-# What is no time at all is kept for good.
+# Events from before this revision have no `keep_until`: they are kept for 365 days.
+# Events with an invalid time are kept forever.
 _ON_SQLITE = (
     f"""
     CREATE TRIGGER audit_events_kept BEFORE DELETE ON audit_events
     WHEN coalesce(
         OLD.keep_until, datetime(OLD.created_at, '+365 days'), '9999'
     ) > strftime('%Y-%m-%d %H:%M:%f', 'now')
-    BEGIN SELECT RAISE(ABORT, '{KEPT}'); END
+    BEGIN SELECT RAISE(ABORT, '{MESSAGE}'); END
     """,
-    # REPLACE deletes the row that is in its way, and fires no trigger for that.
+    # REPLACE deletes a conflicting row without firing the trigger for deletions.
     """
     CREATE TRIGGER audit_events_not_replaced BEFORE INSERT ON audit_events
     WHEN EXISTS (
@@ -37,13 +37,13 @@ _ON_SQLITE = (
     """,
 )
 _ON_POSTGRESQL = (
-    # Its own search path: with the caller's, `now()` could be the caller's function.
+    # A fixed search path, because `now()` could otherwise be a function of the caller.
     f"""
     CREATE FUNCTION audit_events_kept() RETURNS trigger LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp AS $$
     BEGIN
         IF coalesce(OLD.keep_until, OLD.created_at + interval '8760 hours') > now() THEN
-            RAISE EXCEPTION '{KEPT}';
+            RAISE EXCEPTION '{MESSAGE}';
         END IF;
         RETURN OLD;
     END $$

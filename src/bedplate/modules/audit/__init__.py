@@ -1,4 +1,4 @@
-"""The audit trail: who did what, on whom, when and from where."""
+"""The audit trail: who did what, to which account, when and from where."""
 
 from bedplate.module import Module
 from bedplate.modules.audit import admin

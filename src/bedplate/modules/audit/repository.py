@@ -24,7 +24,7 @@ class AuditRepository(Repository[AuditEvent]):
         return await self.session.fetch_page(LIST_EVENTS, params)
 
     async def user_agents(self, subject_id: UUID, action: str) -> set[str | None]:
-        """The clients that an account has done this with before."""
+        """Return the clients that an account has performed an action with."""
         query = (
             select(AuditEvent.user_agent)
             .where(AuditEvent.subject_id == subject_id, AuditEvent.action == action)

@@ -14,7 +14,7 @@ from bedplate.runtime import AUDIT_DAYS
 
 
 class Action(StrEnum):
-    """What is worth remembering."""
+    """The events of the audit trail."""
 
     USER_CREATED = "user.created"
     USER_UPDATED = "user.updated"
@@ -25,7 +25,7 @@ class Action(StrEnum):
     SIGNED_IN = "auth.signed_in"
     SIGN_IN_FAILED = "auth.sign_in_failed"
     SIGN_IN_REFUSED = "auth.sign_in_refused"
-    """The password was right, but the account may not enter here."""
+    """The password was right, but the account may not sign in here."""
     SIGN_IN_UNLOCKED = "auth.sign_in_unlocked"
     SIGNED_OUT = "auth.signed_out"
     REFRESH_REUSED = "auth.refresh_reused"
@@ -41,7 +41,7 @@ class Action(StrEnum):
 
 
 class AuditService:
-    """Writes the trail in the transaction of the act itself, and reads it."""
+    """Writes events in the transaction of the action itself, and lists them."""
 
     def __init__(self, session: Session) -> None:
         self.events = AuditRepository(session)
@@ -54,12 +54,13 @@ class AuditService:
         subject_id: UUID | None,
         **details: Any,
     ) -> AuditEvent:
-        """Add an event; it is kept if, and only if, the caller's transaction is.
+        """Add an event. It is stored if the current transaction commits.
 
-        `details` never hold a password, a token or a hash.
+        `details` must not contain a password, a token or a hash.
         """
         request_id, address, user_agent = origin.get()
         now = utc_now()
+        # Stored with each event, so that a changed setting applies to later ones only.
         days: int = self.events.session.info[AUDIT_DAYS]
         return await self.events.add(
             AuditEvent(

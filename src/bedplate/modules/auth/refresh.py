@@ -89,8 +89,8 @@ class RefreshService:
     async def _refuse_spent(self, spent: RefreshToken, row: UserSession) -> None:
         """End the session in a transaction of its own, which the error can't undo.
 
-        A successor that lost the race against another successor is no theft during the
-        grace period: it is refused, and the session lives.
+        A successor that lost the race against another successor is not a theft during
+        the grace period: it is refused, and the session lives.
         """
         ids = (row.id, row.user_id)
         lost_race = not spent.was_used and self._is_in_grace(spent)

@@ -97,7 +97,7 @@ class SignInService:
         return await self._start_browser_session(user)
 
     async def start_session(self, user_id: UUID) -> Caller:
-        """Start a browser session for a user whom another sign-in method has verified.
+        """Start a browser session for a user that another sign-in method has verified.
 
         Raises:
             AccountInactive: also if the account was deleted.

@@ -79,7 +79,7 @@ async def _send_link(
 ) -> None:
     settings = run.runtime.settings
     async with run.unit_of_work() as session:
-        # Locked: of two jobs at once the second voids the first one's token, and a
+        # Locked: of two jobs at once the second voids the token of the first, and a
         # recovery comes either before this comparison or after the token.
         current = await UserRepository(session).get(user.id, lock=True)
         if current is None or not current.is_active:

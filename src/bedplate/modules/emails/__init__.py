@@ -1,4 +1,4 @@
-"""The mails of the built-in modules, and the templates that a project may override."""
+"""Mails of the built-in modules, and their templates, which a project can override."""
 
 from bedplate.module import Module
 from bedplate.modules.emails.tasks import send_email

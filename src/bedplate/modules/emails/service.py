@@ -1,7 +1,7 @@
-"""Templates to mails.
+"""Render mails from templates.
 
-A mail is two files in a folder a language: `welcome.html`, and `welcome.txt`, whose
-first line is the subject.
+A mail is two files in the folder of its language: `welcome.html`, and `welcome.txt`,
+whose first line is the subject.
 """
 
 from collections.abc import Sequence
@@ -36,15 +36,15 @@ def render(
     folders: Sequence[Path] = (),
     **context: Any,
 ) -> Mail:
-    """A mail in a language, or in English where the template isn't translated.
+    """Render a mail in a language, or in English if the template isn't translated.
 
-    Without one it is in the settings' language. `message_id` is the job's id: the
-    header is made of it, the same each time. A template is looked for in the setting's
-    folder, in those of modules, in ours.
+    Without `language` it is the settings' one. `message_id` is the job's id: the header
+    is derived from it, so it is the same for each attempt. A template is searched in
+    the setting's folder, then in those of the modules, then in the built-in one.
 
     Raises:
-        jinja2.TemplateNotFound: there is no such template.
-        jinja2.UndefinedError: the context lacks what the template asks for.
+        jinja2.TemplateNotFound: the template does not exist.
+        jinja2.UndefinedError: the context lacks a value that the template uses.
     """
     language = language or settings.mail_language
     product, sender = parseaddr(settings.mail_from)
@@ -54,8 +54,8 @@ def render(
         "language": language,
         **context,
     }
-    chosen = [settings.mail_templates] if settings.mail_templates else []
-    find = partial(_find, (*chosen, *folders), language)
+    overrides = [settings.mail_templates] if settings.mail_templates else []
+    find = partial(_find, (*overrides, *folders), language)
     subject, text = _split(find(f"{template}.txt").render(values))
     return Mail(
         to=to,
@@ -81,11 +81,12 @@ def _find(folders: tuple[Path, ...], language: str, name: str) -> Template:
 
 @cache
 def _environment(folders: tuple[Path, ...]) -> Environment:
-    """A project's own templates before ours; its layout replaces ours as well."""
-    ours = PackageLoader("bedplate.modules.emails")
+    """Return an environment where a project's templates and layout come first."""
+    built_in = PackageLoader("bedplate.modules.emails")
     return Environment(
-        loader=ChoiceLoader([FileSystemLoader(folders), ours]),
+        loader=ChoiceLoader([FileSystemLoader(folders), built_in]),
         autoescape=select_autoescape(["html"]),
+        # A missing value fails the job instead of leaving a gap in the mail.
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -3,9 +3,9 @@ import asyncio
 from bedplate.jobs import JobRun, Queue, job
 from bedplate.modules.emails.service import render
 
-# Other jobs don't wait for a slow mail server.
+# A queue of its own, so that other jobs don't wait for a slow mail server.
 MAIL = Queue("mail")
-# With the usual waits: five hours for a mail server to come back.
+# With the usual delays, that gives a mail server five hours to come back.
 MAIL_ATTEMPTS = 16
 
 
@@ -17,8 +17,11 @@ async def send_email(
     context: dict[str, str],
     language: str | None = None,
 ) -> None:
-    """Send a mail whose context may lie in the database: no token, no link with one."""
-    mail = await asyncio.to_thread(  # templates are files
+    """Send a mail.
+
+    The context is stored with the job: it must hold no token and no link with one.
+    """
+    mail = await asyncio.to_thread(  # it reads the templates from files
         render,
         run.runtime.settings,
         template,

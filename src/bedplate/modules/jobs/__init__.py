@@ -1,4 +1,4 @@
-"""The jobs as admins see them: what waits, what runs, and the dead letters."""
+"""Jobs for admins: waiting, running, finished and dead ones."""
 
 from bedplate.jobs import WorkerHeartbeat
 from bedplate.module import Module

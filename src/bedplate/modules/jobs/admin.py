@@ -1,4 +1,4 @@
-"""Jobs in the admin site, and the mail among them: what was to be sent, and was it."""
+"""Jobs in the admin site, and the jobs that send mail."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -31,7 +31,7 @@ async def discard(jobs: JobService, job_id: UUID, caller: Caller) -> None:
 
 
 async def describe(jobs: JobService, ids: Sequence[UUID]) -> Details:
-    """Arguments and error, as they are stored."""
+    """Return the arguments and the error of jobs, as they are stored."""
     stored = await jobs.stored(ids)
     return {
         id_: {
@@ -44,7 +44,7 @@ async def describe(jobs: JobService, ids: Sequence[UUID]) -> Details:
 
 
 async def describe_mail(jobs: JobService, ids: Sequence[UUID]) -> Details:
-    """Which mail, to whom, and what went wrong."""
+    """Return the template, the recipient and the error of mail jobs."""
     stored = await jobs.stored(ids)
     return {
         id_: {
@@ -57,6 +57,7 @@ async def describe_mail(jobs: JobService, ids: Sequence[UUID]) -> Details:
 
 
 def _recipient(arguments: Mapping[str, Any]) -> Any:
+    # The jobs that send mail name their recipient differently.
     names = ("to", "email", "new_email", "user_id")
     return next((arguments[name] for name in names if name in arguments), "-")
 

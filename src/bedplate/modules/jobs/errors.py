@@ -2,12 +2,12 @@ from bedplate.core.errors import Conflict, NotFound
 
 
 class JobNotFound(NotFound):
-    message = "There is no such job"
+    message = "The job does not exist"
 
 
 class JobNotDead(Conflict):
     code = "JOB_NOT_DEAD"
-    message = "Only a job that used up its attempts can be tried again"
+    message = "Only a job that used up its attempts can be retried"
 
 
 class JobRunning(Conflict):

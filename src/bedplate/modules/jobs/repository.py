@@ -17,7 +17,7 @@ from bedplate.modules.jobs.schemas import (
 
 
 class StoredJob(NamedTuple):
-    """What the engine keeps beside a job's status."""
+    """The parts of a job that the engine stores apart from its status."""
 
     arguments: dict[str, Any]
     error: str | None
@@ -25,16 +25,16 @@ class StoredJob(NamedTuple):
 
 
 def _arguments(stored: str | None) -> dict[str, Any]:
-    """Return our keyword arguments. The engine's own steps have none."""
+    """Return the keyword arguments of a job. The engine's own steps have none."""
     try:
-        found = json.loads(stored or "")["positionalArgs"][0]
+        arguments = json.loads(stored or "")["positionalArgs"][0]
     except (ValueError, TypeError, LookupError, RecursionError):
-        return {}  # not what `enqueue` writes; `jobs show` has it as it is stored
-    return found if isinstance(found, dict) else {}
+        return {}  # not written by `enqueue`; `bedplate jobs show` prints the raw text
+    return arguments if isinstance(arguments, dict) else {}
 
 
 class JobRepository:
-    """What admins read of jobs; `jobs.store` is what changes them."""
+    """Queries of jobs for admins. `jobs.store` changes jobs."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
@@ -67,7 +67,7 @@ class JobRepository:
 
 
 def _failure(dialect: str) -> Any:
-    """Return the last error as it is stored: of the end, or of an earlier attempt."""
+    """Select the stored error: the final one, else that of the last attempt."""
     job, _, output = rows_for(dialect)
     failed = sa.func.coalesce(output.error, job.last_error)
     return sa.case((job.status == "succeeded", sa.null()), else_=failed)
@@ -114,7 +114,7 @@ def _detail(dialect: str) -> Query[JobDetail]:
 def _list(dialect: str) -> ListQuery[JobResponse]:
     job, _, _ = rows_for(dialect)
     return ListQuery(
-        # The schedules' own steps are no jobs of anybody.
+        # Steps of the scheduler are stored as jobs too, but are not interesting.
         _select(dialect, *_columns(dialect)).where(job.job != TICK),
         JobListResponse,
         JobListParams,

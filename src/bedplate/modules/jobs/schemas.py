@@ -38,12 +38,12 @@ class JobListResponse(Page[JobResponse], frozen=True):
 class JobListParams(ListParams):
     sort: Literal["created_at", "-created_at"] = "-created_at"
     status: Status | None = None
-    job: Annotated[Name | None, Field(description="The name of its function.")] = None
+    job: Annotated[Name | None, Field(description="Name of the job's function.")] = None
     queue: Name | None = None
 
 
 class JobDetail(ResponseSchema, frozen=True):
-    """A job with its arguments, as they are stored, and its last traceback."""
+    """A job with its arguments as they are stored, and its last traceback."""
 
     job: JobResponse
     arguments: str

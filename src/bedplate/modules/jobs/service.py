@@ -11,7 +11,7 @@ from bedplate.modules.jobs.schemas import JobDetail, JobListParams, JobResponse
 
 
 class JobService:
-    """What an admin may do with jobs."""
+    """Rules for jobs. Admins list, retry and discard them."""
 
     def __init__(self, session: Session) -> None:
         self.jobs = JobRepository(session)
@@ -19,16 +19,16 @@ class JobService:
 
     @raises(InvalidCursor)
     async def list_page(self, params: JobListParams) -> Page[JobResponse]:
-        """A page of jobs.
+        """Return a page of jobs.
 
         Raises:
-            InvalidCursor: the cursor is of another list or order.
+            InvalidCursor: the cursor is from another list or order.
         """
         return await self.jobs.list_page(params)
 
     @raises(JobNotFound)
     async def get(self, job_id: UUID) -> JobResponse:
-        """A job.
+        """Return a job.
 
         Raises:
             JobNotFound
@@ -39,7 +39,7 @@ class JobService:
         return job
 
     async def get_detail(self, job_id: UUID) -> JobDetail:
-        """A job with its arguments.
+        """Return a job with its arguments.
 
         Raises:
             JobNotFound
@@ -50,25 +50,25 @@ class JobService:
         return detail
 
     async def stored(self, ids: Sequence[UUID]) -> dict[UUID, StoredJob]:
-        """The arguments and the errors of jobs, by id."""
+        """Return the arguments and the errors of jobs, by id."""
         return await self.jobs.find_stored(ids)
 
     @raises(JobNotFound, JobNotDead)
     async def retry(self, job_id: UUID, if_match: IfMatch | None = None) -> JobResponse:
-        """Give a dead letter all its attempts again.
+        """Retry a dead job, with all its attempts.
 
         Raises:
             JobNotFound, JobNotDead, PreconditionFailed
         """
         await self._check(job_id, if_match)
         if not await self.store.retry(job_id):
-            await self.get(job_id)
+            await self.get(job_id)  # raises if the job does not exist
             raise JobNotDead
         return await self.get(job_id)
 
     @raises(JobNotFound, JobRunning)
     async def discard(self, job_id: UUID, if_match: IfMatch | None = None) -> None:
-        """Drop a job, done or not; it won't run any more.
+        """Delete a job, finished or not, so that it doesn't run again.
 
         Raises:
             JobNotFound, JobRunning, PreconditionFailed
@@ -79,6 +79,7 @@ class JobService:
             raise JobRunning
 
     async def _check(self, job_id: UUID, if_match: IfMatch | None) -> None:
+        # Locked, so that the job can't change between this check and the action.
         if if_match is not None:
             await self.store.lock(job_id)
             if_match.check(await self.get(job_id))

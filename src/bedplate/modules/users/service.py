@@ -73,7 +73,7 @@ class UserService:
 
         Raises:
             ValidationFailed: the role is not configured.
-            SignupClosed: the caller is no admin while sign-up is closed.
+            SignupClosed: sign-up is closed and the caller is not an admin.
             PermissionDenied: only an admin chooses a role other than the default.
             EmailTaken: addresses are compared without case.
         """
@@ -186,8 +186,8 @@ class UserService:
 
         Raises:
             UserNotFound: also for accounts of others.
-            PermissionDenied: the caller is no admin and changes an email or a role, or
-                is an admin and changes their own email.
+            PermissionDenied: only admins change an email or a role, and nobody changes
+                their own email here.
             ValidationFailed: the role is not configured.
             EmailTaken, LastAdmin, PreconditionFailed
         """
