@@ -35,7 +35,7 @@ EXAMPLES = 5
 FASTAPI, DJANGO = PREFIXES.values()
 # Equal on both stacks. `Location` isn't: it has the stack's own prefix.
 HEADERS = ("allow", "cache-control", "content-type", "etag", "www-authenticate")
-# The second write may find the first one's result: deleted, taken, or changed.
+# The second write may find what the first has done: deleted, taken, or changed.
 DONE = {404, 409, 412}
 
 Operation = APIOperation[Any, Any, Any, Any]
