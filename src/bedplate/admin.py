@@ -1,4 +1,4 @@
-"""What a module says of its place in the admin site. Nothing here knows Django.
+"""Declarations for the admin site: how a module shows its models. Without Django.
 
 admin = Admin(
     Invoice,
@@ -13,8 +13,8 @@ admin = Admin(
 
 Each function gets the service first and the caller last: `create(service, data,
 caller)`, `update(service, id, data, caller)`, `delete(service, id, caller)`, and an
-action like `delete`. What isn't declared can't be done: a model of which a module says
-nothing can be looked at, and that is all.
+action like `delete`. What isn't declared isn't possible: a model without an `Admin` is
+read-only.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -33,49 +33,49 @@ if TYPE_CHECKING:
 
 Act = Callable[..., Awaitable[Any]]
 MakeService = Callable[..., Any]
-"""From a session and a runtime."""
+"""Makes a service from a session and a runtime."""
 
 
 @dataclass(frozen=True)
 class Form:
-    """What is asked for, and the service's method that gets it."""
+    """A form: the schema of its fields, and the service method that saves them."""
 
     schema: type[BaseModel]
     save: Act
     prepare: Act | None = None
-    """Runs before the transaction of an update, for what takes long, such as a hash.
+    """Runs before the transaction of an update, for slow work such as a password hash.
 
-    `prepare(service, id, data, caller)` returns what `save` gets in place of the data.
+    `prepare(service, id, data, caller)` returns what `save` gets instead of the data.
     """
 
 
 @dataclass(frozen=True)
 class Action:
-    """Something to do with one row, or with each of those that are chosen in a list."""
+    """A button on a row's page, and an action on the selected rows of the list."""
 
     label: str
     do: Act
     _: KW_ONLY
     service: MakeService | None = None
-    """Whose method it is, if not the admin's own service's."""
+    """The service that has the method, if it isn't the admin's own."""
     when: Callable[[Any], bool] | None = None
-    """Whether it is offered on a row's page; by default it is."""
+    """Return whether a row's page offers the action. By default each page does."""
     is_dangerous: bool = False
 
 
 @dataclass(frozen=True)
 class Stat:
-    """A number on the front page: how many rows there are of which this holds.
+    """A number on the front page: the count of the rows that match.
 
     Stat("Dead jobs", {"status": "dead"}, is_alarming=True)
     """
 
     label: str
     only: Mapping[str, Any] = field(default_factory=dict)
-    """Django's lookups; a function gives a value as of now."""
+    """Django lookups. A function as a value is called on each page view."""
     _: KW_ONLY
     is_alarming: bool = False
-    """Whether any at all are too many."""
+    """Whether the number is highlighted when it isn't zero."""
 
 
 @dataclass(frozen=True)
@@ -83,21 +83,22 @@ class Admin:
     """A model in the admin site."""
 
     model: "type[DeclarativeBase] | Callable[[str], type[DeclarativeBase]]"
-    """A mapped class; or how to have it, from the name of the database's dialect."""
+    """A mapped class, or a function that returns it for the name of a dialect."""
     _: KW_ONLY
     permission: Permission | None = None
-    """Whose roles see and change it, besides admins."""
+    """The permission to see and change it. Admins always may."""
     scope: Callable[[Caller], tuple[Scope, Mapping[str, Any]]] | None = None
-    """Which rows a caller may know of, as a scope and its parameters: the rule of the
-    API's reads, for lists, searches, pages, figures and actions. By default all."""
+    """The rows that a caller may see, as a scope and its parameters: the same rule as
+    for reads of the API. Applies to lists, searches, pages, stats and actions. By
+    default all rows."""
     name: str | None = None
-    """What its rows are called; by default as the class."""
+    """The name of a row. By default the name of the class."""
     only: Mapping[str, Any] = field(default_factory=dict)
-    """Which of the table's rows it shows: Django's lookups."""
+    """The rows of the table that are shown, as Django lookups."""
     without: Mapping[str, Any] = field(default_factory=dict)
-    """Which it doesn't."""
+    """The rows of the table that are hidden, as Django lookups."""
     list_display: Sequence[str] = ()
-    """Columns of the list; by default the first few."""
+    """Columns of the list. By default the first five."""
     list_filter: Sequence[str] = ()
     search: Sequence[str] = ()
     ordering: Sequence[str] = ()
@@ -109,15 +110,15 @@ class Admin:
     choices: Mapping[str, Callable[[Settings], Sequence[str]]] = field(
         default_factory=dict
     )
-    """The values of a field that the settings decide."""
+    """Fields whose allowed values follow from the settings."""
     links: Mapping[str, str] = field(default_factory=dict)
-    """Columns that hold an id without being a foreign key, and of which table."""
+    """The table that a column refers to, for columns that are not foreign keys."""
     details: Act | None = None
-    """More to show of rows: `details(service, ids)` gives texts by label, by id."""
+    """More to show of rows: `details(service, ids)` returns texts by label, by id."""
     list_details: Sequence[str] = ()
-    """The labels of those that the list shows too."""
+    """The labels of the details that the list shows too."""
     stats: Sequence[Stat] = ()
 
     def mapped(self, dialect: str) -> "type[DeclarativeBase]":
-        """Its mapped class on a database."""
+        """Return the mapped class for a database dialect."""
         return self.model if isinstance(self.model, type) else self.model(dialect)

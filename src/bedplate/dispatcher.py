@@ -1,8 +1,8 @@
-"""FastAPI with Django beside it, by the path.
+"""Dispatches requests to FastAPI or Django by their path.
 
-No `app.mount`: a mount changes `root_path`, and with it the addresses that Django
-makes. Nothing here imports Django before a request has come for it, so an application
-that nobody opens the admin of pays nothing for having it.
+Not by `app.mount`: a mount changes `root_path`, and with it the URLs that Django
+builds. Django is imported on the first request for it, so an application whose admin
+site is never opened doesn't pay for it.
 """
 
 import asyncio
@@ -32,23 +32,27 @@ logger = structlog.get_logger()
 
 
 def django_is_installed() -> bool:
-    """Whether `bedplate[django]` is."""
+    """Return whether the packages of `bedplate[django]` are installed."""
     return find_spec("django") is not None and find_spec("rest_framework") is not None
 
 
 def require_django() -> None:
-    """Raises SettingsError when it isn't installed."""
+    """Check that Django is installed.
+
+    Raises:
+        SettingsError: it isn't.
+    """
     if not django_is_installed():
-        raise SettingsError("Django is not installed: install bedplate[django]")
+        raise SettingsError("Django is not installed. Install bedplate[django].")
 
 
 def with_django(app: FastAPI) -> ASGIApp:
-    """The application with the admin site and the REST framework beside it.
+    """Return the application with the admin site and the REST framework beside it.
 
-    Without the extra `django` it is the application as it was.
+    Without the extra `django`, return the application unchanged.
 
     Raises:
-        ModuleError: a column has a type that Django has no field for.
+        ModuleError: no Django field can store a column's type.
     """
     if not django_is_installed():
         return app
@@ -57,7 +61,7 @@ def with_django(app: FastAPI) -> ASGIApp:
 
 
 class Dispatcher:
-    """An application and Django, each with its own paths."""
+    """The FastAPI application and Django, each serving its own paths."""
 
     def __init__(self, app: FastAPI) -> None:
         self.django = LazyDjango(app.state.runtime, app.state.modules)
@@ -72,48 +76,50 @@ class Dispatcher:
 
 
 class LazyDjango:
-    """Django inside our edge, loaded by the first request that comes for it."""
+    """Django behind our request middleware, loaded by the first request for it."""
 
     def __init__(self, runtime: Runtime, modules: Sequence[Module]) -> None:
         settings = runtime.settings
         self._runtime = runtime
         self._modules = modules
-        # What browsers speak is a setting: the last hop to us may be in plain.
+        # Taken from the settings: behind a proxy that ends TLS, the last hop to us is
+        # plain HTTP.
         self._scheme = {"scheme": "https"} if settings.is_https else {}
         self._site: ASGIApp | None = None
         self._loading = asyncio.Lock()
-        self._middleware = RequestMiddleware(self._answer, settings=settings)
+        self._middleware = RequestMiddleware(self._handle, settings=settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # For the metrics: one series, not one a row.
+        # One metrics series for all of Django's paths, instead of one for each row.
         template = f"/{scope['path'].split('/', 2)[1]}/{{path}}"
         await self._middleware(
             {**scope, **self._scheme, "template": template}, receive, send
         )
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             site = self._site or await self.load()
         except (SchemaError, ServiceUnavailable) as error:
-            logger.error("django", problem=str(error))  # noqa: TRY400, no bug of ours
+            logger.error("django", problem=str(error))  # noqa: TRY400, not a bug
             await render(ServiceUnavailable())(scope, receive, send)
         else:
             await site(scope, receive, send)
 
     def use(self, site: ASGIApp) -> None:
-        """Answer with a site that is ready, and load nothing."""
+        """Serve a site that is already loaded."""
         self._site = site
 
     async def load(self) -> ASGIApp:
-        """Django, ready to answer.
+        """Load Django on the first call, and return it.
 
         Raises:
             SchemaError: on PostgreSQL, Django's own tables are not at head.
-            ServiceUnavailable: the database can't be asked.
+            ServiceUnavailable: the database is unavailable.
         """
+        # Locked: the first requests may arrive together.
         async with self._loading:
             if self._site is None:
-                # In a thread: importing Django takes a second.
+                # In a thread, because importing Django takes about a second.
                 name = "bedplate.django_site.asgi"
                 module = await asyncio.to_thread(import_module, name)
                 self._site = await module.load(self._runtime, self._modules)
@@ -121,7 +127,7 @@ class LazyDjango:
 
 
 def django_only() -> ASGIApp:
-    """Django in a process of its own, for an ASGI server that takes a factory.
+    """Return Django as an application of its own, for ASGI servers that take a factory.
 
     Raises:
         SettingsError: a setting is wrong, or Django isn't installed.
@@ -135,14 +141,16 @@ async def _answer_not_found(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 class _DjangoOnly:
-    """Django, and of the application what operators ask for: health and metrics."""
+    """Django, plus the application's health checks and metrics for operators."""
 
     def __init__(self, app: FastAPI) -> None:
         runtime: Runtime = app.state.runtime
         django = self._django = LazyDjango(runtime, app.state.modules)
         self.state = app.state
         self._operations = app
-        self._nothing = RequestMiddleware(_answer_not_found, settings=runtime.settings)
+        self._not_found = RequestMiddleware(
+            _answer_not_found, settings=runtime.settings
+        )
 
         @asynccontextmanager
         async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -160,4 +168,4 @@ class _DjangoOnly:
         elif scope["path"].startswith(("/health/", "/metrics")):
             await self._operations(scope, receive, send)
         else:
-            await self._nothing(scope, receive, send)
+            await self._not_found(scope, receive, send)

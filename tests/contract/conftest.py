@@ -27,7 +27,7 @@ def watch_models() -> None:
 
 @pytest.fixture
 def service(with_admin: ASGIApp) -> ASGIApp:
-    """Both stacks; a query that Django sends once for each row is a 500."""
+    """Return both stacks. A query that Django sends once for each row is a 500."""
     watch_models()  # Django is set up by now
 
     async def watched(scope: Scope, receive: Receive, send: Send) -> None:
@@ -66,7 +66,7 @@ async def as_other(other: User, sign_in: SignIn) -> httpx.AsyncClient:
 
 @pytest_asyncio.fixture
 async def draft(app: Application, user: User) -> Post:
-    """A draft of `user`'s."""
+    """Create a draft by `user`."""
     post = Post(author_id=user.id, title="Draft", content="Not yet")
     async with app.state.runtime.database.unit_of_work() as session:
         session.add(post)

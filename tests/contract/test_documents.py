@@ -1,4 +1,4 @@
-"""Both stacks document the same operations in the same words."""
+"""Both stacks document the same operations in the same way."""
 
 from copy import deepcopy
 from typing import Any
@@ -12,13 +12,13 @@ from starlette.types import ASGIApp
 from bedplate.main import Application
 
 METHODS = {"get", "post", "put", "patch", "delete"}
-# What only FastAPI serves: the rows of the contract without a D.
+# Only FastAPI serves these: the rows of the contract without a D.
 FASTAPI_ALONE = {
     ("/users/me", "delete"),
     ("/users/{user_id}/sessions", "get"),
     ("/users/{user_id}/sessions", "delete"),
 }
-# Names, and the words of a framework's own: not what a client depends on.
+# Names and texts of the frameworks, on which no client depends.
 WORDS = {"title", "description", "summary", "operationId"}
 NULL = {"type": "null"}
 
@@ -26,7 +26,7 @@ Operations = dict[tuple[str, str], dict[str, Any]]
 
 
 def operations(document: dict[str, Any], prefix: str) -> Operations:
-    """What users and posts offer, by path below the prefix and method."""
+    """Return the operations of users and posts, by path and method."""
     return {
         (path.removeprefix(prefix), method): item[method]
         for path, item in document["paths"].items()
@@ -44,17 +44,17 @@ def without_words(schema: Any) -> Any:
 
 
 def parameters(operation: dict[str, Any]) -> Any:
-    found = {}
+    results = {}
     for parameter in operation.get("parameters", ()):
         schema = without_words(parameter["schema"])
         schema = schema["anyOf"][0] if "anyOf" in schema else schema
         key = (parameter["in"], parameter["name"].lower())
-        found[key] = (parameter.get("required", False), schema)
-    return found
+        results[key] = (parameter.get("required", False), schema)
+    return results
 
 
-def answers(operation: dict[str, Any]) -> Any:
-    """By status: what it holds, and its headers."""
+def responses_of(operation: dict[str, Any]) -> Any:
+    """Return the content and the headers of responses, by status."""
     return {
         status: (
             without_words(response.get("content")),
@@ -73,15 +73,23 @@ async def documents(app: Application, with_admin: ASGIApp) -> list[dict[str, Any
     return [app.openapi(), served.json()]
 
 
-def differences(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
-    """In what two documents of one operation differ."""
+def differences(
+    fastapi_operation: dict[str, Any], django_operation: dict[str, Any]
+) -> list[str]:
+    """Return the parts in which two documents of one operation differ."""
     compared = {
-        "parameters": (parameters(ours), parameters(theirs)),
-        "answers": (answers(ours), answers(theirs)),
-        "body": (ours.get("requestBody"), theirs.get("requestBody")),
-        "security": tuple(sorted(map(str, o["security"])) for o in (ours, theirs)),
+        "parameters": (parameters(fastapi_operation), parameters(django_operation)),
+        "responses": (responses_of(fastapi_operation), responses_of(django_operation)),
+        "body": (
+            fastapi_operation.get("requestBody"),
+            django_operation.get("requestBody"),
+        ),
+        "security": tuple(
+            sorted(map(str, o["security"]))
+            for o in (fastapi_operation, django_operation)
+        ),
     }
-    return [what for what, (one, other) in compared.items() if one != other]
+    return [name for name, (one, other) in compared.items() if one != other]
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -90,8 +98,11 @@ async def test_both_documents_tell_the_same(documents: list[dict[str, Any]]) -> 
     django = operations(documents[1], "/django/api/v1")
 
     assert django.keys() == fastapi.keys() - FASTAPI_ALONE
-    found = {key: differences(told, fastapi[key]) for key, told in django.items()}
-    assert not any(found.values()), found
+    results = {
+        key: differences(operation_document, fastapi[key])
+        for key, operation_document in django.items()
+    }
+    assert not any(results.values()), results
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -115,13 +126,17 @@ async def test_the_validator_sees_an_invalid_schema(
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_the_comparison_sees_what_differs(app: Application) -> None:
-    told = operations(app.openapi(), "/api/v1")["/posts", "get"]
-    planted = deepcopy(told)
+    operation_document = operations(app.openapi(), "/api/v1")["/posts", "get"]
+    planted = deepcopy(operation_document)
     planted["parameters"][3]["schema"]["enum"].pop()
     del planted["responses"]["400"]
     planted["security"].pop()
 
-    assert differences(planted, told) == ["parameters", "answers", "security"]
+    assert differences(planted, operation_document) == [
+        "parameters",
+        "responses",
+        "security",
+    ]
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

@@ -1,4 +1,4 @@
-"""What the outermost layer adds to every answer, on both stacks."""
+"""What the request middleware adds to every response, on both stacks."""
 
 import gzip
 import sys
@@ -29,7 +29,7 @@ DECODERS: dict[str, Callable[[bytes], bytes]] = {
     "gzip": gzip.decompress,
 }
 LONG = {"title": "Long", "content": "words and " * 200, "publish": True}
-OWN = {"x-request-id", "date"}  # of each answer its own
+VARYING_HEADERS = {"x-request-id", "date"}  # they differ between responses
 
 both_ways = pytest.mark.parametrize(
     "setting_overrides",
@@ -39,15 +39,17 @@ both_ways = pytest.mark.parametrize(
 
 
 async def raw(client: AsyncClient, method: str, path: str, **headers: str) -> Response:
-    """The answer as it goes over the wire, not decoded."""
-    sent = {name.replace("_", "-"): value for name, value in headers.items()}
-    async with client.stream(method, path, headers=sent) as answer:
-        answer._content = b"".join([part async for part in answer.aiter_raw()])
-    return answer
+    """Return the response as it is on the wire, not decoded."""
+    raw_headers = {name.replace("_", "-"): value for name, value in headers.items()}
+    async with client.stream(method, path, headers=raw_headers) as response:
+        response._content = b"".join([part async for part in response.aiter_raw()])
+    return response
 
 
-def headers_of(answer: Response) -> list[tuple[str, str]]:
-    return sorted(h for h in answer.headers.multi_items() if h[0] not in OWN)
+def headers_of(response: Response) -> list[tuple[str, str]]:
+    return sorted(
+        h for h in response.headers.multi_items() if h[0] not in VARYING_HEADERS
+    )
 
 
 # HEAD
@@ -94,9 +96,9 @@ async def test_allow_names_head_where_there_is_get(
         (f"/posts/{draft.id}", "DELETE, GET, HEAD, PATCH"),
         (f"/posts/{draft.id}/publish", "POST"),
     ):
-        answer = await as_user.put(path)
-        assert_refused(answer, 405, "METHOD_NOT_ALLOWED")
-        assert answer.headers["allow"] == allowed
+        response = await as_user.put(path)
+        assert_refused(response, 405, "METHOD_NOT_ALLOWED")
+        assert response.headers["allow"] == allowed
 
 
 async def test_head_answers_outside_the_api_too(service: ASGIApp) -> None:
@@ -126,13 +128,13 @@ async def test_nothing_has_no_length(as_user: AsyncClient, draft: Post) -> None:
     same = await as_user.get(path, headers={"If-None-Match": etag})
     gone = await as_user.delete(path)
 
-    for answer, status in ((same, 304), (gone, 204)):
-        assert (answer.status_code, answer.content) == (status, b"")
-        assert "content-length" not in answer.headers
-        assert "content-type" not in answer.headers
+    for response, status in ((same, 304), (gone, 204)):
+        assert (response.status_code, response.content) == (status, b"")
+        assert "content-length" not in response.headers
+        assert "content-type" not in response.headers
 
 
-# Who may keep it
+# Caching
 
 
 async def test_what_belongs_to_a_caller_is_private(
@@ -150,8 +152,8 @@ async def test_what_belongs_to_a_caller_is_private(
         (client, "/users/me", "no-store"),
         (client, "/nothing", "no-store"),
     ):
-        answer = await asking.get(path)
-        assert answer.headers.get_list("cache-control") == [expected], path
+        response = await asking.get(path)
+        assert response.headers.get_list("cache-control") == [expected], path
 
 
 async def test_a_foreign_cookie_changes_no_answer(
@@ -161,11 +163,11 @@ async def test_a_foreign_cookie_changes_no_answer(
         cookie = {"Cookie": f"{name}=rubbish"}
         for asking, path in ((client, "/posts"), (as_user, "/users/me")):
             without = await asking.get(path)
-            answer = await asking.get(path, headers=cookie)
+            response = await asking.get(path, headers=cookie)
 
-            assert "set-cookie" not in answer.headers
-            assert answer.headers["vary"] == without.headers["vary"]
-            assert (answer.status_code, answer.json()) == (200, without.json())
+            assert "set-cookie" not in response.headers
+            assert response.headers["vary"] == without.headers["vary"]
+            assert (response.status_code, response.json()) == (200, without.json())
 
 
 # Compression
@@ -187,8 +189,8 @@ async def test_a_long_answer_is_compressed(
         assert len(packed.content) < len(plain.content) / 2
         assert DECODERS[encoding](packed.content) == plain.content
         assert (head.content, headers_of(head)) == (b"", headers_of(packed))
-        for answer in (plain, packed):
-            assert answer.headers.get_list("vary") == ["Accept-Encoding"]
+        for response in (plain, packed):
+            assert response.headers.get_list("vary") == ["Accept-Encoding"]
 
 
 async def test_a_compressed_answer_s_tag_is_weak_and_good_for_all(
@@ -213,11 +215,11 @@ async def test_a_compressed_answer_s_tag_is_weak_and_good_for_all(
 
 
 async def test_a_short_answer_is_not_compressed(as_user: AsyncClient) -> None:
-    answer = await raw(as_user, "GET", "/users/me", Accept_Encoding="br")
+    response = await raw(as_user, "GET", "/users/me", Accept_Encoding="br")
 
-    assert "content-encoding" not in answer.headers
-    assert answer.headers["etag"].startswith('"')
-    assert answer.headers["vary"] == "Accept-Encoding"
+    assert "content-encoding" not in response.headers
+    assert response.headers["etag"].startswith('"')
+    assert response.headers["vary"] == "Accept-Encoding"
 
 
 @pytest.mark.parametrize(
@@ -229,17 +231,17 @@ async def test_odd_wishes_get_the_answer_as_it_is(
 ) -> None:
     await as_user.post("/posts", json=LONG)
     wish = [(b"Accept-Encoding", accepted.encode("latin-1"))]
-    answer = await as_user.get("/posts", headers=wish)
+    response = await as_user.get("/posts", headers=wish)
 
-    assert (answer.status_code, answer.json()["total"]) == (200, 1)
-    assert "content-encoding" not in answer.headers
+    assert (response.status_code, response.json()["total"]) == (200, 1)
+    assert "content-encoding" not in response.headers
 
 
 async def test_wishes_in_two_lines_are_one(as_user: AsyncClient) -> None:
     await as_user.post("/posts", json=LONG)
     headers = [("Accept-Encoding", "gzip;q=0.5"), ("Accept-Encoding", "br;q=0.1")]
-    async with as_user.stream("GET", "/posts", headers=headers) as answer:
-        assert answer.headers["content-encoding"] == "gzip"
+    async with as_user.stream("GET", "/posts", headers=headers) as response:
+        assert response.headers["content-encoding"] == "gzip"
 
 
 # If-Match
@@ -256,8 +258,8 @@ async def test_if_match_in_two_lines_is_one_list(
         ([etag, '"a"'], 412),  # changed by then
     ):
         headers = [("If-Match", tag) for tag in tags]
-        answer = await as_user.patch(path, json={"title": "N"}, headers=headers)
-        assert answer.status_code == status, tags
+        response = await as_user.patch(path, json={"title": "N"}, headers=headers)
+        assert response.status_code == status, tags
     lines = [("If-Match", f'"{"x" * 600}"')] * 2
     refused = await as_user.patch(path, json={"title": "N"}, headers=lines)
     assert_refused(refused, 422, "VALIDATION_ERROR", "header.if-match")
@@ -270,10 +272,10 @@ async def test_so_many_unknown_names_are_refused_by_the_first(
     client: AsyncClient,
 ) -> None:
     body = {f"field{number}": 1 for number in range(50_000)}
-    answer = await client.post("/users", json=body)
+    response = await client.post("/users", json=body)
 
     fields = [f"body.field{number}" for number in range(20)]
-    assert_refused(answer, 422, "VALIDATION_ERROR", *fields)
+    assert_refused(response, 422, "VALIDATION_ERROR", *fields)
 
 
 class OutOfStock(exceptions.APIException):
@@ -306,11 +308,11 @@ RAISED: list[tuple[Callable[[], Exception], tuple[int, str, str, Any]]] = [
 
 def test_rest_framework_s_exceptions_keep_what_they_say(service: ASGIApp) -> None:
     for make, expected in RAISED:
-        told = to_api_error(make())
+        error = to_api_error(make())
 
-        assert told is not None
-        details = [tuple(detail) for detail in told.details or ()] or None
-        assert (told.status_code, told.code, told.message, details) == expected
+        assert error is not None
+        details = [tuple(detail) for detail in error.details or ()] or None
+        assert (error.status_code, error.code, error.message, details) == expected
 
 
 # A client that leaves
@@ -319,7 +321,7 @@ def test_rest_framework_s_exceptions_keep_what_they_say(service: ASGIApp) -> Non
 async def test_a_client_that_leaves_mid_body_is_answered_nothing(
     stack: Stack, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    sent: list[Message] = []
+    messages: list[Message] = []
     parts: list[Message] = [
         {"type": "http.request", "body": b"{", "more_body": True},
         {"type": "http.disconnect"},
@@ -329,7 +331,7 @@ async def test_a_client_that_leaves_mid_body_is_answered_nothing(
         return parts.pop(0) if len(parts) > 1 else parts[0]
 
     async def send(message: Message) -> None:
-        sent.append(message)
+        messages.append(message)
 
     path = f"{stack.prefix}/users"
     headers = [
@@ -357,5 +359,5 @@ async def test_a_client_that_leaves_mid_body_is_answered_nothing(
         send,
     )
 
-    assert {m["status"] for m in sent if "status" in m} <= {499}
+    assert {m["status"] for m in messages if "status" in m} <= {499}
     assert "bug" not in capfd.readouterr().err

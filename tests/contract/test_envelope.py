@@ -33,8 +33,8 @@ async def test_a_stranger_gets_401_everywhere_but_at_the_open_doors(
         ("POST", f"/posts/{id_}/publish"),
         ("POST", f"/posts/{id_}/unpublish"),
     ):
-        answer = await client.request(method, path)
-        assert_refused(answer, 401, "UNAUTHENTICATED")
+        response = await client.request(method, path)
+        assert_refused(response, 401, "UNAUTHENTICATED")
 
 
 @pytest.mark.parametrize(
@@ -43,10 +43,10 @@ async def test_a_stranger_gets_401_everywhere_but_at_the_open_doors(
 async def test_a_bad_token_is_refused_even_at_an_open_door(
     client: AsyncClient, header: str
 ) -> None:
-    sent = {"Authorization": header.encode("latin-1")}
-    answer = await client.get("/posts", headers=sent)  # type: ignore[arg-type]
+    bad_header = {"Authorization": header.encode("latin-1")}
+    response = await client.get("/posts", headers=bad_header)  # type: ignore[arg-type]
 
-    assert_refused(answer, 401, "UNAUTHENTICATED")
+    assert_refused(response, 401, "UNAUTHENTICATED")
 
 
 async def test_the_end_of_a_session_acts_on_the_next_request(
@@ -67,17 +67,17 @@ async def test_a_demotion_acts_on_the_next_request(
     assert_refused(await as_admin.get("/users"), 403, "FORBIDDEN")
 
 
-async def test_a_wrong_path_or_method_is_told_in_the_envelope(
+async def test_a_wrong_path_or_method_is_reported_in_the_envelope(
     client: AsyncClient, stack: Stack
 ) -> None:
     assert_refused(await client.get("/nothing"), 404, "NOT_FOUND")
     assert_refused(await client.get("/users/"), 404, "NOT_FOUND")
-    answer = await client.put("/posts")
-    assert_refused(answer, 405, "METHOD_NOT_ALLOWED")
-    assert answer.headers["allow"] == "GET, HEAD, POST"
+    response = await client.put("/posts")
+    assert_refused(response, 405, "METHOD_NOT_ALLOWED")
+    assert response.headers["allow"] == "GET, HEAD, POST"
 
 
-async def test_a_bad_body_is_told_in_the_envelope(as_user: AsyncClient) -> None:
+async def test_a_bad_body_is_reported_in_the_envelope(as_user: AsyncClient) -> None:
     async def send(content: bytes, media_type: str = "application/json") -> Response:
         headers = {"Content-Type": media_type}
         return await as_user.post("/posts", content=content, headers=headers)
@@ -100,26 +100,26 @@ async def test_a_body_of_unknown_length_has_the_limit_too(
         for _ in range(3):
             yield b"x" * (1 << 19)
 
-    answer = await as_user.post("/posts", content=endless(), headers=JSON)  # type: ignore[arg-type]
+    response = await as_user.post("/posts", content=endless(), headers=JSON)  # type: ignore[arg-type]
 
-    assert_refused(answer, 413, "PAYLOAD_TOO_LARGE")
+    assert_refused(response, 413, "PAYLOAD_TOO_LARGE")
 
 
 async def test_a_request_keeps_its_id_and_an_answer_its_guards(
     client: AsyncClient,
 ) -> None:
-    answer = await client.get("/posts", headers={"X-Request-ID": "mine"})
+    response = await client.get("/posts", headers={"X-Request-ID": "mine"})
 
-    assert answer.headers.get_list("x-request-id") == ["mine"]
-    assert answer.headers["x-content-type-options"] == "nosniff"
-    assert answer.headers["x-frame-options"] == "DENY"
-    assert answer.headers["referrer-policy"] == "no-referrer"
-    assert "default-src 'none'" in answer.headers["content-security-policy"]
-    assert answer.headers.get_list("content-security-policy")[1:] == []
+    assert response.headers.get_list("x-request-id") == ["mine"]
+    assert response.headers["x-content-type-options"] == "nosniff"
+    assert response.headers["x-frame-options"] == "DENY"
+    assert response.headers["referrer-policy"] == "no-referrer"
+    assert "default-src 'none'" in response.headers["content-security-policy"]
+    assert response.headers.get_list("content-security-policy")[1:] == []
 
 
-async def test_every_wrong_input_is_told_at_once(as_user: AsyncClient) -> None:
-    answer = await as_user.patch(
+async def test_all_wrong_inputs_are_reported_together(as_user: AsyncClient) -> None:
+    response = await as_user.patch(
         "/posts/no-uuid",
         json={"title": "", "content": None, "x": 1},
         headers={"If-Match": "x" * 1001},
@@ -127,7 +127,7 @@ async def test_every_wrong_input_is_told_at_once(as_user: AsyncClient) -> None:
 
     fields = ["header.if-match", "path.post_id"]
     fields += ["body.title", "body.content", "body.x"]
-    assert_refused(answer, 422, "VALIDATION_ERROR", *fields)
+    assert_refused(response, 422, "VALIDATION_ERROR", *fields)
 
 
 async def test_sign_ups_have_their_limit(client: AsyncClient) -> None:

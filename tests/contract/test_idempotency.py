@@ -21,8 +21,8 @@ async def post(client: AsyncClient, key: str = "key", **body: Any) -> Response:
 
 async def count(app: Application, model: Any) -> int:
     async with app.state.runtime.database.engine.connect() as connection:
-        found = await connection.scalar(select(func.count()).select_from(model))
-        return int(found or 0)
+        rows = await connection.scalar(select(func.count()).select_from(model))
+        return int(rows or 0)
 
 
 async def test_a_repeat_gets_the_first_answer(
@@ -66,20 +66,22 @@ async def test_a_stranger_s_key_is_nobody_s(
 ) -> None:
     body = {"email": "new@example.com", "name": "N", "password": "Correct-h0rse"}
     headers = {"Idempotency-Key": "key"}
-    made = await client.post("/users", json=body, headers=headers)
+    first = await client.post("/users", json=body, headers=headers)
     again = await client.post("/users", json=body, headers=headers)
 
-    assert made.status_code == 201
+    assert first.status_code == 201
     assert_refused(again, 409, "EMAIL_TAKEN")
     assert await count(app, IdempotencyKey) == 0
 
 
 async def test_many_at_once_make_one(as_user: AsyncClient, app: Application) -> None:
-    answers = await asyncio.gather(*(post(as_user) for _ in range(8)))
+    responses = await asyncio.gather(*(post(as_user) for _ in range(8)))
 
     assert await count(app, Post) == 1
-    made = {answer.json()["id"] for answer in answers if answer.status_code == 201}
-    assert len(made) == 1
-    for answer in answers:
-        if answer.status_code != 201:
-            assert_refused(answer, 409, "IDEMPOTENCY_IN_PROGRESS")
+    ids = {
+        response.json()["id"] for response in responses if response.status_code == 201
+    }
+    assert len(ids) == 1
+    for response in responses:
+        if response.status_code != 201:
+            assert_refused(response, 409, "IDEMPOTENCY_IN_PROGRESS")

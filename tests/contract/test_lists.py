@@ -1,4 +1,4 @@
-"""Lists: what one stack shows, page by page and by cursor, is what the other does."""
+"""Lists are the same on both stacks, by page and by cursor."""
 
 from datetime import timedelta
 from itertools import product
@@ -27,7 +27,7 @@ SORTS = [
 
 @pytest_asyncio.fixture
 async def both(app: Application, service: ASGIApp, user: User, other: User) -> Any:
-    """An author on both stacks, and posts that tie in each order."""
+    """Return an author's clients of both stacks, with posts that tie in each order."""
     moments = [utc_now() - timedelta(hours=n // 2) for n in range(8)]
     posts = [
         Post(
@@ -49,7 +49,7 @@ async def both(app: Application, service: ASGIApp, user: User, other: User) -> A
 
 
 async def same(both: Both, path: str, **query: Any) -> Any:
-    """What both say."""
+    """Return the response of both stacks, which must be equal."""
     one, other = [await client.get(path, params=query) for client in both]
     assert (one.status_code, one.text) == (other.status_code, other.text), query
     assert one.status_code == 200, one.text
@@ -67,8 +67,8 @@ async def test_every_page_in_every_order_is_the_same(both: Both) -> None:
         {"q": "zw%"},
     ]
     totals = []
-    for sort, asked in product(SORTS, filters):
-        page = await same(both, "/posts", sort=sort, limit=3, page=2, **asked)
+    for sort, filter_ in product(SORTS, filters):
+        page = await same(both, "/posts", sort=sort, limit=3, page=2, **filter_)
         totals.append(page["total"])
     assert totals[: len(filters)] == [7, 1, 6, 2, 2, 7, 0]
 

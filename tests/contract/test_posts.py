@@ -13,15 +13,15 @@ NEW = {"title": " A title ", "content": "Words"}
 async def test_a_post_is_written_and_found(
     as_user: AsyncClient, client: AsyncClient, stack: Stack
 ) -> None:
-    made = await as_user.post("/posts", json={**NEW, "publish": True})
+    created = await as_user.post("/posts", json={**NEW, "publish": True})
 
-    assert made.status_code == 201
-    post = made.json()
+    assert created.status_code == 201
+    post = created.json()
     assert (post["title"], post["author"]["name"]) == ("A title", "A User")
-    assert made.headers["location"] == f"{stack.prefix}/posts/{post['id']}"
-    found = await client.get(f"/posts/{post['id']}")
-    assert found.json() == post
-    assert found.headers["etag"] == made.headers["etag"]
+    assert created.headers["location"] == f"{stack.prefix}/posts/{post['id']}"
+    read = await client.get(f"/posts/{post['id']}")
+    assert read.json() == post
+    assert read.headers["etag"] == created.headers["etag"]
 
 
 async def test_a_draft_is_known_to_its_author_and_admins_alone(

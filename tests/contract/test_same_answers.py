@@ -1,4 +1,4 @@
-"""Requests that nobody thought of, right and wrong, to both stacks.
+"""Generated requests, valid and invalid, to both stacks.
 
 Schemathesis makes them from the OpenAPI document. What reads or is refused must be
 answered alike; a write that one stack has done, the other can't find invalid.
@@ -33,9 +33,9 @@ from bedplate.testing.plugin import PASSWORD, _issue_token
 
 EXAMPLES = 5
 FASTAPI, DJANGO = PREFIXES.values()
-# Told by both in the same words; `Location` is on the stack that was asked.
+# Equal on both stacks. `Location` isn't: it has the stack's own prefix.
 HEADERS = ("allow", "cache-control", "content-type", "etag", "www-authenticate")
-# A repeat of a write may find it done: gone, taken, or changed.
+# The second write may find what the first has done: deleted, taken, or changed.
 DONE = {404, 409, 412}
 
 Operation = APIOperation[Any, Any, Any, Any]
@@ -43,10 +43,10 @@ Operation = APIOperation[Any, Any, Any, Any]
 
 @pytest.fixture
 def setting_overrides() -> dict[str, Any]:
-    """Two settings that generated requests don't go with.
+    """Turn off two settings that don't work with generated requests.
 
     One address sends more of them than limits allow. And hypothesis refuses to draw
-    while other threads use `random`, as those of the embedded worker do.
+    while other threads use `random`, as the embedded worker's do.
     """
     return {"rate_limits_enabled": False, "embedded_worker": False}
 
@@ -55,12 +55,12 @@ def setting_overrides() -> dict[str, Any]:
 async def comparison(
     app: Application, service: ASGIApp, admin: User, user: User, other: User
 ) -> AsyncIterator["Comparison"]:
-    shown = Post(author_id=user.id, title="T", content="C", published_at=utc_now())
+    published = Post(author_id=user.id, title="T", content="C", published_at=utc_now())
     draft = Post(author_id=other.id, title="T", content="C")
     async with app.state.runtime.database.unit_of_work() as session:
-        session.add_all([shown, draft])
+        session.add_all([published, draft])
     tokens = [None, *[await _issue_token(app, who.id) for who in (user, admin)]]
-    ids = {"user_id": [user.id, other.id], "post_id": [shown.id, draft.id]}
+    ids = {"user_id": [user.id, other.id], "post_id": [published.id, draft.id]}
     transport = httpx.ASGITransport(service)
     async with httpx.AsyncClient(transport=transport) as client:
         loop = asyncio.get_running_loop()
@@ -90,33 +90,33 @@ async def test_the_comparison_sees_what_differs(
 
     page = OrmList.page
     monkeypatch.setattr(
-        OrmList, "page", lambda it, rows, asked: page(it, rows.none(), asked)
+        OrmList, "page", lambda it, rows, params: page(it, rows.none(), params)
     )
     with pytest.raises(AssertionError, match="GET"):
         await asyncio.to_thread(comparison.run, document)
 
 
-class Answers(NamedTuple):
-    """What each stack said, the one first that was asked first."""
+class Responses(NamedTuple):
+    """The responses of both stacks, in the order of the requests."""
 
     first: httpx.Response
     second: httpx.Response
 
-    def told(self) -> list[Any]:
-        return [_told(answer) for answer in self]
+    def comparable(self) -> list[Any]:
+        return [_comparable(response) for response in self]
 
 
-def _told(answer: httpx.Response) -> Any:
-    """All of an answer but what is its own."""
-    body = answer.json() if answer.content else None
-    if answer.status_code >= 400 and body is not None:
+def _comparable(response: httpx.Response) -> Any:
+    """Return the parts of a response that must be equal."""
+    body = response.json() if response.content else None
+    if response.status_code >= 400 and body is not None:
         body["error"].pop("request_id")
-    headers = {name: answer.headers.get(name) for name in HEADERS}
-    return answer.status_code, headers, body
+    headers = {name: response.headers.get(name) for name in HEADERS}
+    return response.status_code, headers, body
 
 
 class Comparison:
-    """Asks every operation of both stacks, as each caller, and compares."""
+    """Sends each operation to both stacks, as each caller, and compares."""
 
     def __init__(
         self,
@@ -128,12 +128,12 @@ class Comparison:
         self.client = client
         self.loop = loop
         self.tokens = tokens
-        self.ids = {name: cycle(found) for name, found in ids.items()}
+        self.ids = {name: cycle(values) for name, values in ids.items()}
         self.orders = cycle([(FASTAPI, DJANGO), (DJANGO, FASTAPI)])
         self.seen: dict[str, set[int]] = defaultdict(set)
 
     async def document(self) -> dict[str, Any]:
-        """What REST framework says of itself."""
+        """Return the OpenAPI document of the REST framework."""
         served = await self.client.get(f"http://test{DJANGO}/schema")
         document: dict[str, Any] = served.json()
         return document
@@ -160,11 +160,11 @@ class Comparison:
             for token in self.tokens:
                 self.ask(case, token)
 
-        with suppress(Unsatisfiable):  # there is no wrong way to ask for /users/me
+        with suppress(Unsatisfiable):  # GET /users/me has no invalid form
             ask_all()
 
     def make_likely(self, case: Case[Any]) -> None:
-        """What a schema can't know: an id that exists, a password by the policy."""
+        """Set values that a schema can't describe: existing ids, a valid password."""
         for name in self.ids.keys() & case.path_parameters.keys():
             if case.method != "DELETE":
                 case.path_parameters[name] = str(next(self.ids[name]))
@@ -174,34 +174,34 @@ class Comparison:
             case.body["password"] = PASSWORD
 
     def ask(self, case: Case[Any], token: str | None) -> None:
-        sent = {"Authorization": f"Bearer {token}"} if token else {}
-        options = case.as_transport_kwargs("http://test", sent)
+        auth = {"Authorization": f"Bearer {token}"} if token else {}
+        options = case.as_transport_kwargs("http://test", auth)
         try:
             request = requests.Request(**options).prepare()
         except InvalidHeader:  # no client sends it
             return
-        answers = Answers(*(self.send(request, p) for p in next(self.orders)))
-        first, second = answers
-        self.seen[case.operation.label].update(a.status_code for a in answers)
-        what = f"{request.method} {request.url} {request.body!r}"
+        responses = Responses(*(self.send(request, p) for p in next(self.orders)))
+        first, second = responses
+        self.seen[case.operation.label].update(a.status_code for a in responses)
+        place = f"{request.method} {request.url} {request.body!r}"
         if case.method == "GET" or first.status_code >= 400:
-            one, other = answers.told()
-            assert one == other, what
+            one, other = responses.comparable()
+            assert one == other, place
         else:
             is_done = second.status_code < 400 or second.status_code in DONE
-            assert is_done, f"{what}: {second.text}"
+            assert is_done, f"{place}: {second.text}"
 
     def send(self, request: requests.PreparedRequest, prefix: str) -> httpx.Response:
         url = str(request.url).replace(
             f"http://test{DJANGO}", f"http://test{prefix}", 1
         )
-        asked = self.client.request(
+        call = self.client.request(
             str(request.method),
             url,
             headers={n: str(value) for n, value in request.headers.items()},
             content=request.body,  # type: ignore[arg-type]  # as requests made it
         )
-        return self._wait(asked)
+        return self._wait(call)
 
-    def _wait(self, asked: Coroutine[Any, Any, httpx.Response]) -> httpx.Response:
-        return asyncio.run_coroutine_threadsafe(asked, self.loop).result(30)
+    def _wait(self, call: Coroutine[Any, Any, httpx.Response]) -> httpx.Response:
+        return asyncio.run_coroutine_threadsafe(call, self.loop).result(30)

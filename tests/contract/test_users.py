@@ -16,14 +16,14 @@ NEW = {"email": " New@Example.com ", "name": " New ", "password": "Correct-h0rse
 async def test_a_stranger_signs_up_and_is_welcomed(
     client: AsyncClient, stack: Stack, run_jobs: RunJobs, mailbox: Mailbox
 ) -> None:
-    answer = await client.post("/users", json=NEW)
+    response = await client.post("/users", json=NEW)
 
-    assert answer.status_code == 201
-    made = answer.json()
-    assert (made["email"], made["name"]) == ("new@example.com", "New")
-    assert (made["role"], made["is_active"]) == ("user", True)
-    assert "password" not in answer.text
-    assert answer.headers["location"] == f"{stack.prefix}/users/{made['id']}"
+    assert response.status_code == 201
+    created = response.json()
+    assert (created["email"], created["name"]) == ("new@example.com", "New")
+    assert (created["role"], created["is_active"]) == ("user", True)
+    assert "password" not in response.text
+    assert response.headers["location"] == f"{stack.prefix}/users/{created['id']}"
     await run_jobs()
     assert "new@example.com" in {mail["To"] for mail in mailbox}
 
@@ -48,8 +48,8 @@ async def test_a_closed_sign_up_is_open_to_admins(
     client: AsyncClient, as_admin: AsyncClient
 ) -> None:
     assert_refused(await client.post("/users", json=NEW), 403, "SIGNUP_CLOSED")
-    made = await as_admin.post("/users", json={**NEW, "role": "admin"})
-    assert (made.status_code, made.json()["role"]) == (201, "admin")
+    created = await as_admin.post("/users", json={**NEW, "role": "admin"})
+    assert (created.status_code, created.json()["role"]) == (201, "admin")
 
 
 async def test_an_account_is_seen_by_itself_and_by_admins(
@@ -115,12 +115,12 @@ async def test_activating_is_for_admins(as_user: AsyncClient, other: User) -> No
 
 async def test_the_last_admin_stays_one(as_admin: AsyncClient, admin: User) -> None:
     path = f"/users/{admin.id}"
-    for answer in (
+    for response in (
         await as_admin.post(f"{path}/deactivate"),
         await as_admin.patch(path, json={"role": "user"}),
         await as_admin.delete(path),
     ):
-        assert_refused(answer, 409, "LAST_ADMIN")
+        assert_refused(response, 409, "LAST_ADMIN")
     assert (await as_admin.get("/users/me")).json()["role"] == "admin"
 
 
@@ -137,9 +137,9 @@ async def test_the_list_is_filtered_searched_and_sorted(
     as_admin: AsyncClient, user: User, other: User
 ) -> None:
     async def emails(**query: str) -> list[str]:
-        answer = await as_admin.get("/users", params=query)
-        assert answer.status_code == 200, answer.text
-        return [item["email"] for item in answer.json()["items"]]
+        response = await as_admin.get("/users", params=query)
+        assert response.status_code == 200, response.text
+        return [item["email"] for item in response.json()["items"]]
 
     assert await emails(sort="email") == [
         "admin@example.com",

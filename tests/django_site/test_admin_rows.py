@@ -89,9 +89,9 @@ async def test_the_admin_shows_the_rows_that_the_api_shows(
         assert "Secret plans" not in listed.text
     assert "News" in (await browser.open(f"{SITE}/post/")).text
     for page in ("change", "delete", "history"):
-        shown = await browser.open(f"{SITE}/post/{draft}/{page}/")
-        assert "Secret plans" not in shown.text
-        assert "Of nobody else" not in shown.text
+        shown_page = await browser.open(f"{SITE}/post/{draft}/{page}/")
+        assert "Secret plans" not in shown_page.text
+        assert "Of nobody else" not in shown_page.text
 
     await browser.open("/admin/")
     form = browser.form()
@@ -103,12 +103,12 @@ async def test_the_admin_shows_the_rows_that_the_api_shows(
         ("", {"action": "publish", "_selected_action": draft}),
         ("", {"action": "delete_selected", "_selected_action": draft, "post": "yes"}),
     ):
-        answer = await browser.client.post(
+        response = await browser.client.post(
             f"{SITE}/post/{path}",
             data={**token, **fields},
             headers={"Origin": "http://test"},
         )
-        assert answer.status_code in (302, 404), path
+        assert response.status_code in (302, 404), path
     assert await read_table(app, Post) == before
 
 
@@ -192,8 +192,8 @@ async def test_a_dead_job_is_tried_again_and_a_waiting_one_discarded(
     assert "dead@example.com" in listed.text
     assert "waiting@example.com" not in listed.text
 
-    shown = await admin_browser.open(f"{SITE}/job/{dead}/change/")
-    assert "MailRefused: 550 no such box" in shown.text
+    shown_page = await admin_browser.open(f"{SITE}/job/{dead}/change/")
+    assert "MailRefused: 550 no such box" in shown_page.text
     await admin_browser.submit("/act/retry/")
     assert "Retry: send_email" in admin_browser.page.text
 
@@ -210,13 +210,13 @@ async def test_the_audit_trail_can_only_be_read(
     page = await admin_browser.open(f"{SITE}/auditevent/")
     row = re.findall(rf'href="({SITE}/auditevent/[^"]+/change/)', page.text)[0]
 
-    shown = await admin_browser.open(row)
-    assert "auth.signed_in" in shown.text
-    assert ">admin@example.com</a>" in shown.text
+    shown_page = await admin_browser.open(row)
+    assert "auth.signed_in" in shown_page.text
+    assert ">admin@example.com</a>" in shown_page.text
     token = {"csrfmiddlewaretoken": admin_browser.client.cookies["bedplate_csrf"]}
     for address in (row, row.replace("change", "delete"), f"{SITE}/auditevent/add/"):
-        answer = await admin_browser.client.post(address, data=token)
-        assert answer.status_code == 403, address
+        response = await admin_browser.client.post(address, data=token)
+        assert response.status_code == 403, address
 
 
 async def test_an_accounts_history_is_its_audit_trail(
@@ -244,18 +244,18 @@ async def test_a_planted_write_by_djangos_orm_is_seen(
         await asyncio.to_thread(plant)
 
 
-async def test_no_list_asks_once_a_row(
+async def test_no_list_sends_a_statement_for_each_row(
     app: Application, admin_browser: Browser, make_user: MakeUser
 ) -> None:
-    """Every list, ten rows more, by what Django sends to the database."""
+    """Compare the statements of every list before and after ten more rows."""
 
-    async def statements() -> dict[str, int]:
+    async def count_all() -> dict[str, int]:
         return {
             name: await count_statements(admin_browser, f"{SITE}/{name}/")
             for name in ("user", "session", "auditevent", "mail", "post")
         }
 
-    few = await statements()
+    counts_before = await count_all()
     author = await make_user()
     for number in range(10):
         await make_user()
@@ -264,20 +264,20 @@ async def test_no_list_asks_once_a_row(
             values = {"title": f"{number}", "content": "Text", "author_id": author.id}
             session.add(Post(**values))
             session.add(AuditEvent(action="user.created", actor_id=author.id))
-    many = await statements()
+    counts_after = await count_all()
 
-    assert many == few
-    assert min(many.values()) > 0
-    assert max(many.values()) <= 8, many
+    assert counts_after == counts_before
+    assert min(counts_after.values()) > 0
+    assert max(counts_after.values()) <= 8, counts_after
 
 
 async def count_statements(browser: Browser, path: str) -> int:
     from django.db.backends.signals import connection_created
 
-    sent: list[str] = []
+    recorded: list[str] = []
 
     def count(execute: Any, sql: str, *rest: Any) -> Any:
-        sent.append(sql)
+        recorded.append(sql)
         return execute(sql, *rest)
 
     def listen(connection: Any, **_: Any) -> None:
@@ -288,4 +288,4 @@ async def count_statements(browser: Browser, path: str) -> int:
         assert (await browser.open(path)).status_code == 200
     finally:
         connection_created.disconnect(listen)
-    return len(sent)
+    return len(recorded)

@@ -1,4 +1,4 @@
-"""Signing in to the admin site, and losing it: by every door, on the next click."""
+"""Signing in to the admin site, and the end of its sessions."""
 
 import re
 from datetime import timedelta
@@ -36,9 +36,9 @@ async def test_an_admin_signs_in_by_email_and_password(
 ) -> None:
     transport = transport_for(with_admin, "203.0.113.9")
     browser = Browser(AsyncClient(transport=transport, base_url="http://test"))
-    answer = await browser.sign_in(admin.email.upper(), PASSWORD)
+    response = await browser.sign_in(admin.email.upper(), PASSWORD)
 
-    assert answer.headers["location"] == "/admin/"
+    assert response.headers["location"] == "/admin/"
     assert browser.page.status_code == 200
     assert "Overview" in browser.page.text
     assert await last_action(app) == ("auth.signed_in", admin.id, "203.0.113.9")
@@ -46,7 +46,7 @@ async def test_an_admin_signs_in_by_email_and_password(
     assert (opened.user_id, opened.ip) == (admin.id, "203.0.113.9")
 
 
-async def test_a_wrong_password_and_an_unknown_address_are_told_alike(
+async def test_a_wrong_password_and_an_unknown_address_get_the_same_error(
     app: Application, browser: Browser, admin: User
 ) -> None:
     pages = [
@@ -113,9 +113,9 @@ async def test_the_owner_hears_of_a_right_password_that_was_refused(
 async def test_the_sign_in_of_an_admin_sets_a_device_cookie_for_both_stacks(
     browser: Browser, admin: User
 ) -> None:
-    answer = await browser.sign_in(admin.email, PASSWORD)
+    response = await browser.sign_in(admin.email, PASSWORD)
 
-    cookies = answer.headers.get_list("set-cookie")
+    cookies = response.headers.get_list("set-cookie")
     (device,) = [c for c in cookies if c.startswith("bedplate_device=")]
     assert device.startswith(f"bedplate_device={admin.id.hex}.")
     assert {"HttpOnly", "Path=/", "SameSite=Lax"} <= {*device.split("; ")}
@@ -130,10 +130,10 @@ async def test_an_admin_s_browser_is_let_in_while_strangers_are_kept_out(
     for _ in range(6):
         refused = await client.post("/auth/token", data=form)
 
-    answer = await browser.sign_in(admin.email, PASSWORD)
+    response = await browser.sign_in(admin.email, PASSWORD)
 
     assert refused.status_code == 429
-    assert answer.headers["location"] == "/admin/"
+    assert response.headers["location"] == "/admin/"
 
 
 async def test_an_inactive_admin_stays_outside(
@@ -141,9 +141,9 @@ async def test_an_inactive_admin_stays_outside(
 ) -> None:
     gone = await make_user(role="admin", is_active=False)
 
-    answer = await browser.sign_in(gone.email, PASSWORD)
+    response = await browser.sign_in(gone.email, PASSWORD)
 
-    assert "This account was deactivated" in answer.text
+    assert "This account was deactivated" in response.text
     assert not await may_enter(browser)
 
 
@@ -175,14 +175,14 @@ async def test_an_admin_who_loses_the_right_loses_the_site_on_the_next_click(
     chief = await sign_in((await make_user(role="admin")).id)
     path = f"/users/{admin.id}"
 
-    answer = await {
+    response = await {
         "deactivate": lambda: chief.post(f"{path}/deactivate"),
         "demote": lambda: chief.patch(path, json={"role": "user"}),
         "revoke": lambda: chief.delete(f"{path}/sessions"),
         "delete": lambda: chief.delete(path),
     }[act]()
 
-    assert answer.status_code in {200, 204}
+    assert response.status_code in {200, 204}
     assert not await may_enter(admin_browser)
     again = await admin_browser.open("/admin/bedplate/user/")
     assert "/admin/login/" in str(again.url)
@@ -201,7 +201,7 @@ async def test_changing_ones_password_keeps_this_session_and_ends_the_others(
         current_password=PASSWORD, new_password="An0ther-password"
     )
 
-    assert "Your password is changed" in admin_browser.page.text
+    assert "Your password was changed" in admin_browser.page.text
     assert (await as_admin.get("/users/me")).status_code == 401
 
 
@@ -220,7 +220,7 @@ async def test_signing_out_ends_the_session_itself(
 async def test_a_cookie_from_before_the_sign_in_is_worth_nothing(
     browser: Browser, admin: User, with_admin: ASGIApp
 ) -> None:
-    """Session fixation: whoever planted a cookie isn't signed in along."""
+    """Session fixation: a planted cookie isn't signed in with the user."""
     await browser.open("/admin/login/")
     planted = dict(browser.client.cookies)
     await browser.sign_in(admin.email, PASSWORD)
@@ -238,11 +238,11 @@ async def test_signing_in_leads_nowhere_else(
     browser: Browser, admin: User, next_: str
 ) -> None:
     await browser.open("/admin/login/", next=next_)
-    answer = await browser.submit(username=admin.email, password=PASSWORD, next=next_)
+    response = await browser.submit(username=admin.email, password=PASSWORD, next=next_)
 
-    assert answer.status_code == 302
-    assert "evil" not in answer.headers["location"]
-    assert answer.headers["location"].startswith("/")
+    assert response.status_code == 302
+    assert "evil" not in response.headers["location"]
+    assert response.headers["location"].startswith("/")
 
 
 async def test_a_form_without_its_token_is_refused(
@@ -287,15 +287,15 @@ async def test_another_host_is_refused(browser: Browser) -> None:
 async def test_the_cookie_is_for_the_browser_alone(
     browser: Browser, admin: User
 ) -> None:
-    answer = await browser.sign_in(admin.email, PASSWORD)
+    response = await browser.sign_in(admin.email, PASSWORD)
 
-    cookies = answer.headers.get_list("set-cookie")
+    cookies = response.headers.get_list("set-cookie")
     session = next(c for c in cookies if c.startswith("bedplate_admin="))
     assert "HttpOnly" in session
     assert "SameSite=Lax" in session
 
 
-# The idle end.
+# Idle sessions
 
 IDLE = timedelta(minutes=60)
 
@@ -311,7 +311,7 @@ async def test_a_sign_in_that_is_not_used_ends(
     frozen_clock.advance(IDLE)
 
     assert not await may_enter(admin_browser)
-    # By the row, not by the cookie's age: a copy is worth nothing either.
+    # The row decides, not the cookie's age: a copy of the cookie is invalid too.
     admin_browser.client.cookies.clear()
     admin_browser.client.cookies.update(stolen)
     assert not await may_enter(admin_browser)

@@ -1,4 +1,4 @@
-"""A cookie that is not ours changes nothing of the API's answers."""
+"""Foreign cookies don't change the API's responses."""
 
 import httpx
 import pytest
@@ -10,10 +10,10 @@ from bedplate.testing.browser import Browser
 CHANGING = {"x-request-id", "date"}
 
 
-def told(answer: httpx.Response) -> tuple[int, bytes, list[tuple[str, str]]]:
-    headers = [h for h in answer.headers.multi_items() if h[0] not in CHANGING]
-    body = answer.content.replace(answer.headers["x-request-id"].encode(), b"")
-    return answer.status_code, body, sorted(headers)
+def comparable(response: httpx.Response) -> tuple[int, bytes, list[tuple[str, str]]]:
+    headers = [h for h in response.headers.multi_items() if h[0] not in CHANGING]
+    body = response.content.replace(response.headers["x-request-id"].encode(), b"")
+    return response.status_code, body, sorted(headers)
 
 
 @pytest.mark.parametrize("path", ["/users/me", "/users", "/posts", "/nowhere"])
@@ -27,8 +27,10 @@ async def test_the_api_answers_the_same_with_a_cookie_of_the_admin(
 ) -> None:
     names = [name for name in admin_browser.client.cookies if "csrf" not in name]
     values = dict(admin_browser.client.cookies)
-    own = cookie == "the admin's"
-    header = "; ".join(f"{name}={values[name] if own else cookie}" for name in names)
+    is_own_cookie = cookie == "the admin's"
+    header = "; ".join(
+        f"{name}={values[name] if is_own_cookie else cookie}" for name in names
+    )
     token = as_user.headers["Authorization"]
     async with AsyncClient(transport=httpx.ASGITransport(with_admin)) as client:
         for headers in ({}, {"Authorization": token}):
@@ -39,4 +41,4 @@ async def test_the_api_answers_the_same_with_a_cookie_of_the_admin(
                     method, url, headers={**headers, "Cookie": header}
                 )
                 assert names
-                assert told(with_cookie) == told(plain)
+                assert comparable(with_cookie) == comparable(plain)

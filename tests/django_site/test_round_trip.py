@@ -1,4 +1,4 @@
-"""Every type of column: what one side writes, the other reads, and finds by it."""
+"""Columns of every type: each side reads and filters what the other wrote."""
 
 import enum
 import uuid
@@ -35,7 +35,7 @@ class Shade(enum.StrEnum):
 
 
 class OwnBase(DeclarativeBase):
-    """Not ours: its tables are no module's."""
+    """A base of its own: its tables belong to no module."""
 
     type_annotation_map = Base.type_annotation_map
     metadata = sa.MetaData(naming_convention=Base.metadata.naming_convention)
@@ -48,7 +48,7 @@ class Parent(OwnBase):
 
 
 class Everything(OwnBase):
-    """One column of each type that the bridge knows."""
+    """A table with a column of each type that the bridge supports."""
 
     __tablename__ = "round_trip"
     __table_args__ = (sa.CheckConstraint("status IN ('draft', 'sent')", "status"),)
@@ -115,13 +115,13 @@ rows = st.fixed_dictionaries(VALUES)
 
 @pytest.fixture
 def engine(settings: Settings) -> Iterator[sa.Engine]:
-    """SQLAlchemy's side, sync for once, with the tables of this file."""
+    """Return SQLAlchemy's side: a sync engine with the tables of this file."""
     point_at(settings, MODULES)
     url = settings.resolved_database_url
     is_sqlite = url.drivername == "sqlite"
     driver = "sqlite" if is_sqlite else "postgresql+psycopg"
     engine = sa.create_engine(url.set(drivername=driver))
-    # bedplate: ignore[create-all] tables of this file's own
+    # bedplate: ignore[create-all] tables of this file only
     OwnBase.metadata.create_all(engine)
     if is_sqlite:
         with engine.connect() as opened:
@@ -133,7 +133,7 @@ def engine(settings: Settings) -> Iterator[sa.Engine]:
 
 @pytest.fixture
 def model(engine: sa.Engine) -> Any:
-    """Django's side."""
+    """Return Django's side."""
     from bedplate.django_site.bridge import make_model
 
     make_model(Parent)
@@ -154,8 +154,8 @@ def differences(one: Any, other: dict[str, Any]) -> dict[str, Any]:
 @given(values=rows)
 def check_django_reads(engine: sa.Engine, model: Any, values: dict[str, Any]) -> None:
     row_id = insert(engine, values)
-    found = model.objects.get(pk=row_id)
-    assert not differences(found, values)
+    row = model.objects.get(pk=row_id)
+    assert not differences(row, values)
     lookups = {
         f"{name}__isnull" if value is None else name: value is None or value
         for name, value in values.items()
@@ -174,8 +174,8 @@ def check_sqlalchemy_reads(
         whole = sa.select(Everything).where(Everything.id == row_id)
         assert not differences(opened.execute(whole).one(), values)
         same = sa.and_(*(_is(table[name], value) for name, value in values.items()))
-        found = sa.select(table.id).where(table.id == row_id, same)
-        assert opened.execute(found).first(), values
+        query = sa.select(table.id).where(table.id == row_id, same)
+        assert opened.execute(query).first(), values
 
 
 def _is(column: Any, value: Any) -> Any:
@@ -219,10 +219,10 @@ def test_a_default_of_the_database_holds_for_django_too(
 ) -> None:
     values = {"short": "a", "small": 1, "number": 1, "big": 1, "real": 1.0}
     more = {"price": Decimal(1), "instant": datetime.now(UTC), "size": "s"}
-    made = model.objects.create(**values, **more, color=Color.RED)
+    row = model.objects.create(**values, **more, color=Color.RED)
 
-    made.refresh_from_db()
-    assert (made.status, made.flag, made.data) == ("draft", True, None)
+    row.refresh_from_db()
+    assert (row.status, row.flag, row.data) == ("draft", True, None)
 
 
 class Unknown(sa.types.UserDefinedType[Any]):
@@ -230,27 +230,29 @@ class Unknown(sa.types.UserDefinedType[Any]):
 
 
 @pytest.mark.parametrize(
-    ("kind", "told"),
+    ("kind", "type_name"),
     [
         (Unknown(), "Unknown"),
         (sa.DateTime(), "DateTime"),  # without a time zone
         (sa.Interval(), "Interval"),
-        (sa.Numeric(), "Numeric"),  # of how many digits?
+        (sa.Numeric(), "Numeric"),  # without a number of digits
     ],
 )
-def test_a_type_without_a_counterpart_is_named_at_start(kind: Any, told: str) -> None:
+def test_a_type_without_a_counterpart_is_named_at_start(
+    kind: Any, type_name: str
+) -> None:
     table = sa.Table("strange", sa.MetaData(), sa.Column("planted", kind))
     model: Any = type("Strange", (), {"__table__": table})
 
     with pytest.raises(ModuleError, match=r"strange\.planted") as refused:
         check_columns([Module(name="strange", models=[model])])
-    assert told in str(refused.value)
+    assert type_name in str(refused.value)
 
 
 def test_an_enum_goes_through_a_form_and_an_address(model: Any) -> None:
     field = model._meta.get_field("color")
-    shown = field.value_from_object(model(color=Color.GREEN))
+    value = field.value_from_object(model(color=Color.GREEN))
 
-    assert field.formfield().clean(shown) is Color.GREEN
-    assert field.get_prep_value(shown) == "GREEN"
+    assert field.formfield().clean(value) is Color.GREEN
+    assert field.get_prep_value(value) == "GREEN"
     assert field.get_prep_value(Color.GREEN) == "GREEN"

@@ -1,4 +1,4 @@
-"""Both frameworks write the same row at once: each write counts, none is lost."""
+"""Both frameworks write the same row at the same time, and no write is lost."""
 
 import asyncio
 
@@ -23,13 +23,13 @@ async def write_by_the_api(api: AsyncClient, user: User) -> None:
     left = EACH
     while left:
         read = await api.get(f"/users/{user.id}")
-        answer = await api.patch(
+        response = await api.patch(
             f"/users/{user.id}",
             json={"name": next_of(read.json()["name"])},
             headers={"If-Match": read.headers["etag"]},
         )
-        assert answer.status_code in {200, 412}, answer.text
-        left -= answer.status_code == 200
+        assert response.status_code in {200, 412}, response.text
+        left -= response.status_code == 200
 
 
 async def write_by_a_form(both: ASGIApp, admin: User, user: User) -> None:
@@ -40,10 +40,13 @@ async def write_by_a_form(both: ASGIApp, admin: User, user: User) -> None:
         await browser.sign_in(admin.email, PASSWORD)
         while left:
             await browser.open(f"/admin/bedplate/user/{user.id}/change/")
-            shown = browser.form().fields["name"]
-            answer = await browser.submit(name=next_of(shown), _continue="1")
-            assert answer.is_redirect or "changed meanwhile" in answer.text
-            left -= answer.is_redirect
+            current_name = browser.form().fields["name"]
+            response = await browser.submit(name=next_of(current_name), _continue="1")
+            assert (
+                response.is_redirect
+                or "changed while you had the form open" in response.text
+            )
+            left -= response.is_redirect
 
 
 async def test_forms_and_calls_lose_nothing_to_each_other(

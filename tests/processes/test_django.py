@@ -161,7 +161,7 @@ def test_without_django_the_service_runs(tmp_path: Path) -> None:
     assert posts.status_code == 200
     assert admin.json()["error"]["code"] == "NOT_FOUND"
     assert "Admin" not in output.replace("First admin", "")
-    assert "install bedplate[django]" in django_only.stderr
+    assert "Install bedplate[django]" in django_only.stderr
 
 
 def test_migrate_also_migrates_the_job_engine_and_django(

@@ -25,7 +25,7 @@ from bedplate.testing.assertions import assert_refused
 from bedplate.testing.plugin import PASSWORD, client_for
 
 NEEDED = {"allowed_hosts", "data_dir", "database_url", "mail_url", "secret_key"}
-"""What a test can't do without: places of its own, and a name to be called by."""
+"""The settings that a test needs: its own database and folders, and a host."""
 
 SHOP = """
 from bedplate import Settings, create_app
@@ -126,7 +126,7 @@ async def test_requests_are_logged_with_the_address_of_their_client(
 async def test_the_worker_is_where_users_have_it(
     app: Application, settings: Settings
 ) -> None:
-    """Embedded on SQLite; elsewhere it is another process."""
+    """Check the worker: embedded on SQLite, elsewhere another process."""
     is_sqlite = settings.resolved_database_url.drivername == "sqlite"
 
     assert settings.runs_worker == is_sqlite
@@ -143,9 +143,9 @@ async def test_a_project_s_own_application_is_what_is_tested(
 
     assert dict(os.environ) == before
     assert ".bedplate" not in os.listdir(tmp_path)  # noqa: PTH208, not async here
-    chosen = settings_for(shop, settings.model_dump(include=NEEDED))
-    assert (chosen.mail_language, chosen.signup) == ("de", "open")
-    with bound(shop, chosen.model_copy(update={"embedded_worker": False})):
+    loaded = settings_for(shop, settings.model_dump(include=NEEDED))
+    assert (loaded.mail_language, loaded.signup) == ("de", "open")
+    with bound(shop, loaded.model_copy(update={"embedded_worker": False})):
         async with shop.router.lifespan_context(shop), client_for(shop) as client:
             till = await client.get("http://test/till")
             form = {"username": user.email, "password": PASSWORD}

@@ -1,4 +1,4 @@
-"""Jobs in tests: run by the worker that the settings ask for, or by the fixture."""
+"""Jobs in tests: run by the embedded worker, or by the fixture."""
 
 import asyncio
 from datetime import timedelta
@@ -77,7 +77,7 @@ async def test_jobs_and_what_they_enqueue_are_finished_and_named_once(
 
 
 @by_hand
-async def test_delayed_jobs_wait_until_they_are_asked_for(
+async def test_delayed_jobs_wait_until_they_are_requested(
     app: Application, run_jobs: RunJobs
 ) -> None:
     await promise(app, note, text="later", delay=timedelta(days=1))

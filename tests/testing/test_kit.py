@@ -1,4 +1,4 @@
-"""The test kit keeps its promises to the tests of others."""
+"""The test kit does what its documentation says."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -48,10 +48,10 @@ class TestInADevelopersEnvironment:
         assert "shop_development" not in str(settings.resolved_database_url)
 
 
-async def test_a_frozen_clock_moves_as_it_is_told(
+async def test_a_frozen_clock_moves_when_the_test_moves_it(
     frozen_clock: FrozenClock, as_user: AsyncClient
 ) -> None:
-    """A token is good for 15 minutes, whatever the wall's clock says."""
+    """A token is valid for 15 minutes of the frozen clock."""
     frozen_clock.advance(timedelta(minutes=14, seconds=59))
     assert (await as_user.get("/users/me")).status_code == 200
 
@@ -65,9 +65,9 @@ async def test_the_clock_may_stand_in_another_year(
     frozen_clock.move_to(datetime(2020, 2, 29, tzinfo=UTC))
     body = {"email": "new@example.com", "name": "New", "password": "Passw0rd"}
 
-    made = await client.post("/users", json=body)
+    created = await client.post("/users", json=body)
 
-    assert made.json()["created_at"] == "2020-02-29T00:00:00Z"
+    assert created.json()["created_at"] == "2020-02-29T00:00:00Z"
 
 
 def test_the_clock_runs_again() -> None:
@@ -80,7 +80,7 @@ def test_the_clock_runs_again() -> None:
     assert utc_now() > datetime(2026, 1, 1, tzinfo=UTC)
 
 
-async def test_a_client_has_the_role_that_is_asked_for(as_role: AsRole) -> None:
+async def test_a_client_has_the_requested_role(as_role: AsRole) -> None:
     as_admin = await as_role("admin")
 
     assert (await as_admin.get("/users/me")).json()["role"] == "admin"
@@ -91,8 +91,8 @@ async def test_a_client_has_the_role_that_is_asked_for(as_role: AsRole) -> None:
 async def test_statements_are_those_of_the_block(
     as_user: AsyncClient, statements: Statements
 ) -> None:
-    with statements() as sent:
+    with statements() as recorded:
         await as_user.get("/users/me")
     await as_user.get("/users/me")
 
-    assert len(sent) == 1
+    assert len(recorded) == 1

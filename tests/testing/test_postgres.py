@@ -1,4 +1,4 @@
-"""The PostgreSQL of the tests lets nobody in who doesn't know its password."""
+"""The PostgreSQL server of the tests requires its password."""
 
 import os
 import stat
@@ -28,7 +28,7 @@ def server() -> Iterator[LocalPostgres]:
 
 @pytest.fixture(params=["tcp", "socket"])
 def way(request: pytest.FixtureRequest, server: LocalPostgres) -> dict[str, Any]:
-    """How to reach the server, without a password."""
+    """Return the ways to connect to the server, without a password."""
     url = make_url(server.url)
     by_tcp = request.param == "tcp"
     host = url.host if by_tcp else str(server._home)

@@ -1,7 +1,7 @@
 """Django on the same tables, rules and tokens: models, admin site, REST framework.
 
-Beside FastAPI it is loaded by the first request for it. In your own Django project it
-is an app: `INSTALLED_APPS += ["bedplate.django_site"]`.
+Beside FastAPI, the first request for Django loads it. In your own Django project, add
+it as an app: `INSTALLED_APPS += ["bedplate.django_site"]`.
 """
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""What makes `User` a user to Django: `AbstractBaseUser`, with our hashes and rules."""
+"""The base of `User`'s model: `AbstractBaseUser` with our hashes and rules."""
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -21,23 +21,23 @@ else:
     Manager = BaseUserManager
 
 
-# What `AbstractBaseUser` and Django's commands call it.
+# The names that `AbstractBaseUser` and Django's commands use for our columns.
 RENAMED = {"hashed_password": "password"}
 
 
 class AccountManager(Manager):
-    """`create_user` and `createsuperuser` go through the service, as everything does.
+    """Creates users through the service; used by Django's `createsuperuser` too.
 
     Raises:
-        APIError: what the service refuses, such as `EmailTaken`.
+        APIError: an error of the service, such as `EmailTaken`.
     """
 
     def create_user(
         self, email: str, password: str, *, name: str, role: str = USER
     ) -> Any:
         data = UserCreate(email=email, name=name, password=password, role=role)
-        made = call_service(UserService, lambda users: users.create(data))
-        return self.get(pk=made.id)
+        created = call_service(UserService, lambda users: users.create(data))
+        return self.get(pk=created.id)
 
     def create_superuser(self, email: str, password: str, *, name: str) -> Any:
         return self.create_user(email, password, name=name, role=ADMIN)
@@ -49,7 +49,7 @@ class Account(AbstractBaseUser):
     Roles take the place of `PermissionsMixin`, whose tables we don't have.
     """
 
-    last_login = None  # in `AbstractBaseUser` a column, which we don't have
+    last_login = None  # `AbstractBaseUser` has this column; our table doesn't
 
     USERNAME_FIELD = "email"
     REQUIRED_FIELDS: ClassVar[list[str]] = ["name"]
@@ -58,7 +58,7 @@ class Account(AbstractBaseUser):
     email: str
     role: str
     caller: Caller | None = None
-    """Who this is to the services, if it is who sent the request under way."""
+    """The caller for services, if this user sent the current request."""
 
     class Meta:
         abstract = True
@@ -79,7 +79,7 @@ class Account(AbstractBaseUser):
 
     @property
     def is_staff(self) -> bool:
-        """Whether they may enter the admin site."""
+        """Return whether the user may enter the admin site."""
         may = self.caller.may(ENTER_ADMIN) if self.caller else self.role == ADMIN
         return bool(self.is_active) and may
 
@@ -88,7 +88,7 @@ class Account(AbstractBaseUser):
         return bool(self.is_active) and self.role == ADMIN
 
     def has_perm(self, perm: str, obj: Any = None) -> bool:
-        """Django's own permissions are admins' alone."""
+        """Return whether the user is an admin: only they have Django's permissions."""
         return self.is_superuser
 
     def has_perms(self, perm_list: Any, obj: Any = None) -> bool:

@@ -5,7 +5,7 @@ from django.core.checks import register
 
 
 class BedplateConfig(AppConfig):
-    """The models of every module. It has no migrations: the tables are Alembic's."""
+    """The models of every module. Without migrations: Alembic owns the tables."""
 
     name = "bedplate.django_site"
     label = "bedplate"
@@ -21,12 +21,12 @@ class BedplateConfig(AppConfig):
 
 
 class AdminConfig(admin_apps.AdminConfig):
-    """Django's admin with our site as its default one."""
+    """Django's admin with our site as the default site."""
 
     default = False
     default_site = "bedplate.django_site.site.BedplateAdminSite"
 
     def ready(self) -> None:
         super().ready()
-        # Roles take the place of groups.
+        # Roles replace groups.
         admin.site.unregister(apps.get_model("auth", "Group"))

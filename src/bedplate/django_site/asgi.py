@@ -21,7 +21,7 @@ from bedplate.migrate import SchemaError
 from bedplate.module import Module
 from bedplate.runtime import Runtime
 
-# Where the apps that have any keep what browsers load.
+# The packages with static files, and their folders.
 _STATIC = (
     ("django.contrib.admin", "static"),
     ("drf_spectacular_sidecar", "static"),
@@ -30,11 +30,11 @@ _STATIC = (
 
 
 async def load(runtime: Runtime, modules: Sequence[Module]) -> ASGIApp:
-    """Django on this runtime, whose loop is the running one; takes a second.
+    """Load Django on a runtime of the running event loop. This takes about a second.
 
     Raises:
         SchemaError: on PostgreSQL, Django's own tables are not at head.
-        ServiceUnavailable: the database can't be asked.
+        ServiceUnavailable: the database is unavailable.
     """
     attach(Host(runtime, asyncio.get_running_loop()))
     try:
@@ -48,13 +48,13 @@ def _prepare(runtime: Runtime, modules: Sequence[Module]) -> None:
     set_up(runtime.settings, modules)
     if not is_at_head():
         _bring_to_head(runtime)
-    gc.freeze()  # as `bedplate.asgi` does with what was there before
+    gc.freeze()  # as `bedplate.asgi` does after start-up
 
 
 def _bring_to_head(runtime: Runtime) -> None:
     if not runtime.database.is_sqlite:
-        told = "Django's tables are not at head: run `bedplate migrate` first"
-        raise SchemaError(told)
+        raise SchemaError("Django's tables are not at head. Run `bedplate migrate`.")
+    # Several processes may migrate the same file at the same time and collide.
     for last_try in (False,) * 4 + (True,):
         try:
             upgrade()
@@ -62,11 +62,11 @@ def _bring_to_head(runtime: Runtime) -> None:
             if last_try:
                 raise
         else:
-            return  # another process may have been at it too, with which it collided
+            return
 
 
 class Site:
-    """Django and its static files. Django is set up before."""
+    """Django and its static files. Django must be set up before."""
 
     def __init__(self) -> None:
         self._django: Any = get_asgi_application()
@@ -74,7 +74,7 @@ class Site:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if not scope["path"].startswith(STATIC_URL):
-            await self._answer(scope, receive, _lower_case(send))
+            await self._serve(scope, receive, _lower_case(send))
             return
         below = {**scope, "path": "/" + scope["path"].removeprefix(STATIC_URL)}
         try:
@@ -82,31 +82,32 @@ class Site:
         except HTTPException:
             await render(NotFound())(scope, receive, send)
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """A body that grows too large ends like a caller who goes away: Django closes
-        its file, and the refusal is raised after it.
-        """
-        refusals: list[BodyTooLarge] = []
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request. Turn a body that is too large into a disconnect.
 
-        async def received() -> Message:
+        On a disconnect Django closes its temporary file. Then the error is raised.
+        """
+        errors: list[BodyTooLarge] = []
+
+        async def receive_or_disconnect() -> Message:
             try:
                 return await receive()
             except BodyTooLarge as error:
-                refusals.append(error)
+                errors.append(error)
                 return {"type": "http.disconnect"}
 
-        await self._django(scope, received, send)
-        for refusal in refusals:
-            raise refusal
+        await self._django(scope, receive_or_disconnect, send)
+        for error in errors:
+            raise error
 
 
 def _lower_case(send: Send) -> Send:
-    """Names of headers as ASGI wants them."""
+    """Return a `send` that writes header names in lower case, as ASGI requires."""
 
-    async def sent(message: Message) -> None:
+    async def send_lower_case(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = [(name.lower(), value) for name, value in message["headers"]]
             message = {**message, "headers": headers}
         await send(message)
 
-    return sent
+    return send_lower_case

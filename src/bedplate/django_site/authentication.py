@@ -1,7 +1,7 @@
-"""Who sends a request: by Django's session in the admin, by bearer token under DRF.
+"""The caller of a request: by Django's session in the admin, by bearer token under DRF.
 
-Either way it is asked of the database, once a request, and by the same statement as
-under FastAPI: whose session has ended is a stranger on the next click.
+Both are looked up in the database once a request, by the same statement as under
+FastAPI. After a session has ended, the next request is anonymous.
 """
 
 from typing import Any
@@ -35,7 +35,7 @@ class Backend(BaseBackend):
         password: str | None = None,
         **_: Any,
     ) -> Any:
-        """The user, with a session opened, or None; see `sign_in` for the reason."""
+        """Start a session and return its user, or None. `sign_in` raises the reason."""
         if username is None or password is None:
             return None
         try:
@@ -44,7 +44,7 @@ class Backend(BaseBackend):
             return None
 
     def get_user(self, user_id: Any) -> Any:
-        """Nobody: a user's id is no proof of a session that lives."""
+        """Return None: a user's id doesn't prove that the session still exists."""
         return None
 
 
@@ -55,10 +55,10 @@ def sign_in(
     *,
     request: Any = None,
 ) -> Any:
-    """The user for a right password, with a session opened.
+    """Check a password, start a session and return its user.
 
     Raises:
-        InvalidCredentials: also if the password is right, but they lack the
+        InvalidCredentials: also if the password is right but the user lacks the
             permission.
         RateLimited, AccountInactive, EmailNotVerified, ServiceUnavailable
     """
@@ -80,7 +80,7 @@ def device_of(request: Any) -> Device | None:
 
 
 def set_device_cookie(request: Any, response: Any) -> None:
-    """Let the client of a request that has signed somebody in be known from now on."""
+    """Set the device cookie if this request has signed a user in."""
     user_id = getattr(request, "signed_in_user_id", None)
     if user_id is not None:
         cookies = host().runtime.device_cookies
@@ -89,7 +89,7 @@ def set_device_cookie(request: Any, response: Any) -> None:
 
 
 def open_session(user_id: UUID) -> Caller:
-    """A session for somebody whom another backend vouches for.
+    """Start a session for a user that another backend has verified.
 
     Raises:
         AccountInactive
@@ -99,29 +99,29 @@ def open_session(user_id: UUID) -> Caller:
 
 
 def keep_session(request: Any, caller: Caller) -> None:
-    """Name the session in Django's."""
+    """Store the session's id in Django's session."""
     request.session[SESSION] = [str(caller.id), str(caller.session_id)]
     request.signed_in_user_id = caller.id
 
 
 def signed_in(request: Any) -> Any:
-    """The user of the session that Django's session names, or `AnonymousUser`."""
-    named = request.session.get(SESSION)
-    if named is None:
+    """Return the user of the session in Django's session, or `AnonymousUser`."""
+    ids = request.session.get(SESSION)
+    if ids is None:
         return AnonymousUser()
     current = host()
-    user_id, session_id = map(UUID, named)
+    user_id, session_id = map(UUID, ids)
     resumed = Authenticator(current.runtime).resume(user_id, session_id)
     caller = current.run(resumed)
     return AnonymousUser() if caller is None else user_of(caller)
 
 
 def user_of(caller: Caller) -> Any:
-    """The caller as Django's user, without another query; the hash isn't loaded."""
+    """Return the caller as Django's user, without a query. The hash isn't loaded."""
     model = model_of(User)
-    known = ["id", "email", "name", "role", "is_active", "created_at", "updated_at"]
+    fields = ["id", "email", "name", "role", "is_active", "created_at", "updated_at"]
     alias = model.objects.db
-    user = model.from_db(alias, known, [getattr(caller, name) for name in known])
+    user = model.from_db(alias, fields, [getattr(caller, name) for name in fields])
     user.caller = caller
     return user
 
@@ -130,8 +130,7 @@ class BearerAuthentication(BaseAuthentication):
     """DRF's authentication by our access tokens.
 
     Raises:
-        AuthenticationFailed: the header holds no token, or one that is not good any
-            more.
+        AuthenticationFailed: the header has no token, or one that is no longer valid.
     """
 
     def authenticate(self, request: Any) -> tuple[Any, str] | None:
@@ -140,8 +139,8 @@ class BearerAuthentication(BaseAuthentication):
             return None
         current = host()
         try:
-            found = Authenticator(current.runtime).authenticate_header(header)
-            caller = current.run(found)
+            authenticator = Authenticator(current.runtime)
+            caller = current.run(authenticator.authenticate_header(header))
         except NotAuthenticated as error:
             raise AuthenticationFailed(error.message) from error
         return user_of(caller), header

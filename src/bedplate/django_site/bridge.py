@@ -1,4 +1,4 @@
-"""Mapped SQLAlchemy classes as Django models: the schema is said once, and not here."""
+"""Makes Django models from mapped SQLAlchemy classes, which declare the schema."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,7 +19,7 @@ Mapped = type[DeclarativeBase]
 
 _MODULE = "bedplate.django_site.models"
 _names: dict[Mapped, str | None] = {}
-_made: dict[Mapped, Any] = {}
+_models: dict[Mapped, Any] = {}
 _proxies: dict[tuple[Mapped, str], Any] = {}
 
 _ON_DELETE = {
@@ -31,39 +31,40 @@ DO_NOTHING = models.DO_NOTHING
 
 
 def model_of(mapped: Mapped) -> Any:
-    """The Django model of a mapped class.
+    """Return the Django model of a mapped class.
 
     Raises:
         ImproperlyConfigured: no installed module lists it.
     """
-    if mapped not in _made:
+    if mapped not in _models:
         raise ImproperlyConfigured(f"no installed module lists {mapped.__name__}")
-    return _made[mapped]
+    return _models[mapped]
 
 
 def model_of_table(name: str) -> Any:
-    """The Django model of a table.
+    """Return the Django model of a table.
 
     Raises:
         ImproperlyConfigured: no installed module lists it.
     """
-    for model in _made.values():
+    for model in _models.values():
         if model._meta.db_table == name:  # noqa: SLF001, public
             return model
     raise ImproperlyConfigured(f"no installed module lists the table {name}")
 
 
 def make_models(modules: Sequence[Module], dialect: str) -> None:
-    """A model for each class that a module lists or shows in the admin site, once.
+    """Make the model of each class that a module lists or shows in the admin site.
 
     Raises:
         ImproperlyConfigured: a column's type has no Django field, or a foreign key
-            leads to a table that no class is mapped to; the text names it.
+            leads to a table without a mapped class. The message names it.
     """
-    shown = [admin for module in modules for admin in module.admin]
-    for admin in shown:
+    # All names first: a foreign key refers to its target's model by name.
+    admins = [admin for module in modules for admin in module.admin]
+    for admin in admins:
         _names.setdefault(admin.mapped(dialect), admin.name)
-    for admin in shown:
+    for admin in admins:
         make_model(admin.mapped(dialect), name=admin.name)
     for module in modules:
         for mapped in module.models:
@@ -71,10 +72,13 @@ def make_models(modules: Sequence[Module], dialect: str) -> None:
 
 
 def make_model(mapped: Mapped, *, name: str | None = None) -> Any:
-    """The Django model of a mapped class; under a second name, a proxy of the first."""
-    if mapped not in _made:
-        _made[mapped] = _new_model(mapped, _name_of(mapped))
-    model = _made[mapped]
+    """Make the Django model of a mapped class, or return the one made before.
+
+    A second name gets a proxy of the first model.
+    """
+    if mapped not in _models:
+        _models[mapped] = _new_model(mapped, _name_of(mapped))
+    model = _models[mapped]
     if name in (None, model.__name__):
         return model
     if (mapped, name) not in _proxies:
@@ -118,6 +122,7 @@ def _fields(mapper: Mapper[Any]) -> dict[str, Any]:
     fields = dict(_field(mapper, columns, key) for key in columns)
     if len(mapper.primary_key) == 1:
         return fields
+    # Django allows only one field with `primary_key`.
     for field in fields.values():
         field.primary_key = False
     keys = [mapper.get_property_by_column(column).key for column in mapper.primary_key]
@@ -125,11 +130,11 @@ def _fields(mapper: Mapper[Any]) -> dict[str, Any]:
 
 
 def _properties(mapper: Mapper[Any]) -> dict[str, property]:
-    """What a class tells of its columns by `hybrid_property`, for Django too."""
+    """Return the class's hybrid properties as properties of the Django model."""
     return {
-        name: property(described.fget)
-        for name, described in mapper.all_orm_descriptors.items()
-        if isinstance(described, hybrid_property)
+        name: property(descriptor.fget)
+        for name, descriptor in mapper.all_orm_descriptors.items()
+        if isinstance(descriptor, hybrid_property)
     }
 
 
@@ -148,7 +153,7 @@ def _shown_as(mapper: Mapper[Any], key: str) -> str:
 
 
 def _relation(mapper: Mapper[Any], column: sa.Column[Any], name: str) -> Any:
-    """`author_id` as the relation `author`, which has `author_id` beside it."""
+    """Return `author_id` as the relation `author`. Django adds `author_id` itself."""
     foreign_key = next(iter(column.foreign_keys))
     target = _mapper_of(mapper, foreign_key.column)
     options = options_of(column)
@@ -168,11 +173,11 @@ def _mapper_of(mapper: Mapper[Any], column: sa.Column[Any]) -> Mapper[Any]:
         if candidate.local_table is column.table:
             return candidate
     where = f"{_table(mapper).name} refers to {column.table.name}"
-    raise ImproperlyConfigured(f"{where}, which no class is mapped to")
+    raise ImproperlyConfigured(f"{where}, which has no mapped class")
 
 
 def _related_name(mapper: Mapper[Any], target: Mapper[Any], name: str) -> str | None:
-    """Django's own (`post_set`), unless two relations would be called so."""
+    """Return None for Django's default, unless two relations would share it."""
     tables: list[Any] = [
         key.column.table
         for attribute in mapper.column_attrs
@@ -187,7 +192,7 @@ _LABELS = ("email", "title", "name", "number", "action", "job")
 
 
 def label_field(model: Any) -> str:
-    """The field that a row is called by."""
+    """Return the field that labels a row."""
     names = {field.name for field in model._meta.fields}  # noqa: SLF001, public
     return next((name for name in _LABELS if name in names), "pk")
 
@@ -197,7 +202,7 @@ def _described(row: models.Model) -> str:
 
 
 def secrets_of(mapped: Mapped) -> set[str]:
-    """The fields that nobody is shown."""
+    """Return the fields that are never shown."""
     mapper: Mapper[Any] = sa.inspect(mapped)
     return {
         _shown_as(mapper, attribute.key)

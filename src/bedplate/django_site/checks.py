@@ -1,4 +1,7 @@
-"""What a project forgot to set; it fails closed, so it may run without."""
+"""Django system checks of a project's settings.
+
+They are warnings: without these settings, access is refused.
+"""
 
 from collections.abc import Iterator
 from typing import Any
@@ -18,10 +21,10 @@ def check_project(**_: Any) -> list[CheckMessage]:
 
 def _problems() -> Iterator[CheckMessage]:
     if settings.AUTH_USER_MODEL != "bedplate.User":
-        hint = 'set AUTH_USER_MODEL = "bedplate.User"'
-        told = "Django's users are not Bedplate's, so Bedplate's admin is shut."
-        yield Caution(told, hint=hint, id="bedplate.W001")
+        hint = 'Set AUTH_USER_MODEL = "bedplate.User".'
+        message = "AUTH_USER_MODEL is not Bedplate's, so nobody can use the admin site."
+        yield Caution(message, hint=hint, id="bedplate.W001")
     if _MIDDLEWARE not in settings.MIDDLEWARE:
-        hint = f"put {_MIDDLEWARE} in the place of Django's AuthenticationMiddleware"
-        told = "Nobody is signed in who signed in by Bedplate."
-        yield Caution(told, hint=hint, id="bedplate.W002")
+        hint = f"Replace Django's AuthenticationMiddleware with {_MIDDLEWARE}."
+        message = "Sessions that Bedplate started are not recognized."
+        yield Caution(message, hint=hint, id="bedplate.W002")

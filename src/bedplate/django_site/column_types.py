@@ -1,5 +1,7 @@
-"""Which columns Django has a field for. Nothing here imports Django, so it is asked at
-start, before anybody opens the admin site.
+"""The column types that Django can store.
+
+Nothing here imports Django, so the check runs at start and not with the first request
+for the admin site.
 """
 
 from collections.abc import Iterable
@@ -10,7 +12,7 @@ import sqlalchemy as sa
 from bedplate.database import UTCDateTime
 from bedplate.module import Module, ModuleError
 
-# The first that fits; `Enum` is a `String`, `BigInteger` an `Integer`.
+# The first match counts; `Enum` is a `String`, `BigInteger` an `Integer`.
 _KINDS: tuple[tuple[Any, str], ...] = (
     (UTCDateTime, "instant"),
     (sa.Enum, "enum"),
@@ -29,23 +31,23 @@ _KINDS: tuple[tuple[Any, str], ...] = (
 
 
 class UnknownColumnType(ModuleError):
-    """A column has a type that no Django field stores in the same way.
+    """No Django field stores a column's type in the same way.
 
-    To guess would store what the other side can't read.
+    A guess would store values that SQLAlchemy can't read.
     """
 
 
 def kind_of(type_: Any, column: sa.Column[Any]) -> str:
-    """What a type, of a column or inside its decorator, is to Django.
+    """Return the kind of a column's type, or of the type inside its decorator.
 
     Raises:
         UnknownColumnType: names the column and its type.
     """
-    kind = next((kind for known, kind in _KINDS if isinstance(type_, known)), None)
+    kind = next((kind for types, kind in _KINDS if isinstance(type_, types)), None)
     if kind == "decorated":
         kind_of(type_.impl_instance, column)
     if kind == "decimal" and None in (type_.precision, type_.scale):
-        kind = None  # Django wants to know how many digits
+        kind = None  # Django requires both
     if kind is None:
         where = f"{column.table.name}.{column.name}"
         raise UnknownColumnType(f"{where}: no Django field stores a {column.type!r}")
@@ -53,7 +55,11 @@ def kind_of(type_: Any, column: sa.Column[Any]) -> str:
 
 
 def check_columns(modules: Iterable[Module]) -> None:
-    """Raises UnknownColumnType for the first column that Django has no field for."""
+    """Check that Django can store every column.
+
+    Raises:
+        UnknownColumnType: for the first column that it can't store.
+    """
     for module in modules:
         for model in module.models:
             columns: Any = model.__table__.columns

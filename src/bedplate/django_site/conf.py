@@ -1,4 +1,4 @@
-"""What a Django project says of Bedplate in its settings: `BEDPLATE…`."""
+"""A Django project's settings for Bedplate: `BEDPLATE` and `BEDPLATE_MODULES`."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -17,30 +17,30 @@ BUILT_IN = "bedplate.modules.BUILT_IN"
 
 @cache
 def bedplate_settings() -> Settings:
-    """`BEDPLATE`, a `Settings`; by default what the environment says.
+    """Return `BEDPLATE`, a `Settings`; by default from the environment.
 
     Raises:
-        SettingsError: the environment is wrong.
+        SettingsError: a value in the environment is wrong.
     """
-    given = getattr(django_settings, "BEDPLATE", None)
-    return given if isinstance(given, Settings) else Settings.load()
+    value = getattr(django_settings, "BEDPLATE", None)
+    return value if isinstance(value, Settings) else Settings.load()
 
 
 @cache
 def installed_modules() -> Sequence[Module]:
-    """`BEDPLATE_MODULES`, or where they are; by default the built-in ones.
+    """Return `BEDPLATE_MODULES`, modules or their import path; else the built-in ones.
 
     Raises:
         ModuleError: they don't fit together.
     """
-    given = getattr(django_settings, "BEDPLATE_MODULES", BUILT_IN)
+    value = getattr(django_settings, "BEDPLATE_MODULES", BUILT_IN)
     modules: Sequence[Module] = (
-        import_string(given) if isinstance(given, str) else given
+        import_string(value) if isinstance(value, str) else value
     )
     check_modules(modules)
     return modules
 
 
 def dialect() -> str:
-    """The kind of database: `sqlite` or `postgresql`."""
+    """Return the kind of database: `sqlite` or `postgresql`."""
     return bedplate_settings().resolved_database_url.drivername

@@ -1,4 +1,4 @@
-"""Around Django's views: where a request comes from, who sends it, what a page may."""
+"""Django middleware: a request's origin and user, the content policy, errors."""
 
 from collections.abc import Callable
 from functools import partial
@@ -19,19 +19,19 @@ from bedplate.middleware.request import request_id_of
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
-# No script, style or image from anywhere else, no script in a page, no page in a frame.
+# No scripts, styles or images of other sites, no inline scripts, no framing.
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "font-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; "
     "frame-ancestors 'none'"
 )
-_LONGEST_USER_AGENT = 255
+_MAX_USER_AGENT_LENGTH = 255
 
 
 class OriginMiddleware:
-    """Tells limits, audit trail and answers which request it is, and where from.
+    """Records a request's id and origin for limits, audit trail and responses.
 
-    Under our own server the edge has said so already.
+    Under our own server `RequestMiddleware` has already done so.
     """
 
     def __init__(self, get_response: GetResponse) -> None:
@@ -40,13 +40,13 @@ class OriginMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if origin.get() != Origin():
             return self._get_response(request)
-        asking = _origin_of(request)
-        token = origin.set(asking)
+        request_origin = _origin_of(request)
+        token = origin.set(request_origin)
         try:
             response = self._get_response(request)
         finally:
             origin.reset(token)
-        response["X-Request-ID"] = str(asking.request_id)
+        response["X-Request-ID"] = str(request_origin.request_id)
         if response.status_code in BODILESS:
             del response["Content-Length"]
         return response
@@ -54,16 +54,18 @@ class OriginMiddleware:
 
 def _origin_of(request: HttpRequest) -> Origin:
     meta = request.META
-    told = [meta["HTTP_X_FORWARDED_FOR"]] if "HTTP_X_FORWARDED_FOR" in meta else []
+    forwarded_for = (
+        [meta["HTTP_X_FORWARDED_FOR"]] if "HTTP_X_FORWARDED_FOR" in meta else []
+    )
     trusted = bedplate_settings().trusted_proxies
-    address = client_address(meta.get("REMOTE_ADDR"), told, trusted)
-    user_agent = meta.get("HTTP_USER_AGENT", "")[:_LONGEST_USER_AGENT]
+    address = client_address(meta.get("REMOTE_ADDR"), forwarded_for, trusted)
+    user_agent = meta.get("HTTP_USER_AGENT", "")[:_MAX_USER_AGENT_LENGTH]
     request_id = request_id_of(meta.get("HTTP_X_REQUEST_ID", ""))
     return Origin(request_id, address, user_agent or None)
 
 
 class ContentPolicyMiddleware:
-    """A `Content-Security-Policy`, unless the view has one of its own."""
+    """Adds a `Content-Security-Policy`, unless the view has set one."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self._get_response = get_response
@@ -75,10 +77,10 @@ class ContentPolicyMiddleware:
 
 
 class AdminCookiesMiddleware:
-    """Hides cookies from everything but the admin site.
+    """Hides cookies from all paths but the admin site's.
 
-    Over TLS browsers send the admin's to the API too. There they mean nothing, and a
-    bad one must not change an answer: Django would replace it.
+    Over TLS browsers send the admin's cookies to the API too. The API ignores them, and
+    an invalid one must not change a response: Django would set a new one.
     """
 
     def __init__(self, get_response: GetResponse) -> None:
@@ -91,7 +93,7 @@ class AdminCookiesMiddleware:
 
 
 class SignedInMiddleware(AuthenticationMiddleware):
-    """`request.user`, asked of the database on each request that wants to know."""
+    """Sets `request.user`, which is loaded from the database on first use."""
 
     def process_request(self, request: Any) -> None:
         request.user = SimpleLazyObject(partial(signed_in, request))
@@ -103,7 +105,7 @@ class SignedInMiddleware(AuthenticationMiddleware):
 
 
 class RefusalMiddleware:
-    """What a service refuses outside a form, and a database that can't be had."""
+    """Renders errors of services outside forms, and of an unavailable database."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self._get_response = get_response

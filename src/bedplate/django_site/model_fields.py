@@ -1,6 +1,6 @@
-"""SQLAlchemy's column types as Django's fields.
+"""Makes Django's fields from SQLAlchemy's columns.
 
-Each kind of column is one line in `_MAKERS`; which kinds there are is in `kinds.py`.
+Each kind of column is one line in `_MAKERS`; `column_types.py` lists the kinds.
 """
 
 import re
@@ -22,7 +22,7 @@ MakeField = Callable[[Any, Options], Any]
 
 
 def make_field(column: sa.Column[Any]) -> Any:
-    """The field that reads and writes a column as SQLAlchemy does.
+    """Return a field that reads and writes a column as SQLAlchemy does.
 
     Raises:
         UnknownColumnType: names the column and its type.
@@ -38,7 +38,7 @@ def _maker(type_: Any, column: sa.Column[Any]) -> MakeField:
 
 
 def options_of(column: sa.Column[Any]) -> Options:
-    """What every field has: its column, whether it may be empty, names, defaults."""
+    """Return the options of a field: column, nullability, keys, names, default."""
     options: Options = {"db_column": column.name, "null": bool(column.nullable)}
     options["blank"] = options["null"]
     options["primary_key"] = column.primary_key
@@ -51,9 +51,9 @@ def options_of(column: sa.Column[Any]) -> Options:
 
 
 def _names(column: sa.Column[Any]) -> Options:
-    """A column's doc is its name for people and, after a semicolon, more about it."""
-    name, _, more = (column.doc or "").partition(";")
-    return {"verbose_name": name.strip() or None, "help_text": more.strip()}
+    """Return the names in a column's doc: the label and, after a semicolon, help."""
+    label, _, help_text = (column.doc or "").partition(";")
+    return {"verbose_name": label.strip() or None, "help_text": help_text.strip()}
 
 
 def _has_unique_constraint(column: sa.Column[Any]) -> bool:
@@ -77,7 +77,7 @@ def _default(column: sa.Column[Any]) -> Options:
 
 
 class _CallableDefault:
-    """A Python default; SQLAlchemy has wrapped it to take a context."""
+    """A Python default, which SQLAlchemy has wrapped to take a context."""
 
     def __init__(self, make: Callable[[Any], Any]) -> None:
         self._make = make
@@ -98,13 +98,13 @@ _CHECKED = re.compile(r"(?:\w+\.)?\"?(\w+)\"?\s+IN\s+\((.+)\)", re.IGNORECASE)
 
 
 def _checked_choices(column: sa.Column[Any]) -> list[tuple[str, str]]:
-    """The texts that a constraint like `status IN ('draft', 'sent')` allows."""
+    """Return the values that a constraint like `status IN ('draft', 'sent')` allows."""
     for constraint in getattr(column.table, "constraints", ()):
         if isinstance(constraint, sa.CheckConstraint):
             sql = constraint.sqltext.compile(compile_kwargs={"literal_binds": True})
-            found = _CHECKED.fullmatch(str(sql).strip())
-            if found and found[1] == column.name:
-                texts = re.findall(r"'((?:[^']|'')*)'", found[2])
+            match = _CHECKED.fullmatch(str(sql).strip())
+            if match and match[1] == column.name:
+                texts = re.findall(r"'((?:[^']|'')*)'", match[2])
                 return [(t.replace("''", "'"), _label(t)) for t in texts]
     return []
 
@@ -126,12 +126,12 @@ def _numeric(type_: Any, options: Options) -> Any:
 
 
 class EnumField(models.CharField):  # type: ignore[type-arg]  # no generic at run time
-    """A `sa.Enum`: its members in Python, in the database what SQLAlchemy writes."""
+    """A `sa.Enum`: members in Python, and in the database what SQLAlchemy writes."""
 
     def __init__(self, *args: Any, enum_type: Any, **options: Any) -> None:
         self._type = enum_type
         members = [(self.from_db_value(text), text) for text in enum_type.enums]
-        # In forms and addresses a member is what `str` makes of it.
+        # Forms and URLs hold `str(member)`.
         self._texts = {key: text for m, text in members for key in (m, str(m), text)}
         options["choices"] = [(member, _label(text)) for member, text in members]
         super().__init__(*args, **options)
@@ -141,7 +141,7 @@ class EnumField(models.CharField):  # type: ignore[type-arg]  # no generic at ru
         return name, path, args, {**options, "enum_type": self._type}
 
     def from_db_value(self, value: str | None, *_: Any) -> Any:
-        return value if value is None else self._type._object_value_for_elem(value)  # noqa: SLF001, its only way
+        return value if value is None else self._type._object_value_for_elem(value)  # noqa: SLF001, `sa.Enum` has no public method
 
     def to_python(self, value: Any) -> Any:
         return self.from_db_value(self._texts.get(value, value))
@@ -155,7 +155,7 @@ class EnumField(models.CharField):  # type: ignore[type-arg]  # no generic at ru
 
 
 def _enum(type_: Any, options: Options) -> Any:
-    options.pop("choices", None)  # on some databases a check says the same
+    options.pop("choices", None)  # from a CHECK constraint on the same values
     return EnumField(max_length=type_.length, enum_type=type_, **options)
 
 
@@ -180,11 +180,11 @@ _MAKERS: dict[str, MakeField] = {
 
 
 class Decorated(models.Field):  # type: ignore[type-arg]  # no generic at run time
-    """Mixed into a field: its values go through a `TypeDecorator`, both ways."""
+    """A mixin for fields whose values go through a `TypeDecorator`, both ways."""
 
     decorator: ClassVar["sa.TypeDecorator[Any]"]
     stored: ClassVar[Any]
-    """The field of what the decorator makes of a value."""
+    """The field for the type inside the decorator."""
 
     def get_internal_type(self) -> str:
         return str(self.stored.get_internal_type())
@@ -210,7 +210,7 @@ _DIALECTS: dict[str, sa.Dialect] = {
     "postgresql": postgresql.dialect(),  # type: ignore[no-untyped-call]
     "sqlite": sqlite.dialect(),
 }
-# How Django shows and parses what isn't shown as it is stored.
+# Fields for values that are displayed in another form than they are stored in.
 _FACES: dict[type, type[Any]] = {
     datetime: models.DateTimeField,
     UUID: models.UUIDField,

@@ -1,10 +1,10 @@
-"""The way from Django to the services, which are async and the only writers.
+"""Calls services from Django. They are async, and the only writers.
 
 user = call_service(UserService, lambda users: users.get(user_id, caller))
 
-Services run on one event loop with one runtime, since a pool of connections belongs to
-its loop. Beside FastAPI these are FastAPI's own, so that both share one pool and, on
-SQLite, one queue of writers. In a Django process of its own a thread has them.
+Services run on one event loop with one runtime, because a connection pool belongs to
+its loop. Beside FastAPI it is FastAPI's loop, so that both share one pool and, on
+SQLite, one queue of writers. In a separate Django process a thread runs the loop.
 """
 
 import asyncio
@@ -27,25 +27,27 @@ MakeService = Callable[[Session, Runtime], S]
 
 
 class Host(NamedTuple):
-    """A running loop, and the runtime whose connections belong to it."""
+    """A running event loop, and the runtime whose connections belong to it."""
 
     runtime: Runtime
     loop: asyncio.AbstractEventLoop
 
     def submit(self, work: Coroutine[Any, Any, T]) -> "asyncio.Future[T]":
-        """For async code: to be awaited on any loop."""
+        """Return a future for async code, to be awaited on any loop."""
         submitted = asyncio.run_coroutine_threadsafe(work, self.loop)
         return asyncio.wrap_future(submitted)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """For sync code: wait for it.
+        """Run a coroutine from sync code, and wait for its result.
 
         Raises:
-            RuntimeError: on the loop itself, which would wait for ever.
+            RuntimeError: called on the loop itself, which would deadlock.
         """
-        if asyncio._get_running_loop() is self.loop:  # noqa: SLF001, public but for None
+        if asyncio._get_running_loop() is self.loop:  # noqa: SLF001, the public function raises without a loop
             work.close()
-            raise RuntimeError("in async code await `acall_service`")
+            raise RuntimeError(
+                "call_service blocks. In async code, await acall_service."
+            )
         return asyncio.run_coroutine_threadsafe(work, self.loop).result()
 
 
@@ -54,54 +56,54 @@ _host: Host | None = None
 
 
 def attach(host: Host | None) -> None:
-    """Run services on this host from now on; None: on one of our own."""
-    global _host  # noqa: PLW0603, Django is one a process, and so is this
+    """Run services on this host from now on, or with None on a thread's."""
+    global _host  # noqa: PLW0603, one for each process, like Django
     _host = host
 
 
-# A child has the memory of our thread, but not the thread.
+# A forked child inherits the memory of the thread, but not the thread.
 os.register_at_fork(after_in_child=partial(attach, None))
 
 
 def host() -> Host:
-    """The one that was attached, or one of this process's own, made when needed."""
-    with _lock:
+    """Return the attached host, or start one on a thread of this process."""
+    with _lock:  # or two threads would start a host each
         if _host is None:
-            attach(_own_host())
+            attach(_start_host())
         assert _host is not None
         return _host
 
 
-def _own_host() -> Host:
+def _start_host() -> Host:
     loop = asyncio.new_event_loop()
     threading.Thread(target=loop.run_forever, name="services", daemon=True).start()
-    made = Host(Runtime.make(bedplate_settings(), installed_modules()), loop)
-    made.run(made.runtime.start())
-    return made
+    started = Host(Runtime.make(bedplate_settings(), installed_modules()), loop)
+    started.run(started.runtime.start())
+    return started
 
 
 def call_service(service: MakeService[S], act: Callable[[S], Awaitable[T]]) -> T:
-    """What `act` returns of a service, in a unit of work that is committed by then.
+    """Call a service in a unit of work, commit, and return the result of `act`.
 
     Raises:
-        APIError: what the service refuses; nothing was written.
+        APIError: an error of the service; nothing was written.
     """
     return in_unit_of_work(lambda session, runtime: act(service(session, runtime)))
 
 
 def in_unit_of_work(act: Callable[[Session, Runtime], Awaitable[T]]) -> T:
-    """What `act` returns, once its unit of work is committed.
+    """Run `act` in a unit of work, commit, and return its result.
 
     Raises:
-        APIError: a refusal; nothing was written.
+        APIError: an error of a service; nothing was written.
     """
     current = host()
     return current.run(_in_unit_of_work(current.runtime, act))
 
 
 async def acall_service(service: MakeService[S], act: Callable[[S], Awaitable[T]]) -> T:
-    """`call_service` for async code."""
-    current = await asyncio.to_thread(host)  # the first may have to be made
+    """Do the same as `call_service`, in async code."""
+    current = await asyncio.to_thread(host)  # in a thread: the first call starts it
     work = _in_unit_of_work(
         current.runtime, lambda session, runtime: act(service(session, runtime))
     )
@@ -115,6 +117,6 @@ async def _in_unit_of_work(
         async with runtime.database.unit_of_work() as session:
             return await act(session, runtime)
     except APIError as error:
-        # A form shows it under a 200: the log line is where the code can be read.
+        # A form shows the error with status 200, so only the log line has its code.
         add_to_request_log(code=error.code)
         raise

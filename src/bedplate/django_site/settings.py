@@ -1,4 +1,4 @@
-"""Django's settings, made from ours: the same database, keys and addresses."""
+"""Django's settings, derived from ours: the same database, keys and hosts."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,15 +19,15 @@ _CONTEXT = "django.template.context_processors.request"
 
 
 def is_djangos(path: str) -> bool:
-    """Whether Django answers a path; everything else is FastAPI's."""
+    """Return whether Django serves a path. FastAPI serves all others."""
     return path.startswith(_PREFIXES) and f"/{path.split('/', 2)[1]}" in _PREFIXES
 
 
 def django_settings(settings: Settings, modules: Sequence[Module]) -> dict[str, Any]:
-    """All that `django.conf.settings.configure` wants.
+    """Return the arguments of `django.conf.settings.configure`.
 
     Raises:
-        SettingsError: the secret key can't be had.
+        SettingsError: the secret key is unavailable.
     """
     key, *previous_keys = (key.hex() for key in settings.keys_for("django"))
     return {
@@ -44,7 +44,7 @@ def django_settings(settings: Settings, modules: Sequence[Module]) -> dict[str, 
         "USE_TZ": True,
         "TIME_ZONE": "UTC",
         "FORMAT_MODULE_PATH": "bedplate.django_site.formats",
-        "LOGGING_CONFIG": None,  # structlog's, as everywhere
+        "LOGGING_CONFIG": None,  # structlog is already configured
         **_APPS,
         **_sign_in(settings),
         **_REST,
@@ -52,15 +52,15 @@ def django_settings(settings: Settings, modules: Sequence[Module]) -> dict[str, 
 
 
 def database(settings: Settings) -> dict[str, Any]:
-    """Our database as Django names one."""
+    """Return our database as an entry of Django's `DATABASES`."""
     url = settings.resolved_database_url
     if url.drivername == "sqlite":
         pragmas = [f"PRAGMA {pragma}" for pragma in SQLITE_PRAGMAS]
         return {
             "ENGINE": "django.db.backends.sqlite3",
             "NAME": url.database,
-            # A transaction that reads first and writes later fails at once when
-            # another wrote in between; the busy timeout doesn't cover that.
+            # A transaction that reads first and writes later fails immediately if
+            # another one wrote in between; the busy timeout doesn't cover that.
             "OPTIONS": {
                 "factory": SqliteConnection,
                 "transaction_mode": "IMMEDIATE",
@@ -69,7 +69,7 @@ def database(settings: Settings) -> dict[str, Any]:
         }
     query: dict[str, Any] = dict(url.query)
     if "ssl" in query:
-        query["sslmode"] = query.pop("ssl")  # asyncpg's name for it, and libpq's
+        query["sslmode"] = query.pop("ssl")  # asyncpg's name and libpq's
     return {
         "ENGINE": "django.db.backends.postgresql",
         "NAME": url.database,
@@ -77,7 +77,8 @@ def database(settings: Settings) -> dict[str, Any]:
         "PASSWORD": url.password or "",
         "HOST": query.pop("host", url.host or ""),
         "PORT": url.port or "",
-        # Under ASGI a kept connection belongs to a thread that ends with its request.
+        # A pool: under ASGI a persistent connection (`CONN_MAX_AGE`) would belong to a
+        # thread that ends with its request.
         "OPTIONS": {
             **libpq_options(
                 timeouts_of(settings), transaction_pooler=settings.transaction_pooler
@@ -94,8 +95,10 @@ def database(settings: Settings) -> dict[str, Any]:
 
 
 def allowed_hosts(settings: Settings) -> Sequence[str]:
-    """Whose `Host` is believed: those set, else the public URL's and, in development,
-    this machine's own names.
+    """Return the accepted `Host` headers.
+
+    They are the configured ones; by default the public URL's host and, in development,
+    the local ones.
     """
     if settings.allowed_hosts:
         return settings.allowed_hosts
@@ -116,8 +119,8 @@ _APPS: dict[str, Any] = {
         "drf_spectacular",
         "drf_spectacular_sidecar",
     ],
-    # Its log of changes would hold a key to users that keeps them from being deleted;
-    # the audit trail has what it would say.
+    # The admin's own log is off: its foreign key would prevent the deletion of users,
+    # and the audit trail records the same changes.
     "MIGRATION_MODULES": {"admin": None},
     "MIDDLEWARE": [
         "bedplate.django_site.middleware.OriginMiddleware",
@@ -149,14 +152,14 @@ _APPS: dict[str, Any] = {
 
 
 def _sign_in(settings: Settings) -> dict[str, Any]:
-    """A sign-in is a row of `sessions`; Django's cookie only names it, signed."""
+    """Return the settings of sessions: a signed cookie with the id of our session."""
     tls = settings.is_https
     public = urlsplit(settings.public_url or "")
     return {
         "AUTHENTICATION_BACKENDS": ["bedplate.django_site.authentication.Backend"],
         "SESSION_ENGINE": "django.contrib.sessions.backends.signed_cookies",
         **_cookies(tls=tls),
-        # A proxy may have told us another host than the browser knows.
+        # Behind a proxy, the `Host` that we get may differ from the browser's.
         "CSRF_TRUSTED_ORIGINS": [f"{public.scheme}://{public.netloc}"]
         * bool(public.netloc),
         "SESSION_COOKIE_HTTPONLY": True,
@@ -164,9 +167,9 @@ def _sign_in(settings: Settings) -> dict[str, Any]:
         "SESSION_COOKIE_AGE": settings.admin_session_hours * 3600,
         "CSRF_COOKIE_HTTPONLY": True,
         "SECURE_SSL_REDIRECT": tls,
-        "SECURE_PROXY_SSL_HEADER": None,  # the dispatcher knows whom to believe
+        "SECURE_PROXY_SSL_HEADER": None,  # `bedplate.dispatcher` sets the scheme
         "SECURE_HSTS_SECONDS": 365 * 24 * 3600 if tls else 0,
-        # Whether a domain's other hosts have TLS isn't ours to say.
+        # HSTS for subdomains and preloading are the domain owner's decision.
         "SILENCED_SYSTEM_CHECKS": ["security.W005", "security.W021"],
         "SECURE_REFERRER_POLICY": "same-origin",
         "X_FRAME_OPTIONS": "DENY",
@@ -175,11 +178,11 @@ def _sign_in(settings: Settings) -> dict[str, Any]:
 
 
 def _cookies(*, tls: bool) -> dict[str, Any]:
-    """The cookies' names and paths.
+    """Return the names and paths of cookies.
 
-    By TLS a browser takes `__Host-` cookies from this very host alone, so that no
-    other host of the domain can plant one; they must have the path `/` (RFC 6265bis,
-    4.1.3.2). Messages are in the session's cookie, not in one of their own.
+    Over TLS a browser accepts `__Host-` cookies only from this exact host, so other
+    hosts of the domain can't plant one. They must have the path `/` (RFC 6265bis,
+    4.1.3.2). Messages are stored in the session's cookie, not in their own.
     """
     prefix, path = ("__Host-", "/") if tls else ("", "/admin/")
     return {

@@ -1,4 +1,4 @@
-"""Starts Django with our settings, and brings its own tables to head."""
+"""Starts Django with our settings, and migrates its own tables."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,30 +12,30 @@ from django.db import connections
 from django.db.migrations.executor import MigrationExecutor
 
 from bedplate.config import Settings
-from bedplate.django_site.settings import django_settings as made_of
+from bedplate.django_site.settings import django_settings as make_django_settings
 from bedplate.module import Module
 
 
 def set_up(settings: Settings, modules: Sequence[Module]) -> None:
-    """Configure and load Django, once in a process; where it is set up, nothing.
+    """Configure and load Django, unless this process has already done so.
 
     Raises:
         ImproperlyConfigured: a module's tables can't be Django models.
     """
     if not django_settings.configured:
-        django_settings.configure(**made_of(settings, modules))
+        django_settings.configure(**make_django_settings(settings, modules))
     if not apps.ready:
         django.setup()
 
 
 def is_at_head() -> bool:
-    """Whether all of Django's own migrations, and its other apps', were run."""
+    """Return whether all migrations of Django and its other apps were run."""
     with _connected():
         return not _missing()
 
 
 def upgrade() -> list[str]:
-    """Run the migrations of Django's own tables that are missing; return which."""
+    """Run the missing migrations of Django's own tables, and return their names."""
     with _connected():
         missing = _missing()
         call_command("migrate", interactive=False, verbosity=0)
@@ -57,7 +57,7 @@ def _connected() -> Iterator[None]:
 
 
 def disconnect() -> None:
-    """Close what Django does not: it sees to the connections of requests only."""
+    """Close the connection and the pool. Django only closes those of requests."""
     connection: Any = connections["default"]
     connection.close()
     if connection.vendor == "postgresql":

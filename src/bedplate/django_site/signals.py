@@ -1,4 +1,4 @@
-"""What happens when Django signs somebody in or out, or opens a connection."""
+"""Handlers of Django's signals: sign-in, sign-out and new database connections."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ def connect() -> None:
 
 
 def _on_login(request: Any, user: Any, **_: Any) -> None:
-    if user.caller is None:  # not by our backend: another one vouches for them
+    if user.caller is None:  # another backend has verified the user
         user.caller = open_session(user.pk)
     keep_session(request, user.caller)
 

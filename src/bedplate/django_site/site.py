@@ -1,4 +1,4 @@
-"""Our admin site: signed in to by email, its front page full of figures."""
+"""The admin site: sign-in by email, and a front page with stats."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ from bedplate.admin import Stat
 
 
 class Tile(NamedTuple):
-    """A stat as it is shown."""
+    """A stat on the front page, with its count."""
 
     label: str
     value: int
@@ -42,12 +42,12 @@ class BedplateAdminSite(AdminSite):
         return super().index(request, context)
 
     def password_change(self, request: Any, extra_context: Any = None) -> Any:
-        """By the service, which ends one's other sessions; Django's would save."""
+        """Change the password by the service, which ends the user's other sessions."""
         from bedplate.django_site.admin.sign_in import PasswordForm
 
         form = PasswordForm(request.user.caller, request.POST or None)
         if request.method == "POST" and form.is_valid():
-            messages.success(request, "Your password is changed.")
+            messages.success(request, "Your password was changed.")
             return HttpResponseRedirect(reverse("admin:index"))
         title = {"title": "Change your password", "form": form}
         context = {**self.each_context(request), **title, **(extra_context or {})}
@@ -62,11 +62,14 @@ class BedplateAdminSite(AdminSite):
                 yield _tile(model, admin.get_queryset(request), stat)
 
     def get_app_list(self, request: Any, app_label: str | None = None) -> Any:
-        """Our models by the module that brings them; other apps as they are."""
+        """Group our models by their module. Other apps stay as they are."""
         apps = super().get_app_list(request, app_label)
-        ours = [app for app in apps if app["app_label"] == "bedplate"]
-        others = [app for app in apps if app["app_label"] != "bedplate"]
-        return [*(group for app in ours for group in self._groups(app)), *others]
+        own_apps = [app for app in apps if app["app_label"] == "bedplate"]
+        other_apps = [app for app in apps if app["app_label"] != "bedplate"]
+        return [
+            *(group for app in own_apps for group in self._groups(app)),
+            *other_apps,
+        ]
 
     def _groups(self, app: Any) -> Iterator[Any]:
         entries = {entry["model"]: entry for entry in app["models"]}
@@ -83,12 +86,12 @@ class BedplateAdminSite(AdminSite):
 def _tile(model: Any, rows: Any, stat: Stat) -> Tile:
     only = {k: v() if callable(v) else v for k, v in stat.only.items()}
     name = f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist"  # noqa: SLF001, public
-    query = urlencode({key: _in_address(value) for key, value in only.items()})
+    query = urlencode({key: _in_url(value) for key, value in only.items()})
     url = f"{reverse(name)}?{query}" if only else reverse(name)
     count = rows.filter(**only).count()
     return Tile(stat.label, count, url, stat.is_alarming and count > 0)
 
 
-def _in_address(value: Any) -> Any:
-    """As Django's list reads a filter; several values have commas between."""
+def _in_url(value: Any) -> Any:
+    """Return a value as in the URL of a filter: several values separated by commas."""
     return ",".join(value) if isinstance(value, tuple | list) else value

@@ -1,4 +1,4 @@
-"""The test kit: fixtures, contracts and assertions, for tests of your application.
+"""The test kit: fixtures, contracts and assertions for tests of your application.
 
 pytest_plugins = ["bedplate.testing.plugin"]
 """
@@ -78,7 +78,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    # Imported on first use, so that pytest can rewrite the plugin's assertions.
+    # Imported on first use: pytest can only rewrite assertions before an import.
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,4 +1,4 @@
-"""The application under test: the project's own, on a test's settings."""
+"""The application under test: the project's own, with a test's settings."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -21,10 +21,10 @@ from bedplate.testing.databases import TEST_KEY
 def load_project_app(folder: Path) -> FastAPI:
     """Import `app` of `[tool.bedplate]` in a folder's `pyproject.toml`.
 
-    A folder that names none gets the example, as `bedplate serve` does.
+    Without `app` it is the example, as for `bedplate serve`.
 
     Raises:
-        ProjectError: pyproject.toml or what it names is wrong.
+        ProjectError: pyproject.toml is wrong, or `app` can't be imported.
     """
     name = read_table(folder).get("app")
     with _without_the_developers_settings():
@@ -45,7 +45,7 @@ def make_application(modules: Sequence[Module] = BUILT_IN, **options: Any) -> Fa
 
 @contextmanager
 def _without_the_developers_settings() -> Iterator[None]:
-    """Hide `BEDPLATE_…` and `.env` from what is imported or made in the block."""
+    """Hide `BEDPLATE_…` and `.env` from the code in the block."""
     with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         for name in os.environ:
             if name.startswith(PREFIX):
@@ -57,22 +57,22 @@ def _without_the_developers_settings() -> Iterator[None]:
 
 
 def settings_for(app: FastAPI, values: dict[str, Any]) -> Settings:
-    """Settings of the application's own class: what its code chose, then `values`.
+    """Return settings of the application's class: those of its code, then `values`.
 
     Raises:
         SettingsError: a value is wrong.
     """
-    chosen: Settings = app.state.runtime.settings
-    values = {**chosen.model_dump(exclude_unset=True), **values}
-    # Another prefix, so that nothing of the developer's environment gets in.
-    return type(chosen).load(_env_file=None, _env_prefix=f"{PREFIX}TEST_", **values)
+    defaults: Settings = app.state.runtime.settings
+    values = {**defaults.model_dump(exclude_unset=True), **values}
+    # Another prefix, so that the developer's environment is ignored.
+    return type(defaults).load(_env_file=None, _env_prefix=f"{PREFIX}TEST_", **values)
 
 
 @contextmanager
 def bound(app: FastAPI, settings: Settings) -> Iterator[None]:
     """Give the application these settings in the block.
 
-    Routes, middleware, handlers and overrides that a test adds go with the block.
+    Routes, middleware, handlers and overrides that a test adds are removed afterwards.
 
     Raises:
         SettingsError: a setting is wrong.
@@ -81,16 +81,17 @@ def bound(app: FastAPI, settings: Settings) -> Iterator[None]:
     tables: list[dict[Any, Any]] = [
         app.dependency_overrides,
         app.exception_handlers,
-        app.state._state,  # noqa: SLF001, Starlette has no other way to copy it
+        app.state._state,  # noqa: SLF001, Starlette has no public way to copy it
     ]
-    kept_lists, kept_tables = [[*old] for old in lists], [{**old} for old in tables]
+    # Copied, and restored in place: Starlette and FastAPI hold references to them.
+    list_copies, table_copies = [[*x] for x in lists], [{**x} for x in tables]
     try:
         bind(app, settings)
         yield
     finally:
-        for now, before in zip(lists, kept_lists, strict=True):
-            now[:] = before
-        for table, entries in zip(tables, kept_tables, strict=True):
+        for current, previous in zip(lists, list_copies, strict=True):
+            current[:] = previous
+        for table, entries in zip(tables, table_copies, strict=True):
             table.clear()
             table.update(entries)
         app.middleware_stack = app.openapi_schema = None

@@ -1,8 +1,8 @@
-"""Breached passwords for tests: those that a test lists."""
+"""Breached passwords for tests, from a list."""
 
 
 class FakeBreachedPasswords:
-    """Knows these passwords, and keeps what it was asked."""
+    """Contains these passwords, and records which ones were checked."""
 
     def __init__(self, *passwords: str) -> None:
         self.passwords = set(passwords)

@@ -1,4 +1,4 @@
-"""Reads pages and sends forms as a browser does, hidden fields included."""
+"""Reads pages and submits forms like a browser, hidden fields included."""
 
 from html.parser import HTMLParser
 from typing import Any
@@ -9,40 +9,41 @@ Fields = dict[str, Any]
 
 
 class Browser:
-    """Somebody in front of the admin site; `page` is what they see."""
+    """A browser of the admin site. `page` is the page that it shows."""
 
     def __init__(self, client: httpx.AsyncClient) -> None:
         self.client = client
         self.page = httpx.Response(204)
 
     async def open(self, path: str, **query: str) -> httpx.Response:
-        """Go to an address, and where it leads."""
-        # An empty query would take the place of the address's own.
+        """Open a URL, and follow redirects."""
+        # An empty query would replace the URL's own.
         params = query or None
         self.page = await self.client.get(path, params=params, follow_redirects=True)
         return self.page
 
     async def submit(self, to: str = "", /, **fields: Any) -> httpx.Response:
-        """Send the page's form, or the one to an address, with these fields changed.
+        """Submit the page's form, or the one whose URL ends with `to`.
 
-        `None` clears a checkbox. The answer isn't followed: `page` is what it leads to.
+        `fields` replace the form's values; `None` clears a checkbox. Returns the
+        response itself. After a redirect `page` is the page that it leads to.
         """
         form = self.form(to)
         filled = {**form.fields, **fields}
         data = {name: value for name, value in filled.items() if value is not None}
         url = self.page.url.join(form.action or str(self.page.url))
         headers = {"Origin": f"{url.scheme}://{url.netloc.decode()}"}
-        answer = await self.client.post(url, data=data, headers=headers)
-        self.page = answer
-        if answer.is_redirect:
-            await self.open(str(url.join(answer.headers["location"])))
-        return answer
+        response = await self.client.post(url, data=data, headers=headers)
+        self.page = response
+        if response.is_redirect:
+            await self.open(str(url.join(response.headers["location"])))
+        return response
 
     def form(self, to: str = "") -> "Form":
-        """The page's form, or the one to an address.
+        """Return the page's form, or the one whose URL ends with `to`.
 
         Raises:
-            LookupError: the page has none.
+            LookupError: there is none.
         """
         return find_form(self.page.text, to)
 
@@ -52,7 +53,7 @@ class Browser:
 
 
 class Form:
-    """A form as it is shown: where it goes, and what its fields hold."""
+    """A form on a page: its URL, and the values of its fields."""
 
     def __init__(self, action: str) -> None:
         self.action = action
@@ -60,19 +61,19 @@ class Form:
 
 
 def find_form(html: str, action: str = "") -> Form:
-    """The form whose address ends so, or the one with the most fields.
+    """Return the form whose URL ends with `action`; of several, the largest one.
 
     Raises:
-        LookupError: the page has none.
+        LookupError: there is none.
     """
     forms = [form for form in read_forms(html) if form.action.endswith(action)]
     if not forms:
-        raise LookupError(f"no form to {action!r} in {html[:2000]}")
+        raise LookupError(f"no form with the URL {action!r} in {html[:2000]}")
     return max(forms, key=lambda form: len(form.fields))
 
 
 def read_forms(html: str) -> list[Form]:
-    """The forms of a page that change something."""
+    """Return the forms of a page that use POST."""
     reader = _FormReader()
     reader.feed(html)
     return reader.forms
@@ -87,23 +88,25 @@ class _FormReader(HTMLParser):
         self._textarea = ""
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = dict(attrs)
-        if tag == "form" and (given.get("method") or "").lower() == "post":
-            self._form = Form(given.get("action") or "")
+        attributes = dict(attrs)
+        if tag == "form" and (attributes.get("method") or "").lower() == "post":
+            self._form = Form(attributes.get("action") or "")
             self.forms.append(self._form)
         elif self._form is not None:
-            self._read_field(tag, given, self._form.fields)
+            self._read_field(tag, attributes, self._form.fields)
 
-    def _read_field(self, tag: str, given: dict[str, Any], fields: Fields) -> None:
-        name = given.get("name") or ""
-        if tag == "input" and name and given.get("type") != "submit":
-            is_box = given.get("type") in {"checkbox", "radio"}
-            if not is_box or "checked" in given:
-                fields[name] = given.get("value") or ("on" if is_box else "")
+    def _read_field(self, tag: str, attributes: dict[str, Any], fields: Fields) -> None:
+        name = attributes.get("name") or ""
+        if tag == "input" and name and attributes.get("type") != "submit":
+            is_box = attributes.get("type") in {"checkbox", "radio"}
+            if not is_box or "checked" in attributes:
+                fields[name] = attributes.get("value") or ("on" if is_box else "")
         elif tag == "select":
             self._select = name
-        elif tag == "option" and (self._select not in fields or "selected" in given):
-            fields[self._select] = given.get("value") or ""
+        elif tag == "option" and (
+            self._select not in fields or "selected" in attributes
+        ):
+            fields[self._select] = attributes.get("value") or ""
         elif tag == "textarea":
             self._textarea = name
             fields[name] = ""

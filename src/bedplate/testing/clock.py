@@ -1,4 +1,4 @@
-"""A clock that stands still, for tests of what time does."""
+"""A clock that stands still, for tests that depend on time."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from bedplate.core.clock import clock
 
 
 class FrozenClock:
-    """Stands, until a test moves it on. Rate limits and the job engine don't see it."""
+    """A stopped clock that tests move. Rate limits and the job engine don't use it."""
 
     def __init__(self, at: datetime) -> None:
         self.move_to(at)
@@ -19,9 +19,13 @@ class FrozenClock:
         return clock.held
 
     def move_to(self, at: datetime) -> None:
-        """Raises ValueError for a naive instant."""
+        """Set the clock to an instant.
+
+        Raises:
+            ValueError: the instant is naive.
+        """
         if at.tzinfo is None:
-            raise ValueError("an instant must be aware")
+            raise ValueError("an instant must be aware. Pass a time zone: tzinfo=UTC.")
         clock.held = at.astimezone(UTC)
 
     def advance(self, by: timedelta) -> None:
@@ -30,7 +34,7 @@ class FrozenClock:
 
 @contextmanager
 def frozen(at: datetime | None = None) -> Iterator[FrozenClock]:
-    """In the block the clock stands, from now on or from another instant."""
+    """Stop the clock in the block, at an instant or at the current time."""
     try:
         yield FrozenClock(at or datetime.now(UTC))
     finally:

@@ -1,4 +1,4 @@
-"""What holds for every application and resource, as suites of tests to inherit.
+"""Tests that every application must pass, to inherit from.
 
 class TestApplication(ApplicationContract):
     public = {"GET /api/v1/prices"}
@@ -21,16 +21,16 @@ from bedplate.testing.guards import (
 
 
 class ApplicationContract:
-    """The whole of an application: what no test of a single module would notice."""
+    """Tests of a whole application, for what no test of a single module can find."""
 
     public: ClassVar[set[str]] = set()
-    """The operations of its own modules that need no credentials."""
+    """The operations of your own modules that don't require credentials."""
 
     def test_no_operation_is_open_by_accident(
         self, settings: Settings, app: Application
     ) -> None:
-        ours = public_operations(create_app(settings, BUILT_IN).openapi())
-        assert public_operations(app.openapi()) - ours == self.public
+        built_in = public_operations(create_app(settings, BUILT_IN).openapi())
+        assert public_operations(app.openapi()) - built_in == self.public
 
     def test_every_input_has_a_limit(self, app: Application) -> None:
         assert unbounded_inputs(app.openapi()) == []
@@ -41,7 +41,10 @@ class ApplicationContract:
     async def test_the_models_are_what_the_migrations_made(
         self, settings: Settings, modules: Sequence[Module]
     ) -> None:
-        """When this fails: `bedplate add migration "what changes"`."""
+        """Compare the database with the models.
+
+        If this fails, run `bedplate add migration "what changes"`.
+        """
         database = make_database(settings)
         try:
             await migrate.check(database, migrations_of(modules))

@@ -1,4 +1,4 @@
-"""Databases for tests: fresh, migrated, of both kinds, never the developer's own."""
+"""Databases for tests: fresh, migrated, of both kinds, never the developer's."""
 
 import asyncio
 import shutil
@@ -20,37 +20,37 @@ from bedplate.testing.postgres import local_postgres
 TEST_KEY = "a key for tests, at least 32 bytes long"
 
 
-_made: set[str] = set()
+_test_urls: set[str] = set()
 
 
 class NotATestDatabase(Exception):
-    """A test would run on a database that the kit didn't make."""
+    """A test would run on a database that the test kit didn't create."""
 
 
 def refuse_unless_made_here(url: str) -> None:
-    """Tests write what they like, so they get no database but a throw-away one.
+    """Check that a database is a temporary one, because tests write to it.
 
     Raises:
-        NotATestDatabase: it is another's, such as the developer's own.
+        NotATestDatabase: it is another one, such as the developer's.
     """
-    if url not in _made:
+    if url not in _test_urls:
         raise NotATestDatabase(
-            "tests run on databases that the test kit makes and drops, and on no "
-            "other: don't set `database_url`"
+            "Tests only run on databases that the test kit creates and drops. "
+            "Remove `database_url` from `setting_overrides`."
         )
 
 
 @contextmanager
-def _known(url: str) -> Iterator[str]:
-    _made.add(url)
+def _registered(url: str) -> Iterator[str]:
+    _test_urls.add(url)
     try:
         yield url
     finally:
-        _made.discard(url)
+        _test_urls.discard(url)
 
 
 def migrate_url(url: str, data_dir: Path, modules: Sequence[Module]) -> None:
-    """Bring a test database to head, Django's own tables included if it is there."""
+    """Bring a test database to head, with Django's own tables if it is installed."""
     settings = Settings.load(
         _env_file=None,
         database_url=url,
@@ -83,26 +83,26 @@ class SqliteDatabases:
 
     @contextmanager
     def fresh(self) -> Iterator[str]:
-        """A migrated database's URL; the database is gone afterwards."""
+        """Yield the URL of a migrated database, and delete the database afterwards."""
         path = self._directory / f"{uuid4().hex}.db"
         create_private_file(str(path))
         shutil.copyfile(self._template, path)
-        with _known(f"sqlite:///{path}") as url:
+        with _registered(f"sqlite:///{path}") as url:
             yield url
         for file in self._directory.glob(f"{path.name}*"):
             file.unlink()
 
 
-# A database that somebody is connected to can't be cloned, and what migrated it may be
-# slow to leave.
-_HANG_UP = (
+# PostgreSQL can't clone a database that has connections, and those of the migration may
+# close late.
+_DISCONNECT_ALL = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
     " WHERE datname = 'bedplate_template'"
 )
 
 
 class PostgresDatabases:
-    """Clones of one migrated database on a server of our own."""
+    """Clones of one migrated database on a temporary server."""
 
     def __init__(
         self, server_url: str, directory: Path, modules: Sequence[Module]
@@ -111,14 +111,14 @@ class PostgresDatabases:
         self._base = server_url.rpartition("/")[0]
         self._execute("CREATE DATABASE bedplate_template")
         migrate_url(f"{self._base}/bedplate_template", directory, modules)
-        self._execute(_HANG_UP)
+        self._execute(_DISCONNECT_ALL)
 
     @contextmanager
     def fresh(self) -> Iterator[str]:
-        """A migrated database's URL; the database is gone afterwards."""
+        """Yield the URL of a migrated database, and delete the database afterwards."""
         name = f"test_{uuid4().hex}"
         self._execute(f"CREATE DATABASE {name} TEMPLATE bedplate_template")
-        with _known(f"{self._base}/{name}") as url:
+        with _registered(f"{self._base}/{name}") as url:
             yield url
         self._execute(f"DROP DATABASE {name} WITH (FORCE)")
 

@@ -1,4 +1,4 @@
-"""Django in tests: one a process, on the database of the test under way."""
+"""Django in tests: once a process, on the database of the current test."""
 
 import asyncio
 import re
@@ -17,7 +17,7 @@ from bedplate.dispatcher import Dispatcher
 from bedplate.django_site.asgi import Site
 from bedplate.django_site.conf import APP, bedplate_settings
 from bedplate.django_site.services import Host, attach
-from bedplate.django_site.settings import django_settings as made_of
+from bedplate.django_site.settings import django_settings as make_django_settings
 from bedplate.django_site.setup import disconnect, set_up, upgrade
 from bedplate.jobs.tables import ENGINE_SCHEMA, ENGINE_TABLES
 from bedplate.main import Application
@@ -25,22 +25,25 @@ from bedplate.module import Module
 
 
 def point_at(settings: Settings, modules: Sequence[Module]) -> None:
-    """Let Django's ORM work on these settings' database from now on.
+    """Let Django's ORM use the database of these settings from now on.
 
-    Django is set up once in a process, so the first test's modules are everybody's.
+    Django is set up once in a process, so all tests get the first test's modules.
     """
     set_up(settings, modules)
     forget()
-    made = made_of(settings, modules)
+    values = make_django_settings(settings, modules)
     for name in ("ALLOWED_HOSTS", "BEDPLATE", "SECRET_KEY"):
-        setattr(django_settings, name, made[name])
+        setattr(django_settings, name, values[name])
     bedplate_settings.cache_clear()
-    connections.settings |= connections.configure_settings(made["DATABASES"])
+    connections.settings |= connections.configure_settings(values["DATABASES"])
     _move_engine_tables(settings.resolved_database_url.drivername)
 
 
 def _move_engine_tables(dialect: str) -> None:
-    """Where the job engine's tables are differs, and models are made only once."""
+    """Set the schema of the job engine's tables, which differs by the database.
+
+    The models are made only once in a process.
+    """
     for model in apps.get_app_config(APP).get_models():
         meta = model._meta  # noqa: SLF001, public
         table = meta.db_table.rpartition(".")[2].strip('"')
@@ -49,6 +52,7 @@ def _move_engine_tables(dialect: str) -> None:
             table = f'"{ENGINE_SCHEMA}"."{table}"' if is_elsewhere else table
             meta.db_table = table
             for field in meta.fields:
+                # Django caches the column with its table in the field.
                 field.__dict__.pop("cached_col", None)
 
 
@@ -60,21 +64,21 @@ def migrate_django(settings: Settings, modules: Sequence[Module]) -> None:
 
 
 def forget() -> None:
-    """Close what is open: this thread's connection, and the pool of all threads."""
+    """Close this thread's connection, and the pool of all threads."""
     disconnect()
     del connections["default"]
 
 
 class WrittenByDjango(AssertionError):
-    """A statement of Django's would change a table whose only writers are services."""
+    """Django would write to a table that only services may write to."""
 
 
 def _forbid_writes(connection: Any, **_: Any) -> None:
     tables = {model._meta.db_table for model in apps.get_app_config(APP).get_models()}  # noqa: SLF001, public
 
     def check(execute: Any, sql: str, *rest: Any) -> Any:
-        written = re.match(r'(?:INSERT INTO|UPDATE|DELETE FROM) "?([^" ]+)"?', sql)
-        if written and written[1] in tables:
+        match = re.match(r'(?:INSERT INTO|UPDATE|DELETE FROM) "?([^" ]+)"?', sql)
+        if match and match[1] in tables:
             raise WrittenByDjango(sql.partition("VALUES")[0])
         return execute(sql, *rest)
 
@@ -83,10 +87,10 @@ def _forbid_writes(connection: Any, **_: Any) -> None:
 
 @asynccontextmanager
 async def beside(app: Application) -> AsyncIterator[ASGIApp]:
-    """A running application with Django beside it, which may only read our tables."""
+    """Yield an application with Django, which may only read our tables."""
     runtime = app.state.runtime
     attach(Host(runtime, asyncio.get_running_loop()))
-    # In threads: Django's ORM is for sync code.
+    # In threads, because Django's ORM is for sync code.
     await asyncio.to_thread(point_at, runtime.settings, app.state.modules)
     dispatcher = Dispatcher(app)
     dispatcher.django.use(Site())

@@ -1,4 +1,4 @@
-"""Checks of a whole application, for its tests: what no single test would notice.
+"""Checks of a whole application, for what no single test can find.
 
 def test_no_operation_is_open_by_accident(app):
     assert public_operations(app.openapi()) == {"POST /api/v1/auth/token"}
@@ -48,12 +48,12 @@ _EXAMPLES = {
     "string": "Examp1e-text",
     "uuid": "01999999-9999-7999-8999-999999999999",
 }
-# Formats whose texts have a length of their own.
+# Formats that limit the length of a string.
 _SHORT_FORMATS = {"uuid", "date", "time", "date-time", "ipv4", "ipv6"}
 
 
 def list_operations(document: Document) -> set[str]:
-    """The operations that answer with `items`."""
+    """Return the operations whose response has `items`."""
     return {
         name
         for name, operation in operations(document)
@@ -63,26 +63,26 @@ def list_operations(document: Document) -> set[str]:
 
 
 def unbounded_inputs(document: Document) -> list[str]:
-    """What a caller may send without a limit: texts, lists, numbers, other fields."""
+    """Return the inputs without a limit: strings, lists, numbers, unknown fields."""
     return [
-        f"{name}: {given.where}"
+        f"{name}: {field.where}"
         for name, operation in operations(document)
-        for given in inputs(document, operation)
-        if not _is_bounded(given.schema)
+        for field in inputs(document, operation)
+        if not _is_bounded(field.schema)
     ]
 
 
 def responses_without_schema(document: Document) -> list[str]:
-    """The successes of which the document doesn't say what they hold."""
+    """Return the successful responses that the document declares without a schema."""
     return [
         f"{name}: {status}"
         for name, operation in operations(document)
         for status, response in successes(operation)
-        if not any(_says_something(schema) for schema in schemas_of(response))
+        if not any(_is_declared(schema) for schema in schemas_of(response))
     ]
 
 
-def _says_something(schema: Json) -> bool:
+def _is_declared(schema: Json) -> bool:
     return bool(schema.keys() & {"$ref", "type", "anyOf", "oneOf", "enum", "const"})
 
 
@@ -104,20 +104,20 @@ def _is_bounded(schema: Json) -> bool:
 
 
 def example(document: Document, schema: Json) -> Any:
-    """A value that a schema of ours accepts; texts fit as a password, too."""
+    """Return a value that a schema accepts. Strings are also valid passwords."""
     schema = resolved(document, schema)
     for alternative in (*schema.get("anyOf", ()), *schema.get("oneOf", ())):
         return example(document, alternative)
     if "properties" in schema:
         fields = schema["properties"].items()
         return {name: example(document, field) for name, field in fields}
-    given = [schema[k] for k in ("default", "const", "minimum") if k in schema]
-    given += schema.get("enum", ())
-    return given[0] if given else _EXAMPLES[schema.get("format", schema["type"])]
+    values = [schema[k] for k in ("default", "const", "minimum") if k in schema]
+    values += schema.get("enum", ())
+    return values[0] if values else _EXAMPLES[schema.get("format", schema["type"])]
 
 
 def example_request(document: Document, name: str) -> dict[str, Any]:
-    """What to give `httpx.Client.request` for a valid request of an operation."""
+    """Return the arguments of `httpx.Client.request` for a valid request."""
     operation = dict(operations(document))[name]
     method, _, path = name.partition(" ")
     parameters = {
@@ -137,10 +137,10 @@ def example_request(document: Document, name: str) -> dict[str, Any]:
 
 @contextmanager
 def blocking_calls_raise() -> Iterator[None]:
-    """In the block, a call that holds up the event loop raises `BlockingError`.
+    """Raise `BlockingError` for calls in the block that block the event loop.
 
-    Files, sockets, sleeps, locks, SQLite, and the hashing of passwords. Opening a
-    connection to PostgreSQL is allowed: asyncpg looks for certificate files then.
+    These are files, sockets, sleeps, locks, SQLite, and password hashing. Connecting to
+    PostgreSQL is allowed, because asyncpg then looks for certificate files.
     """
     hashing = [BlockBusterFunction(PasswordHasher, n) for n in ("hash", "verify")]
     with blockbuster_ctx() as blockbuster:
@@ -157,37 +157,37 @@ def blocking_calls_raise() -> Iterator[None]:
                 function.deactivate()
 
 
-# Tasks and threads that the block starts inherit it; the worker's don't.
+# Tasks and threads that the block starts inherit it; the worker's tasks don't.
 _is_recorded: ContextVar[bool] = ContextVar("is_recorded", default=False)
 
 
 @contextmanager
 def recorded_statements(database: Database) -> Iterator[list[str]]:
-    """Record the statements that the block sends, those of the read path included.
+    """Record the SQL statements of the block, including those of the fast read path.
 
-    What the embedded worker sends meanwhile is left out.
+    Statements of the embedded worker are excluded.
     """
-    sent: list[str] = []
+    recorded: list[str] = []
     statements: Any = Statement
     compiled_for = Statement.compiled_for
 
     def record_read(statement: Statement, dialect: sa.Dialect) -> CompiledQuery:
         compiled = compiled_for(statement, dialect)
         if _is_recorded.get():
-            sent.append(compiled.sql)
+            recorded.append(compiled.sql)
         return compiled
 
     def record(_c: Any, _cursor: Any, sql: str, *_rest: Any) -> None:
         if _is_recorded.get():
-            sent.append(sql)
+            recorded.append(sql)
 
     engine = database.engine.sync_engine
     event.listen(engine, "before_cursor_execute", record)
-    # SQLAlchemy has no event for these: they run on the driver's own connection.
+    # Patched, because SQLAlchemy has no event for reads on the driver's connection.
     statements.compiled_for = record_read
     token = _is_recorded.set(True)
     try:
-        yield sent
+        yield recorded
     finally:
         _is_recorded.reset(token)
         statements.compiled_for = compiled_for

@@ -1,4 +1,4 @@
-"""Jobs in tests: finished by the worker that the settings ask for, or here and now."""
+"""Runs jobs in tests: by the embedded worker if there is one, or right here."""
 
 import asyncio
 import json
@@ -16,26 +16,26 @@ from bedplate.jobs.tables import TICK, JobFailure, rows_for
 from bedplate.runtime import Runtime
 
 PATIENCE: Final = timedelta(seconds=30)
-_LOOK_AGAIN_SECONDS: Final = 0.02
+_POLL_SECONDS: Final = 0.02
 _WAITING: Final = frozenset(("queued", "delayed"))
 _TO_DO: Final = frozenset(("queued", "running"))
 _KEYED_ID: Final = 5
-"""The version of the UUID of a job with a key, which each run of a schedule has."""
+"""The UUID version of the ids of jobs with a key, which scheduled jobs have."""
 
 
 class JobFailed(Exception):
-    """A job raised; the text says which and what, and the log has the rest."""
+    """A job raised an error. The message has both, the log has the traceback."""
 
 
 class JobsUnfinished(Exception):
-    """The jobs needed too long; the text names those that were left."""
+    """The jobs didn't finish in time. The message lists the unfinished ones."""
 
 
 class JobRunner:
-    """Finishes the jobs of a test.
+    """Runs the jobs of a test to their end.
 
-    Where the application has an embedded worker, as on SQLite, the worker runs them and
-    this waits for it. Elsewhere nothing else would run them, so this does.
+    If the application has an embedded worker, as on SQLite, the worker runs them and
+    this waits for it. Otherwise this runs them.
     """
 
     def __init__(self, runtime: Runtime) -> None:
@@ -45,30 +45,30 @@ class JobRunner:
         self._failures: set[tuple[UUID, int]] = set()
 
     async def finish(self, *, delayed: bool = False) -> list[str]:
-        """Finish what is queued, and what that enqueues; return the jobs' names.
+        """Finish the queued jobs and those that they enqueue. Return the jobs' names.
 
-        They are in the order in which they were enqueued, and each is named once in a
-        test. With `delayed`, jobs that wait for their time don't wait any longer.
+        The names are in the order of enqueueing, and each job is returned once in a
+        test. With `delayed`, delayed jobs run immediately.
 
         Raises:
-            JobFailed: a job raised. It is left where it was.
-            JobsUnfinished: they needed more than `PATIENCE`.
+            JobFailed: a job raised an error. It stays in the queue.
+            JobsUnfinished: they took longer than `PATIENCE`.
         """
         try:
             async with asyncio.timeout(PATIENCE.total_seconds()):
                 if not self._runtime.settings.runs_worker:
                     return await self._run_here(delayed=delayed)
                 if delayed:
-                    await self._hurry()
-                while await self._unfinished():  # noqa: ASYNC110, rows wake nobody
-                    await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+                    await self._make_delayed_due()
+                while await self._unfinished():  # noqa: ASYNC110, a table has no event to wait for
+                    await asyncio.sleep(_POLL_SECONDS)
         except TimeoutError:
             raise JobsUnfinished(", ".join(await self._unfinished())) from None
         return await self._report()
 
     # By the worker
 
-    async def _hurry(self) -> None:
+    async def _make_delayed_due(self) -> None:
         async with self._runtime.database.unit_of_work() as session:
             await session.execute(
                 sa.update(self._job)
@@ -92,24 +92,24 @@ class JobRunner:
         self, name: str, id_: UUID, attempts: int, status: str, error: str | None
     ) -> None:
         """Raise JobFailed for an attempt that failed, once."""
-        is_tried_again = bool(error and attempts) and status in _WAITING
+        is_retry = bool(error and attempts) and status in _WAITING
         attempt = (id_, attempts)
-        if (is_tried_again or status == "dead") and attempt not in self._failures:
+        if (is_retry or status == "dead") and attempt not in self._failures:
             self._failures.add(attempt)
             raise JobFailed(f"{name}: {error}")
 
     async def _report(self) -> list[str]:
         job = self._job
-        done = sa.select(job.id, job.job).where(
+        succeeded = sa.select(job.id, job.job).where(
             job.status == "succeeded", job.job != TICK
         )
-        found = await self._fetch(done.order_by(job.created_at, job.id))
-        new = [(id_, name) for id_, name in found if id_ not in self._reported]
+        rows = await self._fetch(succeeded.order_by(job.created_at, job.id))
+        new = [(id_, name) for id_, name in rows if id_ not in self._reported]
         self._reported |= {id_ for id_, _ in new}
         return [name for id_, name in new if not self._is_scheduled(id_, name)]
 
     def _is_scheduled(self, id_: UUID, name: str) -> bool:
-        """Whether the time of day enqueued it, and not the test."""
+        """Return whether the scheduler has enqueued a job, and not the test."""
         return bool(self._runtime.jobs.jobs[name].cron) and id_.version == _KEYED_ID
 
     # Without a worker

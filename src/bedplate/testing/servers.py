@@ -1,4 +1,4 @@
-"""The real program for tests: `bedplate serve` and other commands, in processes."""
+"""Runs `bedplate serve` and other commands as processes, for tests."""
 
 import contextlib
 import os
@@ -22,7 +22,7 @@ STOP_SECONDS = 20
 
 
 class ServerError(Exception):
-    """The server didn't start; the text is what it said."""
+    """The server didn't start. The message is its output."""
 
 
 def run_command(
@@ -32,9 +32,9 @@ def run_command(
     stdin: str = "",
     **settings: Any,
 ) -> subprocess.CompletedProcess[str]:
-    """Run `bedplate …` in a folder to its end.
+    """Run `bedplate …` in a folder, and wait until it ends.
 
-    Of the environment it gets these settings and nothing else of ours:
+    It gets these settings instead of the `BEDPLATE_…` variables of the environment:
     `run_command(folder, "migrate", database_url=url)`.
     """
     return subprocess.run(
@@ -56,7 +56,7 @@ def serving(
     program: Sequence[str] = PROGRAM,
     **settings: Any,
 ) -> Iterator["Server"]:
-    """`bedplate serve` in a folder, ready, on a port that is free; gone afterwards.
+    """Run `bedplate serve` in a folder on a free port, and stop it afterwards.
 
     Raises:
         ServerError: it ended, or didn't get ready in time.
@@ -86,7 +86,7 @@ def working(
     program: Sequence[str] = PROGRAM,
     **settings: Any,
 ) -> Iterator["Worker"]:
-    """`bedplate worker` in a folder, running jobs; gone afterwards.
+    """Run `bedplate worker` in a folder, and stop it afterwards.
 
     Raises:
         ServerError: it ended, or didn't get ready in time.
@@ -121,16 +121,20 @@ class Process:
 
     @property
     def output(self) -> str:
-        """What it has written to standard output so far."""
+        """The standard output so far."""
         return _text(self._out)
 
     @property
     def errors(self) -> str:
-        """What it has written to standard error so far, its log."""
+        """The standard error so far, which is the log."""
         return _text(self._err)
 
     def wait_until_ready(self) -> None:
-        """Raises ServerError when it doesn't come up."""
+        """Wait until the process is ready.
+
+        Raises:
+            ServerError: it ended, or didn't get ready in time.
+        """
         self._wait_until(self._is_ready)
 
     def _wait_until(self, condition: Callable[[], bool]) -> None:
@@ -144,11 +148,11 @@ class Process:
         raise NotImplementedError
 
     def terminate(self) -> None:
-        """Ask it to stop, as a process manager does."""
+        """Send SIGTERM, as a process manager does."""
         self.process.terminate()
 
     def wait(self) -> int:
-        """Its exit code, once it has ended.
+        """Wait for the end, and return the exit code.
 
         Raises:
             subprocess.TimeoutExpired: it doesn't end.
@@ -156,7 +160,7 @@ class Process:
         return self.process.wait(STOP_SECONDS)
 
     def kill(self) -> None:
-        """End it and its workers at once, as a power cut would."""
+        """Kill the process and its workers, like a power failure."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(STOP_SECONDS)
@@ -172,17 +176,17 @@ class Server(Process):
         return f"{self.url}/api/v1"
 
     def wait_for_workers(self, count: int) -> None:
-        """Until so many processes serve: the first answers before the last is up.
+        """Wait for a number of processes. The server answers when the first is ready.
 
         Raises:
-            ServerError: they don't come up.
+            ServerError: they don't start.
         """
         self._wait_until(lambda: self.errors.count("startup complete") >= count)
 
     def _is_ready(self) -> bool:
-        told = re.search(r"(http://[^\s/]+)/(?:api/v1|admin/)", self.output)
-        if told is not None:
-            self.url = told[1]
+        match = re.search(r"(http://[^\s/]+)/(?:api/v1|admin/)", self.output)
+        if match is not None:
+            self.url = match[1]
         try:
             return bool(self.url) and _answers(f"{self.url}/health/ready")
         except httpx.TransportError:
@@ -206,5 +210,5 @@ def _text(file: IO[str]) -> str:
 
 def _environment(settings: dict[str, Any]) -> dict[str, str]:
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(PREFIX)}
-    ours = {f"{PREFIX}{name.upper()}": str(v) for name, v in settings.items()}
-    return {**inherited, **ours, "NO_COLOR": "1"}
+    variables = {f"{PREFIX}{name.upper()}": str(v) for name, v in settings.items()}
+    return {**inherited, **variables, "NO_COLOR": "1"}

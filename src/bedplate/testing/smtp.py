@@ -1,4 +1,4 @@
-"""An SMTP server for tests, which fails as it is told to."""
+"""An SMTP server for tests, with configurable failures."""
 
 import asyncio
 import socket
@@ -14,7 +14,7 @@ from typing import Any, cast
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 
 Reply = Callable[[str, int], str | None]
-"""From a recipient and how often it was tried, to a reply; None hangs."""
+"""Returns the reply to a recipient's nth attempt. None never replies."""
 
 OK = "250 OK"
 
@@ -24,7 +24,7 @@ def accept(_recipient: str, _attempt: int) -> str | None:
 
 
 class Inbox:
-    """What an SMTP server took, and how often each recipient was tried."""
+    """The mails that an SMTP server accepted, and the attempts of each recipient."""
 
     def __init__(self, reply: Reply, starttls: ssl.SSLContext | None = None) -> None:
         self.reply = reply
@@ -40,11 +40,11 @@ class Inbox:
         return f"smtp://127.0.0.1:{self.port}"
 
     def recipients(self) -> Counter[str]:
-        """How many mails each address got."""
+        """Return the number of mails of each address."""
         return Counter(str(mail["To"]) for mail in self.mails)
 
     def make_protocol(self, loop: asyncio.AbstractEventLoop) -> SMTP:
-        """What talks to one client."""
+        """Return the protocol for one connection."""
         self.connections += 1
         return SMTP(
             self,
@@ -89,7 +89,7 @@ def smtp_server(
     tls: ssl.SSLContext | None = None,
     starttls: ssl.SSLContext | None = None,
 ) -> Iterator[Inbox]:
-    """A server on a port of its own, on a thread of its own."""
+    """Run a server in a thread, on a free port by default."""
     inbox = Inbox(reply, starttls)
     loop = asyncio.new_event_loop()
     listener = socket.create_server(("127.0.0.1", port))

@@ -1,1 +1,1 @@
-"""The REST framework's viewsets of built-in modules, above Django and the modules."""
+"""The REST framework viewsets of the built-in modules."""

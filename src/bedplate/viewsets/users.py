@@ -7,9 +7,7 @@ from bedplate.django_site.api.viewsets import (
     ViewSetRouter,
     action,
 )
-from bedplate.modules.users.errors import (
-    UserNotFound,
-)
+from bedplate.modules.users.errors import UserNotFound
 from bedplate.modules.users.models import User
 from bedplate.modules.users.repository import LIST_USERS
 from bedplate.modules.users.schemas import (
@@ -84,7 +82,7 @@ class UserViewSet(ServiceViewSet):
         response_schema=DeactivatedResponse,
     )
     def deactivate(self, request: Any, **_: Any) -> Any:
-        """Lock an account out, from its next request on."""
+        """Stop an account from signing in, and refuse its next request."""
         self.call(
             lambda users: users.deactivate(self.pk, self.caller.id, self.if_match)
         )

@@ -1,4 +1,4 @@
-"""Forms whose validation is a service's: what it refuses is shown as any form error."""
+"""Forms that a service validates. Its errors are shown like any form error."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -19,27 +19,30 @@ VERSION = "version"
 
 
 class Stale(Conflict):
-    """Somebody else was faster."""
+    """Another user changed the row while the form was open."""
 
-    message = "It was changed meanwhile, and nothing of yours is saved: look again"
+    message = (
+        "It was changed while you had the form open. Nothing was saved: "
+        "reload the page and make your changes again."
+    )
 
 
 def add_errors(
     form: Any, error: APIError, names: Mapping[str, str] | None = None
 ) -> None:
-    """Each detail on its field, and what has none above the form."""
+    """Show each detail of an error at its field, and the others above the form."""
     for detail in error.details or ():
         name = detail.field.removeprefix("body.")
-        shown = (names or {}).get(name, name)
-        form.add_error(shown if shown in form.fields else None, detail.message)
+        field = (names or {}).get(name, name)
+        form.add_error(field if field in form.fields else None, detail.message)
     if not error.details:
         form.add_error(None, error.message)
 
 
 class ServiceForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at run time
-    """A form of the fields of a schema; being valid means that the service saved it.
+    """A form of the fields of a schema. Validation saves the data by the service.
 
-    `declared` says which; `names` is what each of the schema's fields is called here.
+    `names` maps the schema's field names to the form's.
     """
 
     declared: Form
@@ -53,14 +56,14 @@ class ServiceForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at r
             self.initial[VERSION] = self.instance.updated_at.isoformat()
 
     def _post_clean(self) -> None:
-        """In place of Django's own, which checks uniqueness by asking first."""
+        """Save by the service, which replaces Django's own checks of uniqueness."""
         if self.errors:
             return
         try:
             self._save(self._validated())
         except ValidationError as error:
-            found = error.errors(include_input=False)
-            add_errors(self, ValidationFailed(details=details_of(found)), self.names)
+            details = details_of(error.errors(include_input=False))
+            add_errors(self, ValidationFailed(details=details), self.names)
         except APIError as error:
             add_errors(self, error, self.names)
 
@@ -68,13 +71,13 @@ class ServiceForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at r
         return self.declared.schema(**dict(self._values()))
 
     def _values(self) -> Any:
-        """What was filled in; on a row that is there, what was changed of it."""
+        """Yield the values of a new row, or the changed values of an existing one."""
         is_new = self.instance._state.adding  # noqa: SLF001, Django's own way
-        for name, shown in self.names.items():
-            value = self.cleaned_data.get(shown)
+        for name, field in self.names.items():
+            value = self.cleaned_data.get(field)
             if is_new and value in (None, ""):
-                continue  # the schema's default
-            if is_new or shown in self.changed_data:
+                continue  # the schema's default applies
+            if is_new or field in self.changed_data:
                 yield name, getattr(value, "pk", value)
 
     def _save(self, data: BaseModel) -> None:
@@ -82,13 +85,14 @@ class ServiceForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at r
             saved = self.model_admin.run(self.declared.save, data, self.caller)
             self.instance = self._reloaded(saved.id)
             return
-        # What equals the row as it is now may be a change of what the form showed.
+        # Checked first: after a concurrent change, a value that equals the row may
+        # still differ from the one that the form showed.
         self._check_version(self.instance)
         if data.model_fields_set:
-            in_unit_of_work(partial(self._update, self._prepared(data)))
+            in_unit_of_work(partial(self._update, self._prepare(data)))
             self.instance = self._reloaded(self.instance.pk)
 
-    def _prepared(self, data: BaseModel) -> Any:
+    def _prepare(self, data: BaseModel) -> Any:
         if self.declared.prepare is None:
             return data
         prepare, row_id = self.declared.prepare, self.instance.pk
@@ -98,21 +102,22 @@ class ServiceForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at r
         row_id = self.instance.pk
         row = await session.get(self.model_admin.mapped, row_id, with_for_update=True)
         if row is not None:
+            # Again, now that the row is locked against concurrent changes.
             self._check_version(row)
         service = self.model_admin.declaration.service(session, runtime)
         await self.declared.save(service, row_id, data, self.caller)
 
     def _check_version(self, row: Any) -> None:
-        """Raises Stale unless the row is as the form showed it."""
-        shown = self.cleaned_data.get(VERSION)
-        if shown and row.updated_at.isoformat() != shown:
+        """Raise Stale if the row has changed since the form was opened."""
+        version = self.cleaned_data.get(VERSION)
+        if version and row.updated_at.isoformat() != version:
             raise Stale
 
     def _reloaded(self, row_id: Any) -> Any:
         return self._meta.model._base_manager.get(pk=row_id)  # noqa: SLF001, Django's own way
 
     def save(self, commit: bool = True) -> Any:
-        """What the service saved."""
+        """Return the row, which the service has already saved."""
         return self.instance
 
     def save_m2m(self) -> None:
@@ -120,7 +125,10 @@ class ServiceForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at r
 
 
 def form_class(model_admin: Any, declared: Form, request: Any, *, is_new: bool) -> type:
-    """The form for a schema: columns as Django shows them, others by their type."""
+    """Return the form class for a schema.
+
+    Columns get Django's own form fields; other fields get one by their type.
+    """
     model = model_admin.model
     columns = {f.attname: f.name for f in model._meta.concrete_fields}  # noqa: SLF001, public
     columns |= {name: name for name in columns.values()}
@@ -144,13 +152,13 @@ def form_class(model_admin: Any, declared: Form, request: Any, *, is_new: bool) 
     return forms.modelform_factory(
         model,
         form=base,
-        fields=[shown for shown in names.values() if shown not in extra],
+        fields=[field for field in names.values() if field not in extra],
         formfield_callback=partial(model_admin.formfield, request),
     )
 
 
 def _extra_field(schema: type[BaseModel], name: str, *, is_new: bool) -> forms.Field:
-    """A field of a schema that is no column, such as a new password."""
+    """Return the form field for a schema field without a column, such as a password."""
     field = schema.model_fields[name]
     required = is_new and field.is_required()
     label = name.replace("_", " ").capitalize()
@@ -158,7 +166,7 @@ def _extra_field(schema: type[BaseModel], name: str, *, is_new: bool) -> forms.F
         return forms.BooleanField(required=False, label=label)
     if "password" in name:
         widget = forms.PasswordInput(attrs={"autocomplete": "new-password"})
-        hint = "" if is_new else "Leave it empty to keep the present one."
+        hint = "" if is_new else "Leave this empty to keep the current password."
         return forms.CharField(
             required=required, label=label, widget=widget, help_text=hint, strip=False
         )
@@ -166,7 +174,7 @@ def _extra_field(schema: type[BaseModel], name: str, *, is_new: bool) -> forms.F
 
 
 def choice_field(field: Any, texts: Sequence[str]) -> forms.Field:
-    """A field whose values the settings decide."""
+    """Return a field with the choices that the settings allow."""
     return forms.ChoiceField(
         choices=[(text, text) for text in texts],
         initial=field.default if field.has_default() else None,

@@ -1,4 +1,4 @@
-"""A model in the admin site, as a module declares it."""
+"""The `ModelAdmin` of a model that a module declares."""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -36,7 +36,7 @@ _PER_PAGE = 50
 
 
 class Related(NamedTuple):
-    """Rows that refer to one, and where they are listed."""
+    """The number of rows that refer to a row, and the URL of their list."""
 
     label: str
     total: int
@@ -44,15 +44,15 @@ class Related(NamedTuple):
 
 
 class ServiceModelAdmin(ModelAdmin):  # type: ignore[type-arg]  # no generic at run time
-    """What Django's admin does, with a service as the only writer.
+    """Django's `ModelAdmin`, with a service as the only writer.
 
-    What a module doesn't declare can only be looked at.
+    Without declared forms and actions a model is read-only.
     """
 
     declaration: Admin
     mapped: Any
     group: str
-    """The module whose table it is."""
+    """The name of the module that owns the table."""
     list_per_page = _PER_PAGE
     show_full_result_count = False
     view_on_site = False
@@ -85,14 +85,14 @@ class ServiceModelAdmin(ModelAdmin):  # type: ignore[type-arg]  # no generic at 
     # Writing
 
     def run(self, act: Act, *arguments: Any, action: Action | None = None) -> Any:
-        """An act of the service's, with these arguments after it.
+        """Call a method of the service with these arguments.
 
         Raises:
-            APIError: what it refuses.
+            APIError: an error of the service.
         """
         service = (action and action.service) or self.declaration.service
-        assert service is not None  # an act without a service is a declaration's error
-        return call_service(service, lambda made: act(made, *arguments))
+        assert service is not None  # otherwise the declaration is wrong
+        return call_service(service, lambda instance: act(instance, *arguments))
 
     def changeform_view(
         self,
@@ -101,13 +101,14 @@ class ServiceModelAdmin(ModelAdmin):  # type: ignore[type-arg]  # no generic at 
         form_url: str = "",
         extra_context: Any = None,
     ) -> Any:
-        # Django's own holds a transaction open. On SQLite the service, which writes on
-        # another connection, would wait for its end.
+        # Skips Django's public method, which holds a transaction open. On SQLite the
+        # service, which writes on another connection, would wait for its end.
         return self._changeform_view(request, object_id, form_url, extra_context)  # type: ignore[attr-defined]  # not in the stubs
 
     def delete_view(
         self, request: Any, object_id: str, extra_context: Any = None
     ) -> Any:
+        # Without Django's transaction, as in `changeform_view`.
         try:
             return self._delete_view(request, object_id, extra_context)  # type: ignore[attr-defined]  # not in the stubs
         except APIError as error:
@@ -115,30 +116,30 @@ class ServiceModelAdmin(ModelAdmin):  # type: ignore[type-arg]  # no generic at 
             return HttpResponseRedirect(address(self.model, "change", object_id))
 
     def save_model(self, *_: Any) -> None:
-        """The form has."""
+        """Do nothing: the form has saved the row."""
 
     def save_related(self, *_: Any) -> None:
-        """There is nothing that the service hasn't saved."""
+        """Do nothing: the service has saved related rows."""
 
     def delete_model(self, request: Any, obj: Any) -> None:
         delete = self.declaration.delete
-        assert delete is not None  # or there is no permission to come here
+        assert delete is not None  # otherwise Django has refused the request
         self.run(delete, obj.pk, request.user.caller)
 
     def get_deleted_objects(self, objs: Any, request: Any) -> Any:
-        """What goes with a row is the database's to know; here it is only told."""
-        # All of them, also those that the caller may not see: they are deleted too.
-        found = [
+        """Return the numbers of rows that the database will delete with these."""
+        # Counts rows that the caller may not see, too: they are deleted as well.
+        counts = [
             _related_rows(relation, obj, relation.related_model.objects.all())
             for obj in objs
             for relation in _relations(self.admin_site, obj)
             if relation.on_delete is CASCADE
         ]
-        told = {related.label: related.total for related in found if related.total}
-        return [*map(str, objs)], told, set(), []
+        totals = {related.label: related.total for related in counts if related.total}
+        return [*map(str, objs)], totals, set(), []
 
     def log_addition(self, request: Any, obj: Any, message: Any) -> Any:
-        """The service writes the audit trail; so in the next two."""
+        """Do nothing: the service writes the audit trail. The next two do the same."""
 
     def log_change(self, request: Any, obj: Any, message: Any) -> Any: ...
 
@@ -147,7 +148,7 @@ class ServiceModelAdmin(ModelAdmin):  # type: ignore[type-arg]  # no generic at 
     # Showing
 
     def get_queryset(self, request: Any) -> Any:
-        """Secrets aren't read; labels of linked rows come in the same statement."""
+        """Return the visible rows, with labels of linked rows and without secrets."""
         only, without = self.declaration.only, self.declaration.without
         rows = super().get_queryset(request).filter(self._visible_to(request), **only)
         rows = rows.exclude(**without) if without else rows
@@ -157,21 +158,21 @@ class ServiceModelAdmin(ModelAdmin):  # type: ignore[type-arg]  # no generic at 
         return rows.defer(*secrets_of(self.mapped)).annotate(**labels)
 
     def _visible_to(self, request: Any) -> Q:
-        """Return the condition of the rows that the caller may know of."""
+        """Return the condition of the rows that the caller may see."""
         if self.declaration.scope is None:
             return EVERYTHING
         scope, values = self.declaration.scope(request.user.caller)
         return to_q(self.mapped, scope.condition, values)
 
     def get_field_queryset(self, db: Any, db_field: Any, request: Any) -> Any:
-        """Offer those rows of another table that the caller may know of."""
+        """Offer only those rows of another table that the caller may see."""
         other = self.admin_site._registry.get(db_field.remote_field.model)  # noqa: SLF001, Django's own does so
         if isinstance(other, ServiceModelAdmin):
             return other.get_queryset(request)
         return super().get_field_queryset(db, db_field, request)
 
     def lookup_allowed(self, lookup: str, value: Any, request: Any = None) -> bool:
-        """No secret can be guessed by filtering the list by it."""
+        """Forbid filters on secrets, which could be guessed that way."""
         if lookup.partition("__")[0] in secrets_of(self.mapped):
             return False
         return super().lookup_allowed(lookup, value, request)
@@ -180,15 +181,14 @@ class ServiceModelAdmin(ModelAdmin):  # type: ignore[type-arg]  # no generic at 
         return ServiceChangeList
 
     def get_fieldsets(self, request: Any, obj: Any = None) -> Any:
-        asked = self._asked(request, obj)
-        shown = [] if obj is None else self.get_readonly_fields(request, obj)
-        if not asked:
-            return [(None, {"fields": shown})]
-        more = [("More", {"fields": shown})] if shown else []
-        return [(None, {"fields": asked}), *more]
+        editable = self._editable_fields(request, obj)
+        readonly = [] if obj is None else self.get_readonly_fields(request, obj)
+        if not editable:
+            return [(None, {"fields": readonly})]
+        more = [("More", {"fields": readonly})] if readonly else []
+        return [(None, {"fields": editable}), *more]
 
-    def _asked(self, request: Any, obj: Any) -> list[str]:
-        """The form's fields; none where there is nothing to change."""
+    def _editable_fields(self, request: Any, obj: Any) -> list[str]:
         declared = self._declared_form(request, obj)
         if declared is None:
             return []
@@ -199,13 +199,12 @@ class ServiceModelAdmin(ModelAdmin):  # type: ignore[type-arg]  # no generic at 
         return self.declaration.create if obj is None else self.declaration.update
 
     def get_readonly_fields(self, request: Any, obj: Any = None) -> Any:
-        """Every column that isn't in the form, a link where it refers to a row."""
+        """Return the columns that aren't in the form; foreign keys as links."""
         if obj is None:
             return []
-        asked = self._asked(request, obj)
-        columns = [f.name for f in self.opts.concrete_fields if f.name not in asked]
-        secret = secrets_of(self.mapped)
-        return [self._column(name) for name in columns if name not in secret]
+        hidden = {*self._editable_fields(request, obj), *secrets_of(self.mapped)}
+        names = [field.name for field in self.opts.concrete_fields]
+        return [self._column(name) for name in names if name not in hidden]
 
     def _column(self, name: str) -> str:
         return f"link_{name}" if hasattr(self, f"link_{name}") else name
@@ -219,7 +218,7 @@ class ServiceModelAdmin(ModelAdmin):  # type: ignore[type-arg]  # no generic at 
         return form_class(self, declared, request, is_new=obj is None)
 
     def formfield(self, request: Any, field: Any, **options: Any) -> Any:
-        """A column's field in a form."""
+        """Return the form field of a column."""
         if texts := self.declaration.choices.get(field.name):
             return choice_field(field, texts(host().runtime.settings))
         return self.formfield_for_dbfield(field, request, **options)
@@ -242,7 +241,7 @@ class ServiceModelAdmin(ModelAdmin):  # type: ignore[type-arg]  # no generic at 
         return super().render_change_form(request, context, add, change, form_url, obj)
 
     def _related(self, request: Any, obj: Any) -> Iterator[Related]:
-        """Yield what refers to a row, as far as the caller may know of it."""
+        """Yield the rows that refer to a row and that the caller may see."""
         for relation in _relations(self.admin_site, obj):
             admin: Any = self.admin_site._registry[relation.related_model]  # noqa: SLF001, public in all but name
             if admin.has_view_permission(request):
@@ -259,14 +258,14 @@ class ServiceModelAdmin(ModelAdmin):  # type: ignore[type-arg]  # no generic at 
         return dict(self.details_of([obj]).get(obj.pk, {}))
 
     def details_of(self, objs: Sequence[Any]) -> Any:
-        """What the service tells besides of rows, by id."""
+        """Return the service's details of rows: texts by label, by id."""
         details = self.declaration.details
         return self.run(details, [obj.pk for obj in objs]) if details and objs else {}
 
     def history_view(
         self, request: Any, object_id: str, extra_context: Any = None
     ) -> Any:
-        """The audit trail of the row, in the place of Django's own log."""
+        """Redirect to the audit trail of the row, which replaces Django's own log."""
         events = address(model_of(AuditEvent), "changelist")
         return HttpResponseRedirect(f"{events}?subject_id={unquote(object_id)}")
 
@@ -282,7 +281,7 @@ class ServiceModelAdmin(ModelAdmin):  # type: ignore[type-arg]  # no generic at 
 
     @method_decorator(require_POST)
     def act_view(self, request: Any, object_id: str, name: str) -> Any:
-        """Do an action on one row."""
+        """Run an action on one row."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         action = self._actions_by_name().get(name)
@@ -290,21 +289,23 @@ class ServiceModelAdmin(ModelAdmin):  # type: ignore[type-arg]  # no generic at 
         if action is None or obj is None:
             raise Http404
         self._act(request, action, obj)
-        there = self.get_object(request, unquote(object_id)) is not None
-        page = ("change", object_id) if there else ("changelist",)
+        # The action may have deleted the row.
+        exists = self.get_object(request, unquote(object_id)) is not None
+        page = ("change", object_id) if exists else ("changelist",)
         return HttpResponseRedirect(address(self.model, *page))
 
     def _actions_by_name(self) -> dict[str, Action]:
         return {slugify(action.label): action for action in self.declaration.actions}
 
     def get_actions(self, request: Any) -> Any:
-        """The same on each row that is chosen in the list."""
+        """Return the declared actions, to run on each selected row of the list."""
         return {
             name: (partial(_act_on_all, action), name, action.label)
             for name, action in self._actions_by_name().items()
         }
 
     def _act(self, request: Any, action: Action, obj: Any) -> bool:
+        """Run an action, and show a message about its result."""
         try:
             self.run(action.do, obj.pk, request.user.caller, action=action)
         except APIError as error:
@@ -316,24 +317,24 @@ class ServiceModelAdmin(ModelAdmin):  # type: ignore[type-arg]  # no generic at 
 
 def _act_on_all(action: Action, model_admin: Any, request: Any, queryset: Any) -> None:
     for obj in queryset:
-        model_admin._act(request, action, obj)  # noqa: SLF001, its own
+        model_admin._act(request, action, obj)  # noqa: SLF001, same module
 
 
 def address(model: Any, page: str, *arguments: Any) -> str:
-    """Where a page of a model's admin is."""
+    """Return the URL of a page of a model's admin."""
     name = f"admin:{APP}_{model._meta.model_name}_{page}"  # noqa: SLF001, public
     return reverse(name, args=[quote(argument) for argument in arguments])
 
 
 def _relations(site: AdminSite, obj: Any) -> Iterator[Any]:
-    """Yield the foreign keys that lead to a row from tables of the site."""
+    """Yield the foreign keys to a row from tables that the site shows."""
     for relation in obj._meta.related_objects:  # noqa: SLF001, public
         if site.is_registered(relation.related_model):
             yield relation
 
 
 def _related_rows(relation: Any, obj: Any, rows: Any) -> Related:
-    """Count those of the rows that refer to a row by a foreign key."""
+    """Count the rows that refer to a row by a foreign key."""
     model, name = relation.related_model, relation.field.name
     count = rows.filter(**{name: obj}).count()
     key = relation.field.target_field.name
@@ -342,50 +343,50 @@ def _related_rows(relation: Any, obj: Any, rows: Any) -> Related:
 
 
 class ServiceChangeList(ChangeList):
-    """A page of rows, with what the service tells besides of all of them at once."""
+    """A page of rows, with the service's details of all of them from one call."""
 
     def get_results(self, request: Any) -> None:
         super().get_results(request)
         model_admin: Any = self.model_admin
         if model_admin.declaration.list_details:
             self.result_list: Any = list(self.result_list)
-            told = model_admin.details_of(self.result_list)
+            details = model_admin.details_of(self.result_list)
             for row in self.result_list:
-                row.told = told.get(row.pk, {})
+                row.service_details = details.get(row.pk, {})
 
 
-def told(label: str) -> Callable[..., str]:
-    """A column of what the service tells."""
+def detail_column(label: str) -> Callable[..., str]:
+    """Return a column of one of the service's details."""
 
     def column(_admin: Any, row: Any) -> str:
-        return str(row.told.get(label, "-"))
+        return str(row.service_details.get(label, "-"))
 
     column.short_description = label  # type: ignore[attr-defined]  # Django reads it
     return column
 
 
 def _label_of(table: str, name: str) -> Subquery:
-    """What the row is called whose id a column holds; null when it is gone."""
+    """Return the label of the row whose id a column holds, or NULL if it is deleted."""
     model = model_of_table(table)
     rows = model.objects.filter(pk=OuterRef(name)).order_by()
     return Subquery(rows.values(label_field(model))[:1])
 
 
 def link_to(name: str, table: str, description: str) -> Callable[..., str]:
-    """A column that holds another row's id, as a link with that row's label."""
+    """Return a column that shows another row's id as a link with that row's label."""
     model = model_of_table(table)
 
     def link(_admin: Any, row: Any) -> str:
         row_id, label = getattr(row, name), getattr(row, f"{name}_label", None)
         if row_id is None or label is None:
-            return str(row_id or "-")  # nobody, or gone since
+            return str(row_id or "-")  # no row, or a deleted one
         return _link(model, row_id, label)
 
     return _column(link, name, description)
 
 
 def foreign_key_link(name: str, model: Any, description: str) -> Callable[..., str]:
-    """A foreign key as a link with the other row's label."""
+    """Return a column that shows a foreign key as a link with the row's label."""
 
     def link(_admin: Any, row: Any) -> str:
         other = getattr(row, name)
@@ -402,5 +403,5 @@ def _link(model: Any, row_id: Any, label: Any) -> str:
 def _column(show: Any, name: str, description: str) -> Callable[..., str]:
     show.short_description = description
     show.admin_order_field = name
-    made: Callable[..., str] = show
-    return made
+    column: Callable[..., str] = show
+    return column

@@ -1,4 +1,4 @@
-"""The forms of signing in and of changing one's password, by the services."""
+"""The forms to sign in and to change your own password, by the services."""
 
 from typing import Any
 
@@ -22,14 +22,14 @@ from bedplate.django_site.services import call_service
 from bedplate.modules.auth.recovery import RecoveryService
 from bedplate.modules.auth.schemas import PasswordChange
 
-_REFUSED = "Email or password is wrong, or the account may not use this site"
+_REFUSED = "Email or password is wrong, or the account may not use this site."
 
 
 class SignInForm(AdminAuthenticationForm):
-    """Email and password.
+    """The sign-in form: email and password.
 
-    Somebody who may not enter gets the same answer for the right password as for a
-    wrong one. Otherwise the form would confirm passwords, at no gain to anybody else.
+    A user without access to the site gets the same error for the right password as for
+    a wrong one. Otherwise the form would confirm passwords of accounts without access.
     """
 
     username = forms.EmailField(
@@ -49,18 +49,18 @@ class SignInForm(AdminAuthenticationForm):
             except InvalidCredentials as error:
                 raise forms.ValidationError(_REFUSED) from error
             except ServiceUnavailable:
-                raise  # 503 with Retry-After, by the middleware
+                raise  # the middleware answers 503 with Retry-After
             except APIError as error:
                 raise forms.ValidationError(error.message) from error
         return self.cleaned_data
 
 
 class PasswordForm(forms.Form):
-    """One's own new password, by the present one."""
+    """The form to change your own password, which requires the current one."""
 
     required_css_class = "required"
     current_password = forms.CharField(
-        label=gettext_lazy("Present password"),
+        label=gettext_lazy("Current password"),
         strip=False,
         widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
     )
@@ -79,8 +79,8 @@ class PasswordForm(forms.Form):
             try:
                 self._change(PasswordChange(**self.cleaned_data))
             except ValidationError as error:
-                found = error.errors(include_input=False)
-                add_errors(self, ValidationFailed(details=details_of(found)))
+                details = details_of(error.errors(include_input=False))
+                add_errors(self, ValidationFailed(details=details))
             except APIError as error:
                 add_errors(self, error)
         return self.cleaned_data

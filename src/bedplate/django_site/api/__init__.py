@@ -1,1 +1,1 @@
-"""The contract under Django REST framework: what a module's viewsets are made of."""
+"""The API contract under Django REST framework: the parts of viewsets."""

@@ -1,4 +1,4 @@
-"""SQLAlchemy's conditions as Django's: a scope is said once, by the module."""
+"""Translates SQLAlchemy conditions to Django's, so that a scope is declared once."""
 
 from collections.abc import Mapping
 from functools import reduce
@@ -28,7 +28,7 @@ _JOINS: Mapping[Any, Any] = {operators.and_: and_, operators.or_: or_}
 
 
 def path_of(mapped: Mapped, column: Any) -> str:
-    """How Django calls a column, seen from a model: `title`, or `author__name`.
+    """Return Django's name of a column, seen from a model: `title` or `author__name`.
 
     Raises:
         ImproperlyConfigured: no foreign key leads to its table, or several do.
@@ -43,7 +43,9 @@ def path_of(mapped: Mapped, column: Any) -> str:
         if _is_of(column, other)
     ]
     if len(related) != 1:
-        raise ImproperlyConfigured(f"{mapped.__name__} has no one way to {column}")
+        raise ImproperlyConfigured(
+            f"{mapped.__name__}: not exactly one foreign key leads to {column}"
+        )
     relation, other = related[0]
     return f"{relation}__{_key(other, column)}"
 
@@ -58,7 +60,7 @@ def _key(mapper: Mapper[Any], column: Any) -> str:
 
 
 def references(mapped: Mapped) -> dict[str, Mapper[Any]]:
-    """The relations that a model has by its foreign keys, and where they lead."""
+    """Return the relations of a model's foreign keys, and the mappers they lead to."""
     mapper: Mapper[Any] = sa.inspect(mapped)
     mappers = {other.local_table: other for other in mapper.registry.mappers}
     return {
@@ -69,10 +71,10 @@ def references(mapped: Mapped) -> dict[str, Mapper[Any]]:
 
 
 def to_q(mapped: Mapped, condition: Any, values: Values) -> Q:
-    """The condition, with these parameters.
+    """Return the condition with these parameters.
 
     Raises:
-        ImproperlyConfigured: it says what no lookup here says.
+        ImproperlyConfigured: no Django lookup matches it.
     """
     match condition:
         case sa.True_():
@@ -90,8 +92,8 @@ def to_q(mapped: Mapped, condition: Any, values: Values) -> Q:
 
 
 def _unknown(condition: Any) -> ImproperlyConfigured:
-    told = "no Django lookup is known for it: override get_queryset"
-    return ImproperlyConfigured(f"{condition}: {told}")
+    message = "no Django lookup matches this condition. Override get_queryset."
+    return ImproperlyConfigured(f"{condition}: {message}")
 
 
 def _comparison(mapped: Mapped, condition: Any, values: Values) -> Q:
@@ -101,8 +103,9 @@ def _comparison(mapped: Mapped, condition: Any, values: Values) -> Q:
     lookup = _LOOKUPS.get(condition.operator)
     if lookup is None or not isinstance(condition.right, sa.BindParameter):
         raise _unknown(condition)
-    asked = condition.right
-    value = values[asked.key] if asked.required else asked.effective_value
+    parameter = condition.right
+    is_given = parameter.required
+    value = values[parameter.key] if is_given else parameter.effective_value
     if value is None:
-        return NOTHING  # nothing equals NULL, while Django would look for it
+        return NOTHING  # in SQL nothing equals NULL; Django would search for it
     return Q((f"{path_of(mapped, condition.left)}__{lookup}", value))

@@ -1,4 +1,4 @@
-"""Every error under Django, in the one envelope."""
+"""Renders every error under Django in the error envelope."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -23,7 +23,7 @@ from bedplate.django_site.api.responses import refuse
 
 logger = structlog.get_logger()
 
-_OURS: Mapping[type[Exception], type[APIError]] = {
+_API_ERRORS: Mapping[type[Exception], type[APIError]] = {
     Http404: errors.NotFound,
     PermissionDenied: errors.PermissionDenied,
     RequestDataTooBig: errors.PayloadTooLarge,
@@ -35,14 +35,14 @@ _OURS: Mapping[type[Exception], type[APIError]] = {
 
 
 def to_api_error(error: Exception) -> APIError | None:
-    """What an exception of Django's, REST framework's or ours tells; None is a bug."""
+    """Return the API error of an exception, or None if the exception is a bug."""
     if isinstance(error, APIError):
         return error
     if isinstance(error, exceptions.APIException):
         return _of_rest_framework(error)
     for kind in type(error).__mro__:
-        if kind in _OURS:
-            return _OURS[kind]()
+        if kind in _API_ERRORS:
+            return _API_ERRORS[kind]()
     return None
 
 
@@ -50,8 +50,8 @@ def _of_rest_framework(error: exceptions.APIException) -> APIError:
     if isinstance(error, exceptions.ValidationError):
         return errors.ValidationFailed(details=[*leaves(error.detail, "body")])
     if isinstance(error, exceptions.ParseError):
-        told = "That is not valid JSON"
-        return errors.ValidationFailed(details=[Detail("body", told)])
+        message = "That is not valid JSON"
+        return errors.ValidationFailed(details=[Detail("body", message)])
     if isinstance(error, exceptions.Throttled):
         wait = str(int(getattr(error, "wait", None) or 1))
         return errors.RateLimited(headers={"Retry-After": wait})
@@ -59,14 +59,14 @@ def _of_rest_framework(error: exceptions.APIException) -> APIError:
 
 
 def _detail(error: exceptions.APIException) -> Any:
-    """Return what was said on raising it; REST framework's own words are not ours."""
+    """Return the detail, or None for REST framework's defaults, which ours replace."""
     is_own = type(error).__module__ == exceptions.__name__
-    said = error.detail
-    return None if is_own and said == error.default_detail else _plain(said)
+    is_default = is_own and error.detail == error.default_detail
+    return None if is_default else _plain(error.detail)
 
 
 def _plain(detail: Any) -> Any:
-    """Return a tree of `ErrorDetail`, which compares by its code, as one of text."""
+    """Return a tree of `ErrorDetail` as text: `ErrorDetail` compares by its code."""
     if isinstance(detail, Mapping):
         return {name: _plain(inner) for name, inner in detail.items()}
     if isinstance(detail, list | tuple):
@@ -80,19 +80,19 @@ def _headers(error: exceptions.APIException) -> dict[str, str]:
 
 
 def handle_exception(error: Exception, context: Mapping[str, Any]) -> HttpResponse:
-    """REST framework's `EXCEPTION_HANDLER`: whatever it is, the envelope."""
-    meant = to_api_error(error)
-    if meant is None:
+    """Render any exception, as REST framework's `EXCEPTION_HANDLER`."""
+    api_error = to_api_error(error)
+    if api_error is None:
         request = context["request"]
         logger.error("bug", path=request.path, exc_info=error)
         return refuse(errors.InternalError())
-    if meant.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+    if api_error.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
         cause = repr(error.__cause__ or error)
-        logger.warning("unavailable", code=meant.code, cause=cause)
-    return refuse(meant)
+        logger.warning("unavailable", code=api_error.code, cause=cause)
+    return refuse(api_error)
 
 
-# What Django answers itself: `handler400` and the like of a project's `urls.py`.
+# Errors that Django renders itself: `handler400` etc. of a project's `urls.py`.
 
 
 def bad_request(request: Any, exception: Exception) -> Any:

@@ -1,4 +1,4 @@
-"""What a request says, checked by the module's own schemas."""
+"""Reads a request's inputs, validated by the module's own schemas."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,18 +12,18 @@ from bedplate.core.envelope import details_of
 from bedplate.core.errors import ValidationFailed
 from bedplate.core.preconditions import MAX_TAGS_LENGTH, IfMatch
 
-Found = dict[str, Any]
+ErrorDict = dict[str, Any]
 NO_BODY = object()
 
 _ID: TypeAdapter[UUID] = TypeAdapter(UUID)
 
 
 def read_json(request: Any) -> Any:
-    """The body as it was sent, or `NO_BODY`.
+    """Return the parsed body, or `NO_BODY`.
 
     Raises:
         UnsupportedMediaType
-        ValidationFailed: it is not JSON, or holds text that can't be stored.
+        ValidationFailed: the body is not JSON, or holds text that can't be stored.
     """
     check_media_type(request.headers, JSON)
     raw: bytes = request.body
@@ -31,55 +31,59 @@ def read_json(request: Any) -> Any:
 
 
 class Inputs:
-    """Reads one input after another; what is wrong with any is told at once."""
+    """Reads one input after another, and reports the errors of all together."""
 
     def __init__(self) -> None:
-        self._errors: list[Found] = []
+        self._errors: list[ErrorDict] = []
 
     def if_match(self, headers: Mapping[str, str]) -> IfMatch | None:
         header = headers.get("If-Match")
         if header is None:
             return None
         if len(header) > MAX_TAGS_LENGTH:
-            told = f"String should have at most {MAX_TAGS_LENGTH} characters"
-            self._add_error("string_too_long", told, "header", "if-match")
+            message = f"String should have at most {MAX_TAGS_LENGTH} characters"
+            self._add_error("string_too_long", message, "header", "if-match")
         return IfMatch(header)
 
     def id(self, name: str, text: str) -> Any:
         try:
             return _ID.validate_python(text)
         except ValidationError as error:
-            self._note(error, "path", name)
+            self._add_errors(error, "path", name)
             return None
 
     def query(self, schema: type[BaseModel], query: str) -> Any:
-        """Of a name that is sent twice the last value counts."""
+        """Validate a query string. The last value of a repeated name counts."""
         try:
             return schema.model_validate(dict(parse_qsl(query, keep_blank_values=True)))
         except ValidationError as error:
-            self._note(error, "query")
+            self._add_errors(error, "query")
             return None
 
-    def body(self, schema: type[BaseModel], sent: Any) -> Any:
-        if sent is NO_BODY:
+    def body(self, schema: type[BaseModel], body: Any) -> Any:
+        if body is NO_BODY:
             self._add_error("missing", "Field required", "body")
             return None
         try:
-            return schema.model_validate(sent, from_attributes=True)
+            return schema.model_validate(body, from_attributes=True)
         except ValidationError as error:
-            self._note(error, "body")
+            self._add_errors(error, "body")
             return None
 
     def _add_error(self, kind: str, message: str, *location: str) -> None:
         self._errors.append({"type": kind, "msg": message, "loc": location})
 
-    def _note(self, error: ValidationError, *prefix: str) -> None:
+    def _add_errors(self, error: ValidationError, *prefix: str) -> None:
         self._errors += [
-            {**found, "loc": (*prefix, *found["loc"])}
-            for found in error.errors(include_url=False, include_input=False)
+            {**entry, "loc": (*prefix, *entry["loc"])}
+            for entry in error.errors(include_url=False, include_input=False)
         ]
 
     def check(self) -> None:
-        """Raises ValidationFailed, if anything was wrong."""
+        """Report the errors of all inputs.
+
+        Raises:
+            ValidationFailed: an input was wrong.
+        """
         if self._errors:
             raise ValidationFailed(details=details_of(self._errors))

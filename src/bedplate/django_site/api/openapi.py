@@ -1,4 +1,4 @@
-"""The OpenAPI document of the viewsets: what FastAPI's tells of the same operations."""
+"""The OpenAPI document of the viewsets, equal to FastAPI's for the same operations."""
 
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -30,7 +30,7 @@ _COMPONENTS = "#/components/schemas/"
 
 
 class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # it registers itself
-    """Our tokens, in the document of any project that takes them."""
+    """The security scheme of our tokens, also in the document of your own project."""
 
     target_class = "bedplate.django_site.authentication.BearerAuthentication"
     name = "BearerToken"
@@ -40,7 +40,7 @@ class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
 
 
 class ContractSchema(AutoSchema):
-    """Of a `ServiceViewSet`, by its declarations; `extend_schema` adds to it."""
+    """The schema of a `ServiceViewSet`, from what it declares; see `extend_schema`."""
 
     view: Any
 
@@ -52,28 +52,29 @@ class ContractSchema(AutoSchema):
         if "requestBody" in operation:
             operation["requestBody"]["required"] = True
         for status, response in errors(*self._errors()).items():
-            described = {"description": response["description"]}
-            operation["responses"].setdefault(str(status), described)
+            documented_error = {"description": response["description"]}
+            operation["responses"].setdefault(str(status), documented_error)
         self._declare_machinery(operation)
         declare_errors(operation)
         return operation
 
     def _declare_machinery(self, operation: Json) -> None:
         if self.view.is_change:
-            told = "Write only if the resource still has this `ETag`."
-            longest = {"maxLength": MAX_TAGS_LENGTH}
-            add_header_parameter(operation, "if-match", told, **longest)
+            description = "Write only if the resource still has this `ETag`."
+            add_header_parameter(
+                operation, "if-match", description, maxLength=MAX_TAGS_LENGTH
+            )
         if self._is_resource():
             declare_etag(operation, method=self.method)
         if self.view.action == "create":
             declare_idempotency(operation)
 
     def _is_resource(self) -> bool:
-        shown = self._response()
-        return shown is not None and "id" in shown.__struct_fields__
+        response = self._response()
+        return response is not None and "id" in response.__struct_fields__
 
     def _errors(self) -> Sequence[type[APIError]]:
-        """Return the errors of the service method, and 403 where a role is needed."""
+        """Return the errors of the service method, and 403 if a role is required."""
         action = self.view.action
         method = self.view.service_methods.get(action, action)
         declared = errors_of(getattr(self.view.service, method, None))
@@ -84,14 +85,14 @@ class ContractSchema(AutoSchema):
         return [*declared, *([PermissionDenied] if needs_role else [])]
 
     def _response(self) -> type[ResponseSchema] | None:
-        """None where there is nothing to show."""
+        """Return the response schema, or None for an empty response."""
         if self.method == "DELETE":
             return None
         is_list = self.view.action == "list"
-        shown: type[ResponseSchema] = (
+        schema: type[ResponseSchema] = (
             self.view.lists.page if is_list else self.view.response_schema
         )
-        return shown
+        return schema
 
     def get_operation_id(self) -> str:
         return f"{self.view.basename}_{self.view.action}"
@@ -103,35 +104,35 @@ class ContractSchema(AutoSchema):
         return [self.view.basename]
 
     def _is_list_view(self, serializer: Any = None) -> bool:
-        return False  # or it would make an array of the page
+        return False  # otherwise drf-spectacular documents an array of pages
 
     def get_override_parameters(self) -> list[Any]:
-        found = []
+        parameters = []
         name = self.view.lookup_url_kwarg
         if self.view.detail:
             schema = {"type": "string", "format": "uuid"}
-            found.append(OpenApiParameter(name, schema, OpenApiParameter.PATH))
+            parameters.append(OpenApiParameter(name, schema, OpenApiParameter.PATH))
         if self.view.action == "list":
             properties = self.view.lists.params.model_json_schema()["properties"]
-            found += [
+            parameters += [
                 OpenApiParameter(
                     name, schema, description=schema.get("description", "")
                 )
                 for name, schema in properties.items()
             ]
-        return found
+        return parameters
 
     def get_request_serializer(self) -> Any:
         schema = self.view.body_schemas.get(self.view.action)
         return {"application/json": self._reference(schema)} if schema else None
 
     def get_response_serializers(self) -> Any:
-        shown = self._response()
-        if shown is None:
+        response = self._response()
+        if response is None:
             return {HTTPStatus.NO_CONTENT.value: None}
-        is_made = self.view.action == "create"
-        status = HTTPStatus.CREATED if is_made else HTTPStatus.OK
-        return {status.value: self._reference(documented(shown), "serialization")}
+        is_create = self.view.action == "create"
+        status = HTTPStatus.CREATED if is_create else HTTPStatus.OK
+        return {status.value: self._reference(documented(response), "serialization")}
 
     def _reference(self, model: type[BaseModel], mode: Any = "validation") -> Json:
         template = f"{_COMPONENTS}{{model}}"

@@ -1,4 +1,4 @@
-"""A module's lists by Django's ORM: the same pages, and cursors for both stacks."""
+"""A module's lists by Django's ORM. Pages and cursors are the same as FastAPI's."""
 
 from collections.abc import Iterator, Mapping
 from functools import reduce
@@ -23,7 +23,7 @@ _HAS_UTF8_COLLATION = 170000
 
 
 class Contains(Func):
-    """Whether a text holds another, whatever the case: `unicode_lower` in Django."""
+    """A case-insensitive search in a column, as in `bedplate.database.search`."""
 
     output_field = BooleanField()
 
@@ -47,14 +47,14 @@ class Contains(Func):
 
 
 def rows_of(mapped: Mapped, item: type[ResponseSchema]) -> Rows:
-    """All rows, each with the related ones that an item shows, and without secrets."""
+    """Return all rows with the related rows that an item shows, without secrets."""
     rows: Rows = model_of(mapped).objects.all()
     hidden = [*secrets_of(mapped)]
     nested = {field.name for field in msgspec.structs.fields(item)}
     related = {n: other for n, other in references(mapped).items() if n in nested}
     for name, other in related.items():
         hidden += [f"{name}__{secret}" for secret in secrets_of(other.class_)]
-    # Without a name `select_related` would follow every key.
+    # Without names, `select_related` would follow every foreign key.
     return (rows.select_related(*related) if related else rows).defer(*hidden)
 
 
@@ -67,10 +67,10 @@ class OrmList(Generic[R]):
         self._cursors = cursors
 
     def page(self, rows: Rows, params: ListParams) -> Page[R]:
-        """The page that was asked for, of the rows that the caller may know of.
+        """Return the requested page of the rows that the caller may see.
 
         Raises:
-            InvalidCursor: the cursor is not of this list in this order.
+            InvalidCursor: the cursor belongs to another list or another order.
         """
         sort: str = vars(params)["sort"]
         matching = rows.filter(*self._conditions(params))
@@ -82,31 +82,33 @@ class OrmList(Generic[R]):
             return self._query.page_of(items, params, self._cursors, total=total)
         if position := self._query.position(params, self._cursors):
             ordered = ordered.filter(self._after(sort, position))
-        items = self._items(ordered[: params.limit + 1])  # one more: is there a next?
+        items = self._items(
+            ordered[: params.limit + 1]
+        )  # one more shows if there is a next page
         return self._query.page_of(items, params, self._cursors)
 
     def _items(self, rows: Rows) -> list[R]:
         return [self._query.item.of(row) for row in rows]
 
     def _conditions(self, params: ListParams) -> Iterator[Q]:
-        asked = vars(params)
+        values = vars(params)
         for name, target in self._query.filters.items():
-            value = asked[name]
+            value = values[name]
             if value is None:
                 continue
             if isinstance(target, Mapping):
                 yield to_q(self._mapped, target[value], {})
             else:
                 yield Q((self._path(target), value))
-        if text := asked.get("q"):
-            found = [Q(Contains(self._path(c), text)) for c in self._query.search]
-            yield reduce(or_, found)
+        if text := values.get("q"):
+            matches = [Q(Contains(self._path(c), text)) for c in self._query.search]
+            yield reduce(or_, matches)
 
     def _path(self, column: Any) -> str:
         return path_of(self._mapped, column)
 
     def _order(self, sort: str) -> list[Any]:
-        """Rows without a value count as the largest, on both databases."""
+        """Return the order. NULL sorts as the largest value, on both databases."""
         column = self._query.sort[sort.removeprefix("-")]
         field, id_ = F(self._path(column)), F("pk")
         empty = is_nullable(column) or None
@@ -115,16 +117,19 @@ class OrmList(Generic[R]):
         return [field.asc(nulls_last=empty), id_.asc()]
 
     def _after(self, sort: str, last: Position) -> Q:
-        """What follows a row. The first bound says so to an index."""
+        """Return the condition for the rows after a position.
+
+        Its first bound looks redundant; it lets the database use an index.
+        """
         column = self._query.sort[sort.removeprefix("-")]
         path, descending = self._path(column), sort.startswith("-")
-        way = "lt" if descending else "gt"
-        further = Q((f"pk__{way}", last.id))
+        lookup = "lt" if descending else "gt"
+        after_id = Q((f"pk__{lookup}", last.id))
         if last.value is None:
-            rest = Q((f"{path}__isnull", True)) & further
-            return rest | Q((f"{path}__isnull", False)) if descending else rest
-        beyond = Q((f"{path}__{way}", last.value)) | further
-        after = Q((f"{path}__{way}e", last.value)) & beyond
+            nulls = Q((f"{path}__isnull", True)) & after_id
+            return nulls | Q((f"{path}__isnull", False)) if descending else nulls
+        after_value = Q((f"{path}__{lookup}", last.value)) | after_id
+        after = Q((f"{path}__{lookup}e", last.value)) & after_value
         if descending or not is_nullable(column):
             return after
         return after | Q((f"{path}__isnull", True))

@@ -1,4 +1,4 @@
-"""Who may ask for what, by the one table of roles and rights."""
+"""REST framework permissions, by the table of roles and permissions."""
 
 from typing import Any
 
@@ -11,26 +11,28 @@ __all__ = ["AllowAny", "IsAdmin", "IsSignedIn", "caller_of", "requires"]
 
 
 def caller_of(request: Any) -> Caller | None:
-    """Who sent a request; None is a stranger."""
+    """Return the caller of a request, or None without credentials."""
     caller: Caller | None = getattr(request.user, "caller", None)
     return caller
 
 
 class IsSignedIn(BasePermission):
-    """Anybody but a stranger."""
+    """Allows any signed-in caller."""
 
     def has_permission(self, request: Any, view: Any) -> bool:
         return caller_of(request) is not None
 
 
 class IsAdmin(BasePermission):
+    """Allows admins."""
+
     def has_permission(self, request: Any, view: Any) -> bool:
         caller = caller_of(request)
         return caller is not None and caller.is_admin
 
 
 def requires(permission: Permission) -> type[BasePermission]:
-    """A permission class: whose role has this right.
+    """Return a permission class that allows roles with a permission.
 
     permission_classes = [requires(READ_REPORTS)]
     """

@@ -1,4 +1,4 @@
-"""Answers as FastAPI gives them: bytes of the same struct, with the same headers."""
+"""Responses equal to FastAPI's: bytes of the same struct, with the same headers."""
 
 from collections.abc import Mapping
 
@@ -15,12 +15,12 @@ _encode = msgspec.json.Encoder().encode
 _SECURITY = {name.decode(): value.decode() for name, value in SECURITY_HEADERS}
 
 
-def answer(shown: ResponseSchema, status: int) -> HttpResponse:
-    """A response; of one resource with its `ETag`."""
-    body = _encode(shown)
-    if "id" not in shown.__struct_fields__:
+def render(result: ResponseSchema, status: int) -> HttpResponse:
+    """Return a response. A single resource gets an `ETag`."""
+    body = _encode(result)
+    if "id" not in result.__struct_fields__:
         return _response(body, status, {})
-    # May be kept, but not used without asking: who may see it can change.
+    # Caches must revalidate it on each use: permission to see it can be lost.
     return _response(body, status, {"ETag": etag_of(body), "Cache-Control": "no-cache"})
 
 
@@ -29,24 +29,24 @@ def empty(status: int) -> HttpResponse:
 
 
 def without_body(response: HttpResponse, status: int) -> HttpResponse:
-    """The same headers, and nothing of what they tell of."""
+    """Return the response with its headers, but without a body."""
     response.status_code, response.content = status, b""
     del response["Content-Type"]
     return response
 
 
 def refuse(error: APIError) -> HttpResponse:
-    """The envelope of an error."""
+    """Return the error envelope of an error."""
     response = _response(envelope(error), error.status_code, error.headers)
-    response._has_been_logged = True  # type: ignore[attr-defined]  # noqa: SLF001, as every request is, at the edge
+    response._has_been_logged = True  # type: ignore[attr-defined]  # noqa: SLF001, `RequestMiddleware` logs every request
     return response
 
 
 def repeat(body: str, status: int, headers: Mapping[str, str]) -> HttpResponse:
-    """An answer that was given before."""
+    """Return a stored response again."""
     return _response(body.encode(), status, headers)
 
 
 def _response(body: bytes, status: int, headers: Mapping[str, str]) -> HttpResponse:
-    told = {"Content-Type": "application/json", **_SECURITY, **headers}
-    return HttpResponse(body, status=status, headers=told)
+    all_headers = {"Content-Type": "application/json", **_SECURITY, **headers}
+    return HttpResponse(body, status=status, headers=all_headers)

@@ -1,4 +1,4 @@
-"""The viewsets of every installed module: `path("api/v1/", include(…this file…))`."""
+"""URLs of the viewsets of all installed modules, for `include` in `urls.py`."""
 
 from importlib import import_module
 from typing import Any
@@ -11,9 +11,9 @@ from bedplate.django_site.conf import bedplate_settings, installed_modules
 
 _DOCUMENT: dict[str, Any] = {
     "TITLE": "Bedplate",
-    # The schemas are Pydantic's, which are those of 3.1.
+    # The schemas are Pydantic's, which follow OpenAPI 3.1.
     "OAS_VERSION": "3.1.0",
-    # A project's other views may be documented otherwise, or not at all.
+    # A project documents its other views itself.
     "PREPROCESSING_HOOKS": ["bedplate.django_site.api.viewsets.only_viewsets"],
     "POSTPROCESSING_HOOKS": [],
 }

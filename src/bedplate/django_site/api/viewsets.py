@@ -1,6 +1,6 @@
 """Viewsets: reads by Django's ORM, writes by the module's service.
 
-A module has them in its `viewsets.py`, with a `router` below:
+A module defines them and a `router` in its `viewsets.py`:
 
 class PostViewSet(ServiceViewSet):
     model = Post
@@ -20,7 +20,7 @@ class PostViewSet(ServiceViewSet):
 router = ViewSetRouter()
 router.register("posts", PostViewSet)
 
-and names that file: `Module(rest="bedplate.example.posts.viewsets")`.
+and refers to that file: `Module(rest="bedplate.example.posts.viewsets")`.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -63,7 +63,7 @@ from bedplate.django_site.api.permissions import (
     caller_of,
     requires,
 )
-from bedplate.django_site.api.responses import answer, empty, without_body
+from bedplate.django_site.api.responses import empty, render, without_body
 from bedplate.django_site.authentication import BearerAuthentication
 from bedplate.django_site.services import call_service, host, in_unit_of_work
 from bedplate.runtime import Runtime
@@ -80,15 +80,15 @@ __all__ = [
 ]
 
 Act = Callable[[Any], Awaitable[Any]]
-"""What to do with a service."""
+"""Calls a service's method, and returns its result."""
 
 
 class ServiceViewSet(GenericViewSet[Any]):
     """A resource of a module under REST framework.
 
-    The schemas are the module's own, so each refusal is the one that FastAPI gives. A
-    method added with `@action` has a service do it by `self.call` and answers by
-    `self.respond`, or both by `self.change`. What was asked is in `self.pk`,
+    The schemas are the module's own, so errors are the same as FastAPI's. A method
+    added with `@action` calls the service by `self.call` and responds by
+    `self.respond`, or does both by `self.change`. The inputs are in `self.pk`,
     `self.data`, `self.if_match` and `self.caller`.
     """
 
@@ -96,11 +96,11 @@ class ServiceViewSet(GenericViewSet[Any]):
     service: ClassVar[Callable[..., Any]]
     lists: ClassVar[ListQuery[Any]]
     response_schema: type[ResponseSchema]
-    """What shows one; `@action(response_schema=…)` for another."""
+    """The schema of one resource; an action may set its own `response_schema`."""
     body_schemas: ClassVar[Mapping[str, type[BaseModel]]] = {}
-    """By action, as serializers are by `get_serializer_class`."""
+    """The schema of the body, by action."""
     permissions: ClassVar[Mapping[str, Sequence[type[BasePermission]]]] = {}
-    """By action, where they differ from `permission_classes`."""
+    """Permissions by action, if they differ from `permission_classes`."""
     not_found: ClassVar[type[NotFound]] = NotFound
     service_methods: ClassVar[Mapping[str, str]] = {
         "list": "list_page",
@@ -108,7 +108,7 @@ class ServiceViewSet(GenericViewSet[Any]):
         "partial_update": "update",
         "destroy": "delete",
     }
-    """The service's method by action, if its name differs; its errors are declared."""
+    """The service's method by action, if its name differs; documents its errors."""
 
     authentication_classes = (BearerAuthentication,)
     permission_classes = (IsSignedIn,)
@@ -123,35 +123,35 @@ class ServiceViewSet(GenericViewSet[Any]):
 
     @property
     def caller(self) -> Caller:
-        """Who asks.
+        """The caller of the request.
 
         Raises:
-            NotAuthenticated: a stranger.
+            NotAuthenticated: the request has no credentials.
         """
         if self.caller_or_none is None:
             raise NotAuthenticated
         return self.caller_or_none
 
-    # What is asked
+    # Inputs
 
     def initial(self, request: Any, *args: Any, **kwargs: Any) -> None:
-        """Refuses in FastAPI's order: method, form of the body, caller, inputs."""
+        """Check the request in FastAPI's order: method, JSON, caller, inputs."""
         if not self.is_allowed:
             allowed = ", ".join(sorted(self.allowed_methods))
             raise MethodNotAllowed(headers={"Allow": allowed})
         schema = self.body_schemas.get(self.action)
-        sent = read_json(request) if schema else None
+        body = read_json(request) if schema else None
         self.perform_authentication(request)
         self.caller_or_none = caller_of(request)
         self.check_permissions(request)
         self.check_throttles(request)
-        self._read(schema, sent)
+        self._read(schema, body)
 
     @property
     def is_allowed(self) -> bool:
         return bool(self.action) and self.request.method in self.allowed_methods
 
-    def _read(self, schema: type[BaseModel] | None, sent: Any) -> None:
+    def _read(self, schema: type[BaseModel] | None, body: Any) -> None:
         inputs, request = Inputs(), self.request
         if self.is_change:
             self.if_match = inputs.if_match(request.headers)
@@ -161,85 +161,89 @@ class ServiceViewSet(GenericViewSet[Any]):
         if self.action == "list":
             self.params = inputs.query(self.lists.params, request.META["QUERY_STRING"])
         if schema is not None:
-            self.data = inputs.body(schema, sent)
+            self.data = inputs.body(schema, body)
         inputs.check()
 
     @property
     def is_change(self) -> bool:
-        """Whether it changes what is there, which `If-Match` can forbid."""
+        """Whether the request changes a resource, so that `If-Match` applies."""
         method = self.request.method
         return method in {"PATCH", "DELETE"} or (method == "POST" and bool(self.detail))
 
     def get_permissions(self) -> list[Any]:
-        chosen = self.permissions.get(self.action, self.permission_classes)
-        return [kind() for kind in chosen]
+        classes = self.permissions.get(self.action, self.permission_classes)
+        return [permission() for permission in classes]
 
     def permission_denied(self, request: Any, *_: Any, **__: Any) -> Any:
         raise NotAuthenticated if self.caller_or_none is None else PermissionDenied
 
-    # What is answered
+    # Responses
 
     def get_queryset(self) -> QuerySet[Any]:
-        """The rows that the caller may know of, with all that is shown of them.
+        """Return the rows that the caller may see, with the related rows shown.
 
         Raises:
-            ImproperlyConfigured: the list has scopes, so the viewset has to say which.
+            ImproperlyConfigured: the list has scopes, so the viewset must choose one.
         """
         if self.lists.scopes:
             name = type(self).__name__
-            raise ImproperlyConfigured(f"{name}.get_queryset must choose a scope")
+            raise ImproperlyConfigured(
+                f"{name}: override get_queryset, and choose a scope"
+            )
         return rows_of(self.model, self.lists.item)
 
     def in_scope(self, name: str, **values: Any) -> QuerySet[Any]:
-        """The rows of one of the list's scopes."""
+        """Return the rows of one of the list's scopes."""
         condition = self.lists.scopes[name].condition
         rows = rows_of(self.model, self.lists.item)
         return rows.filter(to_q(self.model, condition, values))
 
     def get_object(self) -> Any:
-        found = self.get_queryset().filter(pk=self.pk).first()
-        if found is None:
+        row = self.get_queryset().filter(pk=self.pk).first()
+        if row is None:
             raise self.not_found
-        return found
+        return row
 
     def call(self, act: Act) -> Any:
-        """What the service returns; by then it is committed.
+        """Call the service, commit, and return the result.
 
         Raises:
-            APIError: what it refuses; nothing was written.
+            APIError: an error of the service; nothing was written.
         """
         return call_service(type(self).service, act)
 
     def change(self, act: Callable[..., Awaitable[Any]]) -> HttpResponse:
-        """200 with what a method of the service makes of this one.
+        """Call a method of the service on this resource, and respond with the result.
 
         return self.change(PostService.publish)
         """
-        result = self.call(lambda it: act(it, self.pk, self.caller, self.if_match))
+        result = self.call(
+            lambda service: act(service, self.pk, self.caller, self.if_match)
+        )
         return self.respond(result)
 
     def respond(self, result: Any, status: int = HTTPStatus.OK) -> HttpResponse:
-        """A response schema, or what has its fields, as FastAPI would answer it."""
+        """Return a response of a schema, or of an object with the schema's fields."""
         if not isinstance(result, ResponseSchema):
             result = self.response_schema.of(result)
-        response = answer(result, status)
-        known = self.request.headers.get("If-None-Match")
+        response = render(result, status)
+        known_tags = self.request.headers.get("If-None-Match")
         is_read = self.request.method in {"GET", "HEAD"}
-        if not is_read or known is None or "ETag" not in response:
+        if not is_read or known_tags is None or "ETag" not in response:
             return response
-        is_same = is_known(known, response["ETag"])
+        is_same = is_known(known_tags, response["ETag"])
         return without_body(response, HTTPStatus.NOT_MODIFIED) if is_same else response
 
     def create_by(self, act: Act) -> HttpResponse:
-        """Answer 201 with what the service creates, once for each `Idempotency-Key`."""
+        """Create a resource, once for each `Idempotency-Key`, and respond with 201."""
         keyed = idempotent_request(self.request, self.caller_or_none)
 
         async def create(session: Session, runtime: Runtime) -> HttpResponse:
             if keyed and (stored := await keyed.lock(session)):
                 return replay(stored)
-            entity = await act(type(self).service(session, runtime))
-            response = self.respond(entity, HTTPStatus.CREATED)
-            response["Location"] = f"{self.request.path}/{entity.id}"
+            created = await act(type(self).service(session, runtime))
+            response = self.respond(created, HTTPStatus.CREATED)
+            response["Location"] = f"{self.request.path}/{created.id}"
             if keyed:
                 await store(keyed, session, response)
             return response
@@ -247,10 +251,10 @@ class ServiceViewSet(GenericViewSet[Any]):
         return in_unit_of_work(create)
 
     def handle_exception(self, exc: Exception) -> Any:
-        refusal = handle_exception(exc, self.get_exception_handler_context())
+        response = handle_exception(exc, self.get_exception_handler_context())
         if self.action != "create":
-            return refusal
-        return store_error(self.request, self.caller_or_none, exc, refusal)
+            return response
+        return store_error(self.request, self.caller_or_none, exc, response)
 
     @property
     def default_response_headers(self) -> dict[str, str]:
@@ -259,21 +263,21 @@ class ServiceViewSet(GenericViewSet[Any]):
     # The operations
 
     def list(self, request: Any, **_: Any) -> HttpResponse:
-        """What the caller may know of, a page at a time."""
+        """List the resources that you may see, a page at a time."""
         cursors = host().runtime.database.cursors
         rows = OrmList(self.lists, self.model, cursors)
         return self.respond(rows.page(self.get_queryset(), self.params))
 
     def create(self, request: Any, **_: Any) -> HttpResponse:
-        """Make one."""
+        """Create a resource."""
         return self.create_by(lambda service: service.create(self.data, self.caller))
 
     def retrieve(self, request: Any, **_: Any) -> HttpResponse:
-        """One, if the caller may know of it."""
+        """Return a resource that you may see."""
         return self.respond(self.get_object())
 
     def partial_update(self, request: Any, **_: Any) -> HttpResponse:
-        """Change what is sent of it."""
+        """Change the fields of a resource that are sent."""
         changed = self.call(
             lambda service: service.update(
                 self.pk, self.data, self.caller, self.if_match
@@ -282,13 +286,13 @@ class ServiceViewSet(GenericViewSet[Any]):
         return self.respond(changed)
 
     def destroy(self, request: Any, **_: Any) -> HttpResponse:
-        """Remove it."""
+        """Delete a resource."""
         self.call(lambda service: service.delete(self.pk, self.caller, self.if_match))
         return empty(HTTPStatus.NO_CONTENT)
 
 
 class ViewSetRouter(SimpleRouter):
-    """Routes without a slash at the end, as the contract has them."""
+    """Routes without a trailing slash, like FastAPI's."""
 
     def __init__(self) -> None:
         super().__init__(trailing_slash=False, use_regex_path=False)
@@ -298,7 +302,7 @@ class ViewSetRouter(SimpleRouter):
 
 
 def only_viewsets(endpoints: Iterable[Any]) -> list[Any]:
-    """drf-spectacular's hook: document these viewsets and no other view."""
+    """Document only these viewsets; a preprocessing hook of drf-spectacular."""
     return [
         endpoint
         for endpoint in endpoints
