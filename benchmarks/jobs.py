@@ -25,7 +25,7 @@ import typer
 import bedplate.example
 from bedplate.cli import main as bedplate_main
 from bedplate.config import Settings
-from bedplate.example import MODULES as EXAMPLE
+from bedplate.example import BUILT_IN
 from bedplate.jobs import JobRun, enqueue, job
 from bedplate.module import Module
 from bedplate.modules.emails.tasks import send_email
@@ -55,7 +55,7 @@ def _write_line(line: str) -> None:
         diary.write(line)
 
 
-MODULES = (*EXAMPLE, Module(name="probe", jobs=[probe]))
+MODULES = (*BUILT_IN, Module(name="probe", jobs=[probe]))
 PROGRAM = (sys.executable, "-m", "benchmarks.jobs")
 
 
@@ -266,7 +266,7 @@ def measure(
 
 if __name__ == "__main__":
     if "worker" in sys.argv[1:2]:
-        bedplate.example.MODULES = MODULES  # type: ignore[assignment]  # its jobs, too
+        bedplate.example.BUILT_IN = MODULES  # type: ignore[assignment]  # its jobs, too
         bedplate_main()
     else:
         typer.run(measure)

@@ -14,7 +14,7 @@ from sqlalchemy.engine import make_url
 from uuid_utils.compat import uuid7
 
 from bedplate.core.security import hash_password
-from bedplate.example import MODULES as EXAMPLE
+from bedplate.example import BUILT_IN
 from bedplate.testing.databases import migrate_url
 
 PASSWORD = "Passw0rd-of-benchmarks"
@@ -72,7 +72,7 @@ def seed(url: str, users: int, posts: int, data_dir: Path) -> list[Account]:
 
     All accounts have the same password hash, because hashing takes about 45 ms.
     """
-    migrate_url(url, data_dir, EXAMPLE)
+    migrate_url(url, data_dir, BUILT_IN)
     accounts = list(_accounts(users, asyncio.run(hash_password(PASSWORD))))
     rows = _posts(posts, accounts)
     if url.startswith("postgresql"):

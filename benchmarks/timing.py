@@ -19,7 +19,7 @@ import typer
 from bedplate import migrate
 from bedplate.config import Settings
 from bedplate.core.security import hash_password
-from bedplate.example import MODULES as EXAMPLE
+from bedplate.example import BUILT_IN
 from bedplate.main import Application
 from bedplate.module import migrations_of
 from bedplate.modules.users.models import User
@@ -62,7 +62,7 @@ async def _measure(url: str, folder: str, rounds: int) -> None:
 
 async def _migrate(settings: Settings) -> None:
     database = make_database(settings)
-    await migrate.upgrade(database, migrations_of(EXAMPLE))
+    await migrate.upgrade(database, migrations_of(BUILT_IN))
     await database.close()
 
 

@@ -18,7 +18,7 @@ from bedplate.cli import app as commands
 from bedplate.cli import register_commands
 from bedplate.config import PREFIX, Settings
 from bedplate.core.errors import APIError
-from bedplate.example import MODULES as EXAMPLE
+from bedplate.example import BUILT_IN
 from bedplate.main import create_app
 
 PAGES = Path(__file__).parent.parent / "docs" / "reference"
@@ -120,7 +120,7 @@ def errors_page() -> Iterator[str]:
 
 def _kinds(kind: type[APIError]) -> list[type[APIError]]:
     """Return one error class for each code, of those that Bedplate declares."""
-    assert EXAMPLE  # importing the modules has declared their errors
+    assert BUILT_IN  # importing the modules has declared their errors
     by_code: dict[str, type[APIError]] = {}
     pending = [kind]
     while pending:
@@ -145,7 +145,7 @@ def http_page() -> Iterator[str]:
         secret_key=secrets.token_hex(32),
         database_url="sqlite:///reference.db",
     )
-    app = create_app(settings, EXAMPLE)
+    app = create_app(settings, BUILT_IN)
     dependants = {
         (method, context.path_format): getattr(
             context.original_route, "dependant", None

@@ -6,7 +6,7 @@ from pathlib import Path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bedplate import create_app
-from bedplate.example import MODULES
+from bedplate.example import BUILT_IN
 
 
 class HoldBack:
@@ -25,5 +25,5 @@ class HoldBack:
         await self.app(scope, receive, hold_back)
 
 
-app = create_app(modules=MODULES)
+app = create_app(modules=BUILT_IN)
 app.add_middleware(HoldBack)

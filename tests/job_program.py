@@ -88,7 +88,7 @@ if "--hasty" in sys.argv:
     bedplate.worker.DEAD_AFTER = timedelta(seconds=1.5)  # type: ignore[misc]
 
 probe = Module(name="probe", jobs=JOBS)
-bedplate.example.MODULES = (*bedplate.example.MODULES, probe)  # type: ignore[assignment]
+bedplate.example.BUILT_IN = (*bedplate.example.BUILT_IN, probe)  # type: ignore[assignment]
 
 if __name__ == "__main__":
     main()

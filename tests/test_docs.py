@@ -20,7 +20,7 @@ from bedplate.cli import app as commands
 from bedplate.cli import register_commands
 from bedplate.config import PREFIX, Settings
 from bedplate.django_site.setup import set_up
-from bedplate.example import MODULES as EXAMPLE
+from bedplate.example import BUILT_IN
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
@@ -97,7 +97,7 @@ def import_module_of_bedplate(name: str) -> Any:
     """Import a module, after setting Django up if the module needs it."""
     if name.startswith("bedplate.django_site"):
         settings = Settings.load(_env_file=None, secret_key=KEY)
-        set_up(settings, EXAMPLE)
+        set_up(settings, BUILT_IN)
     return import_module(name)
 
 

@@ -10,7 +10,7 @@ from bedplate.api.routing import Router
 from bedplate.caller import Caller
 from bedplate.config import Settings, SettingsError
 from bedplate.core.permissions import Permission
-from bedplate.example import MODULES as EXAMPLE
+from bedplate.example import BUILT_IN
 from bedplate.main import create_app
 from bedplate.module import Module
 from bedplate.testing.application import make_application
@@ -47,7 +47,7 @@ cakes = Module(name="cakes", router=planted, permissions=[BAKE, EAT])
 
 @pytest.fixture(scope="session")
 def application() -> Any:
-    return make_application((*EXAMPLE, cakes))
+    return make_application((*BUILT_IN, cakes))
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def test_an_unknown_permission_or_role_stops_the_start_with_one_line(
         key = "a key for tests, at least 32 bytes long"
         roles = {"roles": "user,admin,guest", "role_permissions": grants}
         settings = Settings.load(_env_file=None, secret_key=key, **roles)
-        create_app(settings, (*EXAMPLE, cakes))
+        create_app(settings, (*BUILT_IN, cakes))
 
     with pytest.raises(SettingsError, match=message) as error:
         start()

@@ -23,7 +23,7 @@ from bedplate.api.routing import Router
 from bedplate.caller import Caller
 from bedplate.core.clock import utc_now
 from bedplate.core.errors import ServiceUnavailable
-from bedplate.example import MODULES as EXAMPLE
+from bedplate.example import BUILT_IN
 from bedplate.example.posts.models import Post
 from bedplate.example.posts.permissions import WRITE_ANY
 from bedplate.idempotency import IdempotencyKey
@@ -159,7 +159,7 @@ async def write(session: SessionDep, caller: Caller) -> None:
 
 @pytest.fixture(scope="session")
 def application() -> Any:
-    return make_application((*EXAMPLE, Module(name="planted", router=planted)))
+    return make_application((*BUILT_IN, Module(name="planted", router=planted)))
 
 
 @pytest.fixture(autouse=True)

@@ -8,8 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from bedplate.config import Settings
-from bedplate.example import MODULES as EXAMPLE
-from bedplate.example import posts
+from bedplate.example import BUILT_IN, posts
 from bedplate.jobs import JobRun, job
 from bedplate.main import create_app
 from bedplate.module import Module, ModuleError, check_modules
@@ -20,7 +19,7 @@ from bedplate.testing.mailbox import Mailbox
 from bedplate.testing.plugin import client_for, running
 
 KEY = "a key for tests, at least 32 bytes long"
-WITHOUT_POSTS = tuple(module for module in EXAMPLE if module is not posts)
+WITHOUT_POSTS = tuple(module for module in BUILT_IN if module is not posts)
 
 
 @job
@@ -29,9 +28,9 @@ async def purge_jobs(run: JobRun) -> None:
 
 
 WRONG: list[tuple[Sequence[Module], str]] = [
-    ((*EXAMPLE, posts), "the module 'posts' is listed twice: remove one of them"),
+    ((*BUILT_IN, posts), "the module 'posts' is listed twice: remove one of them"),
     (
-        (*EXAMPLE, Module(name="users")),
+        (*BUILT_IN, Module(name="users")),
         "the module 'users' is listed twice: remove one of them",
     ),
     (
@@ -48,7 +47,7 @@ WRONG: list[tuple[Sequence[Module], str]] = [
         "the module 'x' requires 'x': list it earlier",
     ),
     (
-        (*EXAMPLE, Module(name="x", jobs=[purge_jobs])),
+        (*BUILT_IN, Module(name="x", jobs=[purge_jobs])),
         "two jobs are named 'purge_jobs': rename one of them",
     ),
 ]
@@ -64,9 +63,9 @@ def test_a_wrong_list_of_modules_stops_the_start_with_one_line(
 
 
 def test_the_built_in_modules_are_accepted() -> None:
-    check_modules(EXAMPLE)
+    check_modules(BUILT_IN)
     check_modules(WITHOUT_POSTS)
-    assert [m.name for m in EXAMPLE if m is auth or m is users] == ["users", "auth"]
+    assert [m.name for m in BUILT_IN if m is auth or m is users] == ["users", "auth"]
 
 
 async def test_an_application_without_posts_has_nothing_of_them(
@@ -94,7 +93,7 @@ async def test_an_application_without_posts_has_nothing_of_them(
         ready = await c.get("http://test/health/ready")
         assert ready.status_code == 200, ready.text
     # Taken in later, they come with the next start.
-    async with running(settings, modules=EXAMPLE) as app, client_for(app) as c:
+    async with running(settings, modules=BUILT_IN) as app, client_for(app) as c:
         assert (await c.get("/posts")).json()["total"] == 0
 
 
@@ -109,7 +108,7 @@ async def test_a_module_brings_mail_templates_before_ours(
         )
         (templates / f"{name}.html").write_text("<p>{{ name }}</p>")
     shop = Module(name="shop", mail_templates=templates.parent)
-    async with running(settings, modules=(*EXAMPLE, shop)) as app:
+    async with running(settings, modules=(*BUILT_IN, shop)) as app:
         runtime = app.state.runtime
         for template in ("invoice", "welcome"):
             context: dict[str, Any] = {"name": "<Ann>"}

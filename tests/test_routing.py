@@ -35,7 +35,7 @@ from bedplate.api.compiled import RouteTable
 from bedplate.api.dependencies import CurrentUser, SessionDep, get_runtime
 from bedplate.api.routing import Route, Router
 from bedplate.config import Settings
-from bedplate.example import MODULES as EXAMPLE
+from bedplate.example import BUILT_IN
 from bedplate.main import Application
 from bedplate.modules.users.models import User
 from bedplate.testing.assertions import assert_refused
@@ -52,7 +52,7 @@ both_stacks = pytest.mark.parametrize(
 async def stock(settings: Settings) -> AsyncIterator[Application]:
     """FastAPI's own way, on the same database as `app`."""
     plain = settings.model_copy(update={"compiled_routes": False})
-    async with running(plain, modules=EXAMPLE) as application:
+    async with running(plain, modules=BUILT_IN) as application:
         yield application
 
 

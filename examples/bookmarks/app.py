@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from bookmarks import module as bookmarks
 from fastapi import FastAPI
 
-from bedplate import BUILT_IN, CurrentUser, install
+from bedplate import CORE, CurrentUser, install
 
 
 @asynccontextmanager
@@ -24,4 +24,4 @@ async def say_hello(caller: CurrentUser) -> dict[str, str]:
     return {"message": f"{app.state.greeting}, {caller.name}"}
 
 
-install(app, modules=[*BUILT_IN, bookmarks])
+install(app, modules=[*CORE, bookmarks])

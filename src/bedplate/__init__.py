@@ -55,10 +55,11 @@ if TYPE_CHECKING:
         create_search_index,
     )
     from bedplate.dispatcher import with_django
+    from bedplate.example import BUILT_IN
     from bedplate.jobs import JobRun, Queue, enqueue, job
     from bedplate.main import create_app, install
     from bedplate.module import Module
-    from bedplate.modules import BUILT_IN
+    from bedplate.modules import CORE
     from bedplate.modules.emails.tasks import send_email
     from bedplate.modules.users.models import User
     from bedplate.modules.users.service import UserService
@@ -82,6 +83,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BUILT_IN",
+    "CORE",
     "NOT_SENT",
     "NO_CONTROLS",
     "NO_NUL",
@@ -161,7 +163,8 @@ _HOMES = {
     "Settings": "config",
     "Runtime": "runtime",
     "run_worker": "worker",
-    "BUILT_IN": "modules",
+    "CORE": "modules",
+    "BUILT_IN": "example",
     "Router": "api.routing",
     "AdminUser": "api.dependencies",
     "CurrentUser": "api.dependencies",

@@ -5,7 +5,7 @@ A project names it in its pyproject.toml:
 [tool.bedplate]
 app = "shop.main:app"
 
-BEDPLATE_APP overrides it. Without either, it is the example, `bedplate.example`.
+BEDPLATE_APP overrides it. Without either, it is the built-in modules alone.
 """
 
 import sys
@@ -33,18 +33,7 @@ def load_app() -> FastAPI:
         SettingsError, ModuleError: as `create_app` does.
     """
     name = app_name(Path())
-    return example_app() if name is None else import_app(name)
-
-
-def example_app() -> FastAPI:
-    """Return the example, which is the default application.
-
-    Raises:
-        SettingsError: a setting is wrong.
-    """
-    from bedplate.example import MODULES
-
-    return create_app(modules=MODULES)
+    return create_app() if name is None else import_app(name)
 
 
 def app_name(folder: Path) -> str | None:

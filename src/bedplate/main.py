@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import cache, partial
+from importlib import import_module
 from importlib.metadata import version
 from typing import Any
 
@@ -24,7 +25,6 @@ from bedplate.database.query import compile_declared
 from bedplate.log import log_as_configured
 from bedplate.middleware.request import RequestMiddleware
 from bedplate.module import Module, check_modules
-from bedplate.modules import BUILT_IN
 from bedplate.runtime import Runtime
 from bedplate.worker import running
 
@@ -81,7 +81,7 @@ class Application(FastAPI):
 
 def create_app(
     settings: Settings | None = None,
-    modules: Sequence[Module] = BUILT_IN,
+    modules: Sequence[Module] | None = None,
     *,
     title: str = "Bedplate",
 ) -> Application:
@@ -95,6 +95,7 @@ def create_app(
         ModuleError: the modules don't fit together.
         TypeError: a query has no SQL for the database.
     """
+    modules = built_in_modules() if modules is None else modules
     runtime = _make_runtime(settings, modules)
     app = Application(
         runtime,
@@ -110,10 +111,17 @@ def create_app(
     return app
 
 
+def built_in_modules() -> Sequence[Module]:
+    """Return the modules of an application that lists none: the core and posts."""
+    # By its name: it stands above this file, as the modules of a project do.
+    built_in: Sequence[Module] = import_module("bedplate.example").BUILT_IN
+    return built_in
+
+
 def install(
     app: FastAPI,
     settings: Settings | None = None,
-    modules: Sequence[Module] = BUILT_IN,
+    modules: Sequence[Module] | None = None,
 ) -> None:
     """Install Bedplate into your own FastAPI application, before it starts.
 
@@ -126,6 +134,7 @@ def install(
         ModuleError: the modules don't fit together.
         TypeError: a query has no SQL for the database.
     """
+    modules = built_in_modules() if modules is None else modules
     app.state.runtime = _make_runtime(settings, modules)
     _add_modules(app, modules)
     app.add_middleware(_with_request_middleware, state=app.state)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bedplate.config import Settings
-from bedplate.example import MODULES as EXAMPLE
+from bedplate.example import BUILT_IN
 from bedplate.main import create_app
 from bedplate.runtime import make_database
 
@@ -67,7 +67,7 @@ def test_routes_lists_every_operation_and_its_callers(bedplate: Any) -> None:
     done = bedplate("routes")
     rows = [line.split(maxsplit=2) for line in done.out.splitlines()[1:]]
 
-    document = create_app(Settings.load(), EXAMPLE).openapi()
+    document = create_app(Settings.load(), BUILT_IN).openapi()
     operations = {
         (method.upper(), path)
         for path, methods in document["paths"].items()
@@ -87,7 +87,7 @@ def test_openapi_is_the_document_that_is_served(bedplate: Any) -> None:
     done = bedplate("openapi")
 
     assert done.code == 0
-    assert json.loads(done.out) == create_app(Settings.load(), EXAMPLE).openapi()
+    assert json.loads(done.out) == create_app(Settings.load(), BUILT_IN).openapi()
 
 
 def test_the_doctor_finds_nothing_wrong(bedplate: Any, settings: Settings) -> None:

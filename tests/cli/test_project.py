@@ -11,7 +11,7 @@ APP = '''
 from bedplate import Module, create_app
 from bedplate.core.permissions import Permission
 from bedplate.api.dependencies import CurrentUser, require_permission, require_role
-from bedplate.example import MODULES as EXAMPLE
+from bedplate.example import BUILT_IN
 from bedplate.api.routing import Router
 
 router = Router(prefix="/greetings", tags=["greetings"])
@@ -44,7 +44,7 @@ async def delete_my_greeting() -> str:
 greetings = Module(
     name="greetings", router=router, requires=["auth"], permissions=[WRITE]
 )
-app = create_app(modules=[*EXAMPLE, greetings])
+app = create_app(modules=[*BUILT_IN, greetings])
 '''
 PYPROJECT = '[tool.bedplate]\napp = "{app}"\n'
 

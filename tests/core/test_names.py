@@ -31,7 +31,7 @@ LINKS = [
     "http://example.com",
     "https://evil.example/path",
     "Win at example.com",
-    "EXAMPLE.COM now",
+    "BUILT_IN.COM now",
     "www.example",
     "evil.co.uk",
     "bit.ly/x",

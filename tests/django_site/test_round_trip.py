@@ -19,7 +19,7 @@ from bedplate.config import Settings
 from bedplate.database import Base, ExactDecimal
 from bedplate.database.engines import SQLITE_PRAGMAS
 from bedplate.django_site.column_types import check_columns
-from bedplate.example import MODULES
+from bedplate.example import BUILT_IN
 from bedplate.module import Module, ModuleError
 from bedplate.testing.django_side import forget, point_at
 
@@ -116,7 +116,7 @@ rows = st.fixed_dictionaries(VALUES)
 @pytest.fixture
 def engine(settings: Settings) -> Iterator[sa.Engine]:
     """Return SQLAlchemy's side: a sync engine with the tables of this file."""
-    point_at(settings, MODULES)
+    point_at(settings, BUILT_IN)
     url = settings.resolved_database_url
     is_sqlite = url.drivername == "sqlite"
     driver = "sqlite" if is_sqlite else "postgresql+psycopg"

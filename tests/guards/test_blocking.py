@@ -17,7 +17,7 @@ from bedplate.api.routing import Router
 from bedplate.config import Settings
 from bedplate.core import security
 from bedplate.core.security import hash_password
-from bedplate.example import MODULES as EXAMPLE
+from bedplate.example import BUILT_IN
 from bedplate.main import Application
 from bedplate.module import Module
 from bedplate.modules.users.models import User
@@ -90,7 +90,7 @@ async def test_no_operational_endpoint_blocks_the_loop(
 async def test_a_planted_blocking_call_is_seen(
     settings: Settings, path: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    modules = (*EXAMPLE, Module(name="planted", router=planted))
+    modules = (*BUILT_IN, Module(name="planted", router=planted))
     async with running(settings, modules=modules) as app, client_for(app) as client:
         before = await client.post(f"/planted/{path}")
         with blocking_calls_raise():

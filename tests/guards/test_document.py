@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from bedplate.api.routing import Router
 from bedplate.config import Settings
-from bedplate.example import MODULES as EXAMPLE
+from bedplate.example import BUILT_IN
 from bedplate.main import Application, create_app
 from bedplate.module import Module
 from bedplate.testing.guards import (
@@ -46,7 +46,7 @@ async def accept_anything(loose: Loose, q: Annotated[str, Query()] = "") -> Any:
 
 def make(*more: Module) -> Application:
     settings = Settings.load(_env_file=None, secret_key=KEY)
-    return create_app(settings, (*EXAMPLE, *more))
+    return create_app(settings, (*BUILT_IN, *more))
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +114,7 @@ async def test_no_operation_is_open_to_strangers_by_accident(app: Application) -
 
 
 async def test_a_planted_operation_without_a_caller_is_seen(settings: Settings) -> None:
-    modules = (*EXAMPLE, Module(name="planted", router=planted))
+    modules = (*BUILT_IN, Module(name="planted", router=planted))
     async with running(settings, modules=modules) as app:
         assert await open_to_strangers(app) == {*PUBLIC, "POST /api/v1/planted"}
 

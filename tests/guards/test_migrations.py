@@ -16,7 +16,7 @@ from bedplate import migrate
 from bedplate.config import Settings
 from bedplate.database import Base, Database
 from bedplate.database.search import SEARCH_INDEX
-from bedplate.example import MODULES as EXAMPLE
+from bedplate.example import BUILT_IN
 from bedplate.module import migrations_of
 from bedplate.runtime import make_database
 from bedplate.testing.databases import (
@@ -26,7 +26,7 @@ from bedplate.testing.databases import (
 )
 
 Names = set[tuple[str, str, str | None]]
-MODULE_FOLDERS = migrations_of(EXAMPLE)
+MODULE_FOLDERS = migrations_of(BUILT_IN)
 
 
 @pytest_asyncio.fixture

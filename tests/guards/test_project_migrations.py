@@ -12,12 +12,12 @@ from alembic import command
 from bedplate import migrate
 from bedplate.config import Settings
 from bedplate.database import Database
-from bedplate.example import MODULES as EXAMPLE
+from bedplate.example import BUILT_IN
 from bedplate.migrate import SchemaError
 from bedplate.module import migrations_of
 from bedplate.runtime import make_database
 
-MODULE_FOLDERS = migrations_of(EXAMPLE)
+MODULE_FOLDERS = migrations_of(BUILT_IN)
 REVISION = '''"""{message}."""
 
 import sqlalchemy as sa

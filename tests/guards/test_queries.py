@@ -12,7 +12,7 @@ from bedplate.api.dependencies import SessionDep
 from bedplate.api.routing import Router
 from bedplate.config import Settings
 from bedplate.database import Page
-from bedplate.example import MODULES as EXAMPLE
+from bedplate.example import BUILT_IN
 from bedplate.example.posts.models import Post
 from bedplate.jobs import enqueue
 from bedplate.main import Application
@@ -122,7 +122,7 @@ async def list_with_an_entity_for_each(
 async def test_a_planted_query_for_each_row_is_seen(
     settings: Settings, make_user: MakeUser, path: str
 ) -> None:
-    modules = (*EXAMPLE, Module(name="planted", router=planted))
+    modules = (*BUILT_IN, Module(name="planted", router=planted))
     url = f"/api/v1/planted/{path}"
     async with (
         running(settings, modules=modules) as planted_app,

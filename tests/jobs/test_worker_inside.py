@@ -11,7 +11,7 @@ from support import execute
 
 from bedplate.config import Settings
 from bedplate.core.clock import utc_now
-from bedplate.example import MODULES as EXAMPLE
+from bedplate.example import BUILT_IN
 from bedplate.jobs import WorkerHeartbeat
 from bedplate.main import Application, create_app
 from bedplate.modules.jobs.tasks import purge_jobs
@@ -62,10 +62,10 @@ async def test_the_engine_has_the_declared_schedules(app: Application) -> None:
 
 
 async def test_it_deletes_its_heartbeat_when_it_stops(settings: Settings) -> None:
-    app = create_app(settings, EXAMPLE)
+    app = create_app(settings, BUILT_IN)
     async with app.router.lifespan_context(app):
         assert await _heartbeats(app) == 1
-    app = create_app(settings, EXAMPLE)
+    app = create_app(settings, BUILT_IN)
     async with app.router.lifespan_context(app):
         assert await _heartbeats(app) == 1
         async with client_for(app) as client:
@@ -85,7 +85,7 @@ async def test_an_unreachable_database_is_not_a_job_s_outcome() -> None:
         database_url="postgresql://me@127.0.0.1:1/none",
         secret_key=TEST_KEY,
     )
-    runtime = Runtime.make(settings, EXAMPLE)
+    runtime = Runtime.make(settings, BUILT_IN)
     worker = Worker(runtime)
     with pytest.raises(asyncio.CancelledError):
         await worker._tick(utc_now(), purge_jobs.name)

@@ -14,7 +14,7 @@ from starlette.types import Message, Scope
 from bedplate.api.docs import ASSETS
 from bedplate.api.routing import Router
 from bedplate.config import Settings
-from bedplate.example import MODULES as EXAMPLE
+from bedplate.example import BUILT_IN
 from bedplate.main import Application, install
 from bedplate.middleware.compression import choose_encoding
 from bedplate.modules.users.models import User
@@ -216,7 +216,7 @@ async def _first_messages(app: Application, method: str, name: str) -> list[Mess
 async def test_an_application_of_your_own_compresses_too(settings: Settings) -> None:
     app = FastAPI()
     app.include_router(router)
-    install(app, settings, EXAMPLE)
+    install(app, settings, BUILT_IN)
     transport = httpx.ASGITransport(app)
     async with (
         app.router.lifespan_context(app),

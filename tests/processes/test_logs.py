@@ -19,7 +19,7 @@ from datetime import timedelta
 
 from bedplate import Module, create_app
 from bedplate.jobs import JobRun, exponential, job
-from bedplate.example import MODULES as EXAMPLE
+from bedplate.example import BUILT_IN
 
 
 @job(attempts=2, backoff=exponential(timedelta(milliseconds=100)))
@@ -28,7 +28,7 @@ async def send_invoice(run: JobRun, email: str) -> None:
 
 
 shop = Module(name="shop", jobs=[send_invoice], on_sign_up=[send_invoice])
-app = create_app(modules=[*EXAMPLE, shop])
+app = create_app(modules=[*BUILT_IN, shop])
 """
 
 

@@ -14,7 +14,7 @@ import pytest
 from support import MANY_SIGN_UPS
 
 from bedplate.config import Settings
-from bedplate.example import MODULES as EXAMPLE
+from bedplate.example import BUILT_IN
 from bedplate.jobs import enqueue
 from bedplate.modules.emails.tasks import send_email
 from bedplate.runtime import Runtime
@@ -214,7 +214,7 @@ def test_a_rollback_discards_the_mail(
     rolled_back = {f"undone{number}@example.com" for number in range(sign_ups)}
 
     async def enqueue_all() -> None:
-        runtime = Runtime.make(settings, EXAMPLE)
+        runtime = Runtime.make(settings, BUILT_IN)
         for address in sorted(committed | rolled_back):
             with suppress(ZeroDivisionError):
                 async with runtime.database.unit_of_work() as session:

@@ -16,7 +16,7 @@ from support_pickles import plant
 
 from bedplate.config import Settings
 from bedplate.database import Session
-from bedplate.example import MODULES as EXAMPLE
+from bedplate.example import BUILT_IN
 from bedplate.jobs import enqueue
 from bedplate.modules.jobs.schemas import JobResponse
 from bedplate.modules.jobs.service import JobService
@@ -26,7 +26,7 @@ from bedplate.testing.servers import Process, serving, working
 
 T = TypeVar("T")
 PROGRAM = (sys.executable, str(Path(job_program.__file__)))
-MODULES = (*(m for m in EXAMPLE if m.name != "probe"), probe)
+MODULES = (*(m for m in BUILT_IN if m.name != "probe"), probe)
 
 
 class Service:

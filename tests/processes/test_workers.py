@@ -27,7 +27,7 @@ from job_program import (
 )
 
 from bedplate.config import Settings
-from bedplate.example import MODULES as EXAMPLE
+from bedplate.example import BUILT_IN
 from bedplate.jobs import Job, enqueue
 from bedplate.jobs.outbox import key_to_id
 from bedplate.modules.jobs.schemas import JobResponse
@@ -37,7 +37,7 @@ from bedplate.testing.servers import Worker, working
 
 T = TypeVar("T")
 JOB_PROGRAM = (sys.executable, str(Path(job_program.__file__)))
-MODULES = (*(m for m in EXAMPLE if m.name != "probe"), probe)
+MODULES = (*(m for m in BUILT_IN if m.name != "probe"), probe)
 
 
 class Fleet:

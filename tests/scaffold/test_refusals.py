@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bedplate.loader import ProjectError
-from bedplate.modules import BUILT_IN
+from bedplate.modules import CORE
 from bedplate.scaffold.existing import ExistingProject
 from bedplate.scaffold.new_module import ModuleSpec, plan_module
 from bedplate.scaffold.new_project import ProjectSpec, plan_project
@@ -79,7 +79,7 @@ def test_a_modules_name_is_checked(
     before = files()
 
     with pytest.raises(ScaffoldError, match=re.escape(message)):
-        plan_module(project, BUILT_IN, ModuleSpec(name=name, fields=["number:str"]))
+        plan_module(project, CORE, ModuleSpec(name=name, fields=["number:str"]))
 
     assert files() == before
 
@@ -108,7 +108,7 @@ def test_a_modules_fields_are_checked(
     before = files()
 
     with pytest.raises(ScaffoldError, match=re.escape(message)):
-        plan_module(project, BUILT_IN, ModuleSpec(name="invoices", fields=fields))
+        plan_module(project, CORE, ModuleSpec(name="invoices", fields=fields))
 
     assert files() == before
 
@@ -145,7 +145,7 @@ def test_an_unknown_list_of_modules_is_left_alone(
 @pytest.mark.parametrize(
     ("before", "after"),
     [
-        ("MODULES = (*BUILT_IN,)\n", "MODULES = (*BUILT_IN, invoices)\n"),
+        ("MODULES = (*CORE,)\n", "MODULES = (*CORE, invoices)\n"),
         ("MODULES = (\n    one,\n)\n", "MODULES = (\n    one, invoices)\n"),
         ("MODULES: T = [é, two]  # 1\n", "MODULES: T = [é, two, invoices]  # 1\n"),
     ],

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from httpx import AsyncClient
 
 from bedplate.config import PREFIX, Settings
-from bedplate.example import MODULES as EXAMPLE
+from bedplate.example import BUILT_IN
 from bedplate.jobs.status import has_live_worker
 from bedplate.main import Application
 from bedplate.module import Module
@@ -29,7 +29,7 @@ NEEDED = {"allowed_hosts", "data_dir", "database_url", "mail_url", "secret_key"}
 
 SHOP = """
 from bedplate import Settings, create_app
-from bedplate.example import MODULES as EXAMPLE
+from bedplate.example import BUILT_IN
 from bedplate.api.routing import Router
 
 class Till:
@@ -43,7 +43,7 @@ class Till:
             await send(message)
         await self.app(scope, receive, stamped)
 
-app = create_app(Settings.load(mail_language="de"), modules=EXAMPLE, title="Shop")
+app = create_app(Settings.load(mail_language="de"), modules=BUILT_IN, title="Shop")
 app.add_middleware(Till)
 
 @app.get("/till")
@@ -181,7 +181,7 @@ async def test_an_application_that_took_bedplate_up_is_tested_too(
 
 
 def test_what_a_test_adds_to_the_application_goes_with_it(settings: Settings) -> None:
-    app = make_application((*EXAMPLE, Module(name="more")))
+    app = make_application((*BUILT_IN, Module(name="more")))
     before = _parts(app)
 
     with bound(app, settings):

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
-from bedplate.example import MODULES as EXAMPLE
+from bedplate.example import BUILT_IN
 from bedplate.jobs import JobRun, enqueue, exponential, job
 from bedplate.main import Application
 from bedplate.module import Module
@@ -49,7 +49,7 @@ async def hang(run: JobRun) -> None:
 @pytest.fixture(scope="session")
 def application() -> FastAPI:
     jobs = [note, note_twice, break_down, give_up, hang]
-    return make_application((*EXAMPLE, Module(name="notes", jobs=jobs)))
+    return make_application((*BUILT_IN, Module(name="notes", jobs=jobs)))
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ from bedplate.module import Module, check_modules
 APP = "bedplate"
 """The label of our Django app."""
 
-BUILT_IN = "bedplate.modules.BUILT_IN"
+BUILT_IN = "bedplate.example.BUILT_IN"
 
 
 @cache

@@ -58,7 +58,7 @@ class BedplateAdminSite(AdminSite):
             declaration = getattr(admin, "declaration", None)
             if not admin.has_view_permission(request):
                 continue
-            for stat in getattr(declaration, "figures", ()):
+            for stat in getattr(declaration, "stats", ()):
                 yield _tile(model, admin.get_queryset(request), stat)
 
     def get_app_list(self, request: Any, app_label: str | None = None) -> Any:

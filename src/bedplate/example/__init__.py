@@ -1,12 +1,11 @@
-"""The example: the built-in modules and posts, served where no project is.
+"""The built-in modules: the core, and posts as the pattern for your own resource.
 
-Posts are the pattern for a resource of your own. They stand above both frameworks, as a
-project's modules do.
+Posts stand above both frameworks, as the modules of a project do.
 """
 
 from bedplate.example.posts import module as posts
-from bedplate.modules import BUILT_IN
+from bedplate.modules import CORE
 
-MODULES = (*BUILT_IN, posts)
+BUILT_IN = (*CORE, posts)
 
-__all__ = ["MODULES", "posts"]
+__all__ = ["BUILT_IN", "posts"]

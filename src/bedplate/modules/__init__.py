@@ -1,4 +1,4 @@
-"""The built-in modules, lowest first: what every application is built on."""
+"""The core modules, lowest first: what every application is built on."""
 
 from bedplate.modules.audit import module as audit
 from bedplate.modules.auth import module as auth
@@ -6,6 +6,6 @@ from bedplate.modules.emails import module as emails
 from bedplate.modules.jobs import module as jobs
 from bedplate.modules.users import module as users
 
-BUILT_IN = (audit, emails, jobs, users, auth)
+CORE = (audit, emails, jobs, users, auth)
 
-__all__ = ["BUILT_IN", "audit", "auth", "emails", "jobs", "users"]
+__all__ = ["CORE", "audit", "auth", "emails", "jobs", "users"]

@@ -207,7 +207,6 @@ def _lists(module: str, fields: Sequence[ModuleField]) -> dict[str, Any]:
     ]
     names = ["created_at", *(field.name for field in ordered)]
     return {
-        "sorted_fields": ordered,
         "filtered_fields": filtered,
         "searched_fields": searched,
         "searched_columns": _quoted([field.name for field in searched]),

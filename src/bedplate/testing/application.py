@@ -11,10 +11,9 @@ import pytest
 from fastapi import FastAPI
 
 from bedplate.config import PREFIX, Settings
-from bedplate.loader import example_app, import_app, read_table
+from bedplate.loader import import_app, read_table
 from bedplate.main import bind, create_app
 from bedplate.module import Module
-from bedplate.modules import BUILT_IN
 from bedplate.testing.databases import TEST_KEY
 
 
@@ -28,10 +27,12 @@ def load_project_app(folder: Path) -> FastAPI:
     """
     name = read_table(folder).get("app")
     with _without_the_developers_settings():
-        return example_app() if name is None else import_app(name, folder)
+        return create_app() if name is None else import_app(name, folder)
 
 
-def make_application(modules: Sequence[Module] = BUILT_IN, **options: Any) -> FastAPI:
+def make_application(
+    modules: Sequence[Module] | None = None, **options: Any
+) -> FastAPI:
     """Make an application of these modules, for tests that override `application`.
 
     `options` are those of `create_app`.

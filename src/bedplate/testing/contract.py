@@ -9,9 +9,9 @@ from typing import ClassVar
 
 from bedplate import migrate
 from bedplate.config import Settings
+from bedplate.example import BUILT_IN
 from bedplate.main import Application, create_app
 from bedplate.module import Module, migrations_of
-from bedplate.modules import BUILT_IN
 from bedplate.runtime import make_database
 from bedplate.testing.guards import (
     public_operations,

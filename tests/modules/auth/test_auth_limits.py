@@ -7,7 +7,7 @@ import pytest
 from httpx import AsyncClient
 from support_auth import refresh, sign_in, try_sign_in
 
-from bedplate.example import MODULES as EXAMPLE
+from bedplate.example import BUILT_IN
 from bedplate.main import Application
 from bedplate.modules.users.models import User
 from bedplate.testing.assertions import assert_refused
@@ -163,7 +163,7 @@ async def test_two_processes_share_their_counts(
     app: Application, client: AsyncClient, user: User
 ) -> None:
     async with (
-        running(app.state.runtime.settings, modules=EXAMPLE) as twin,
+        running(app.state.runtime.settings, modules=BUILT_IN) as twin,
         client_for(twin) as other_process,
     ):
         for caller in (client, other_process, client, other_process, client):

@@ -18,7 +18,7 @@ from support import execute
 from support_auth import bearer, is_signed_in, sign_in
 
 from bedplate.core.clock import utc_now
-from bedplate.example import MODULES as EXAMPLE
+from bedplate.example import BUILT_IN
 from bedplate.main import Application
 from bedplate.modules.auth import keys
 from bedplate.modules.auth.keys import KeyService, load_keys
@@ -72,7 +72,7 @@ async def test_tokens_outlive_a_rotation_in_every_process(
     before = await sign_in(client, user.email)
     settings = app.state.runtime.settings
     async with (
-        running(settings, modules=EXAMPLE) as twin,
+        running(settings, modules=BUILT_IN) as twin,
         client_for(twin) as other_process,
     ):
         await rotate(app)
@@ -95,7 +95,7 @@ async def test_a_token_of_a_key_just_made_waits_for_it_and_is_not_refused(
 ) -> None:
     settings = app.state.runtime.settings
     async with (
-        running(settings, modules=EXAMPLE) as twin,
+        running(settings, modules=BUILT_IN) as twin,
         client_for(twin) as other_process,
     ):
         await rotate(app)
@@ -133,7 +133,7 @@ async def test_every_process_publishes_a_new_key_at_once(
 ) -> None:
     settings = app.state.runtime.settings
     async with (
-        running(settings, modules=EXAMPLE) as twin,
+        running(settings, modules=BUILT_IN) as twin,
         client_for(twin) as other_process,
     ):
         await rotate(app)

@@ -10,7 +10,7 @@ from support_auth import bearer, sign_in
 
 from bedplate.config import Settings, SettingsError
 from bedplate.django_site.settings import django_settings
-from bedplate.example import MODULES as EXAMPLE
+from bedplate.example import BUILT_IN
 from bedplate.main import Application
 from bedplate.modules.auth.keys import KeyService
 from bedplate.modules.auth.models import SigningKey
@@ -38,7 +38,7 @@ def setting_overrides(request: pytest.FixtureRequest) -> dict[str, Any]:
 async def statuses(settings: Settings, tokens: Any, cursor: str) -> Sequence[int]:
     """Return the answers of a process with these settings to a token and a cursor."""
     query = {"cursor": cursor, "limit": "1"}
-    async with running(settings, modules=EXAMPLE) as app, client_for(app) as client:
+    async with running(settings, modules=BUILT_IN) as app, client_for(app) as client:
         me = await client.get("/users/me", headers=bearer(tokens))
         # A cursor's reader must be an admin, who signs in here.
         signed_in = await sign_in(client, "admin@example.com")
@@ -70,8 +70,8 @@ async def test_before_the_change_every_process_can_already_accept_the_new_key(
     new_first = with_keys(settings, NEW_KEY, TEST_KEY)
     old_first = with_keys(settings, TEST_KEY, NEW_KEY)
     async with (
-        running(new_first, modules=EXAMPLE) as new,
-        running(old_first, modules=EXAMPLE) as old,
+        running(new_first, modules=BUILT_IN) as new,
+        running(old_first, modules=BUILT_IN) as old,
         client_for(new) as at_new,
         client_for(old) as at_old,
     ):
@@ -88,7 +88,7 @@ async def test_key_pairs_without_their_secret_refuse_the_start(
     if settings.jwt_algorithm == "HS256":
         return
     with pytest.raises(SettingsError, match="BEDPLATE_PREVIOUS_SECRET_KEYS"):
-        async with running(with_keys(settings, NEW_KEY), modules=EXAMPLE):
+        async with running(with_keys(settings, NEW_KEY), modules=BUILT_IN):
             pass
 
 

@@ -12,7 +12,7 @@ from support import execute, read_table
 from support_auth import bearer, is_signed_in, sign_in
 
 from bedplate.core.errors import NotFound, ServiceUnavailable
-from bedplate.example import MODULES as EXAMPLE
+from bedplate.example import BUILT_IN
 from bedplate.main import Application
 from bedplate.modules.audit.models import AuditEvent
 from bedplate.modules.auth.keys import RELOAD_SECONDS, KeyService
@@ -45,7 +45,7 @@ async def test_a_process_that_accepted_a_token_refuses_it_after_its_key_is_revok
     client: AsyncClient, user: User, app: Application
 ) -> None:
     async with (
-        running(app.state.runtime.settings, modules=EXAMPLE) as twin,
+        running(app.state.runtime.settings, modules=BUILT_IN) as twin,
         client_for(twin) as other,
     ):
         first = await sign_in(client, user.email)

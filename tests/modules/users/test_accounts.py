@@ -19,7 +19,7 @@ NAME = {"name": "Renamed"}
 EMAIL = {"email": "changed@example.com"}
 ROLE = {"role": "user"}
 
-# Refused requests, with the response for each caller. `{user}` is the account of "user".
+# Refused requests, with the response for each caller. `{user}` is the user's account.
 REFUSALS = [
     ("GET", "/users", None, {"stranger": UNAUTHENTICATED, "user": FORBIDDEN}),
     ("GET", "/users/me", None, {"stranger": UNAUTHENTICATED}),

@@ -10,7 +10,7 @@ from httpx import AsyncClient, Response
 from support import Snapshot, execute, read_table
 
 from bedplate.config import Settings
-from bedplate.example import MODULES as EXAMPLE
+from bedplate.example import BUILT_IN
 from bedplate.main import Application
 from bedplate.modules.users.models import User
 from bedplate.testing.assertions import assert_refused
@@ -91,7 +91,7 @@ async def second_app(
     app: Application, settings: Settings
 ) -> AsyncIterator[Application]:
     """Another process's application, as far as the database can tell."""
-    async with running(settings, modules=EXAMPLE) as second:
+    async with running(settings, modules=BUILT_IN) as second:
         yield second
 
 
@@ -167,7 +167,7 @@ async def test_sign_ups_with_one_address_at_once_make_one_account(
 ) -> None:
     async with client_for(second_app) as elsewhere:
         for number in range(6):
-            spellings = (f"Race{number}@example.com", f" race{number}@EXAMPLE.com")
+            spellings = (f"Race{number}@example.com", f" race{number}@BUILT_IN.com")
             answers = await asyncio.gather(
                 *(sign_up(c, e) for c in (client, elsewhere) for e in spellings)
             )
