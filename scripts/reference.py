@@ -1,11 +1,15 @@
-"""Write docs/reference/ from the code: settings, commands, errors and operations.
+"""Write docs/reference/ from the code: imports, settings, commands, errors, operations.
 
 `--check` writes nothing and fails if a page is stale.
 """
 
+import ast
+import inspect
 import secrets
 import sys
 from collections.abc import Callable, Iterator
+from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +22,7 @@ from bedplate.cli import app as commands
 from bedplate.cli import register_commands
 from bedplate.config import PREFIX, Settings
 from bedplate.core.errors import APIError
+from bedplate.django_site.setup import set_up
 from bedplate.example import BUILT_IN
 from bedplate.main import create_app
 
@@ -140,11 +145,7 @@ def http_page() -> Iterator[str]:
         "`/account/` that mails link to.\nHEAD works wherever GET does.\n"
     )
     yield "| | for | summary | statuses |\n| --- | --- | --- | --- |"
-    settings = Settings.load(
-        _env_file=None,
-        secret_key=secrets.token_hex(32),
-        database_url="sqlite:///reference.db",
-    )
+    settings = _settings()
     app = create_app(settings, BUILT_IN)
     dependants = {
         (method, context.path_format): getattr(
@@ -173,7 +174,65 @@ def _roles(dependant: Any) -> set[str]:
     return set(roles).union(*map(_roles, dependant.dependencies))
 
 
+FRONT_DOORS = ("bedplate", "bedplate.django_site", "bedplate.testing")
+
+
+def imports_page() -> Iterator[str]:
+    yield "# Imports\n\n" + NOTE + "\n"
+    yield (
+        "Import from these three packages only. Everything else may change in any "
+        "release.\n"
+    )
+    set_up(_settings(), BUILT_IN)  # names of the Django half need its apps
+    for package in FRONT_DOORS:
+        module = import_module(package)
+        yield f"## `{package}`\n\n| name | |\n| --- | --- |"
+        for name in sorted(module.__all__, key=str.lower):
+            yield f"| `{name}` | {_summary(package, name)} |"
+        yield ""
+
+
+def _settings() -> Settings:
+    return Settings.load(
+        _env_file=None,
+        secret_key=secrets.token_hex(32),
+        database_url="sqlite:///reference.db",
+        allowed_hosts="localhost",
+    )
+
+
+def _summary(package: str, name: str) -> str:
+    """Return the first line of the text of a function, class or constant."""
+    value = getattr(import_module(package), name)
+    if isinstance(value, type):
+        text = vars(value).get("__doc__")
+    elif inspect.isfunction(value):
+        text = value.__doc__
+    else:
+        text = _text_below(package, name)
+    return inspect.cleandoc(text or "").partition("\n")[0].replace("|", "\\|")
+
+
+def _text_below(package: str, name: str) -> str:
+    """Return the string literal below the assignment of a constant."""
+    homes: dict[str, str] = vars(import_module(package))["_HOMES"]
+    source = inspect.getsource(import_module(f"{package}.{homes[name]}"))
+    body = ast.parse(source).body
+    for statement, following in pairwise(body):
+        targets = (
+            statement.targets
+            if isinstance(statement, ast.Assign)
+            else [getattr(statement, "target", statement)]
+        )
+        if not isinstance(following, ast.Expr):
+            continue
+        if any(ast.unparse(target) == name for target in targets):
+            return str(ast.literal_eval(following.value))
+    return ""
+
+
 PAGES_BY_NAME: dict[str, Callable[[], Iterator[str]]] = {
+    "imports.md": imports_page,
     "settings.md": settings_page,
     "commands.md": commands_page,
     "errors.md": errors_page,

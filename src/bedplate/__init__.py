@@ -159,7 +159,7 @@ _HOMES = {
     "install": "main",
     "with_django": "dispatcher",
     "Module": "module",
-    "PasswordPolicyName": "config",
+    "PasswordPolicyName": "config",  # pragma: allowlist secret
     "Settings": "config",
     "Runtime": "runtime",
     "run_worker": "worker",

@@ -203,6 +203,7 @@ RoleName = Annotated[
     ),
 ]
 PasswordPolicyName = Annotated[str, AfterValidator(_check_policy)]
+"""A password policy: `reference`, `modern`, `strict` or `module:callable`."""
 SecretKey = Annotated[SecretStr, AfterValidator(_check_secret_key)]
 
 HostName = Annotated[

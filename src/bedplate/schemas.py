@@ -37,7 +37,9 @@ T = TypeVar("T")
 
 # PostgreSQL can't store NUL in text. The OpenAPI document shows the pattern too.
 NO_NUL = r"^[^\x00]*$"
+"""A pattern for texts of several lines: PostgreSQL can't store NUL."""
 NO_CONTROLS = r"^[^\x00-\x1f\x7f]*$"
+"""A pattern for texts of one line, without control characters."""
 
 PageNumber = Annotated[
     int, Field(ge=1, le=2**31 - 1, description="The number of the page, from 1.")
@@ -48,6 +50,7 @@ PageLimit = Annotated[
 # Any text is accepted here: an invalid cursor is 400, not 422.
 Cursor = Annotated[str, WithJsonSchema({"type": "string", "maxLength": 2048})]
 SearchText = Annotated[str, StringConstraints(max_length=200, pattern=NO_NUL)]
+"""The text of a search, for the parameter `q` of a list."""
 
 
 def _in_utc(value: datetime) -> datetime:
@@ -172,6 +175,7 @@ def _too_many_errors() -> PydanticCustomError:
 # A field that a PATCH may leave out: `name: Name = NOT_SENT`. It has no default in the
 # OpenAPI document, and null is still refused.
 NOT_SENT: Any = Field(default_factory=lambda: None)
+"""The default of a field that a PATCH may leave out: `name: Name = NOT_SENT`."""
 
 
 def example(**values: Any) -> ConfigDict:

@@ -18,20 +18,12 @@ from sqlalchemy.ext.compiler import compiles
 from uuid_utils.compat import uuid7
 
 from bedplate.config import Settings
-from bedplate.database import (
-    Database,
-    ExactDecimal,
-    ListParams,
-    ListQuery,
-    Page,
-    Query,
-    Session,
-)
+from bedplate.database import Database, ExactDecimal, ListQuery, Query, Session
 from bedplate.database.query import Statement, compile_declared
 from bedplate.example.posts.models import Post
 from bedplate.main import Application, create_app
 from bedplate.modules.users.models import User
-from bedplate.schemas import ResponseSchema
+from bedplate.schemas import ListParams, Page, ResponseSchema
 from bedplate.testing.plugin import MakeUser
 
 

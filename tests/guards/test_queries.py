@@ -11,7 +11,6 @@ from sqlalchemy import select
 from bedplate.api.dependencies import SessionDep
 from bedplate.api.routing import Router
 from bedplate.config import Settings
-from bedplate.database import Page
 from bedplate.example import BUILT_IN
 from bedplate.example.posts.models import Post
 from bedplate.jobs import enqueue
@@ -26,6 +25,7 @@ from bedplate.modules.users.schemas import (
     UserListResponse,
     UserResponse,
 )
+from bedplate.schemas import Page
 from bedplate.testing.guards import list_operations, recorded_statements
 from bedplate.testing.plugin import MakeUser, SignIn, client_for, running
 

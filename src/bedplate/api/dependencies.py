@@ -54,11 +54,15 @@ async def get_if_match(
 
 
 IfMatchDep = Annotated[IfMatch | None, Depends(get_if_match)]
+"""The `If-Match` header, for services that change a row."""
 RuntimeDep = Annotated[Runtime, Depends(get_runtime)]
+"""The runtime of the application, which services take."""
 SettingsDep = Annotated[Settings, Depends(get_settings)]
+"""The settings of the application."""
 # Function scope commits before the response leaves. FastAPI's default commits after it:
 # the client would read 201 for a row that the database then refused.
 SessionDep = Annotated[Session, Depends(get_session, scope="function")]
+"""The session of the request: one unit of work, committed before the response."""
 
 
 class BearerCaller(OAuth2PasswordBearer):
@@ -120,5 +124,8 @@ def require_permission(permission: Permission) -> Any:
 
 
 CurrentUser = Annotated[Caller, Depends(BearerCaller())]
+"""The signed-in caller; 401 without one."""
 OptionalUser = Annotated[Caller | None, Depends(BearerCaller(optional=True))]
+"""The signed-in caller, or None without a token."""
 AdminUser = Annotated[Caller, require_role(ADMIN)]
+"""The signed-in caller, who must be an admin; 403 otherwise."""

@@ -66,6 +66,8 @@ class InvalidToken(BadRequest):
 
 
 class InvalidCursor(BadRequest):
+    """400 for a cursor that is not of this list in this order."""
+
     code = "INVALID_CURSOR"
     message = "The cursor is invalid, or belongs to another list or sort order"
 
@@ -90,12 +92,16 @@ class InvalidRefreshToken(NotAuthenticated):
 
 
 class PermissionDenied(APIError):
+    """403 for a caller who may not do this."""
+
     status_code = 403
     code = "FORBIDDEN"
     message = "You don't have permission to do this"
 
 
 class NotFound(APIError):
+    """404. Subclass it for each resource, with a message of its own."""
+
     status_code = 404
     code = "NOT_FOUND"
     message = "Not found"
@@ -154,6 +160,8 @@ class UnsupportedMediaType(APIError):
 
 
 class ValidationFailed(APIError):
+    """422, with a detail for each field that is wrong."""
+
     status_code = 422
     code = "VALIDATION_ERROR"
     message = "Validation failed"

@@ -15,7 +15,6 @@ from bedplate.database.query import Query, ValueQuery
 from bedplate.database.repository import Repository
 from bedplate.database.search import create_search_index
 from bedplate.database.session import Database, Session
-from bedplate.schemas import ListParams, Page
 
 __all__ = [
     "SECRET",
@@ -24,9 +23,7 @@ __all__ = [
     "Database",
     "ExactDecimal",
     "Json",
-    "ListParams",
     "ListQuery",
-    "Page",
     "Query",
     "Repository",
     "Scope",

@@ -12,7 +12,7 @@ from django.contrib.auth.models import AnonymousUser
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 
-from bedplate.caller import Caller
+from bedplate.caller import Account, Caller
 from bedplate.core.device_cookies import Device
 from bedplate.core.errors import APIError, NotAuthenticated
 from bedplate.core.permissions import Permission
@@ -119,7 +119,9 @@ def signed_in(request: Any) -> Any:
 def user_of(caller: Caller) -> Any:
     """Return the caller as Django's user, without a query. The hash isn't loaded."""
     model = model_of(User)
-    fields = ["id", "email", "name", "role", "is_active", "created_at", "updated_at"]
+    columns = {field.name for field in model._meta.concrete_fields}  # noqa: SLF001, public
+    # `email_verified` is a property of the model, not a column.
+    fields = [name for name in Account.__struct_fields__ if name in columns]
     alias = model.objects.db
     user = model.from_db(alias, fields, [getattr(caller, name) for name in fields])
     user.caller = caller

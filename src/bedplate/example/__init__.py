@@ -7,5 +7,6 @@ from bedplate.example.posts import module as posts
 from bedplate.modules import CORE
 
 BUILT_IN = (*CORE, posts)
+"""The core modules and posts, the example of a resource."""
 
 __all__ = ["BUILT_IN", "posts"]

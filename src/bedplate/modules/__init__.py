@@ -7,5 +7,6 @@ from bedplate.modules.jobs import module as jobs
 from bedplate.modules.users import module as users
 
 CORE = (audit, emails, jobs, users, auth)
+"""The modules that every application is built on, lowest first."""
 
 __all__ = ["CORE", "audit", "auth", "emails", "jobs", "users"]

@@ -63,7 +63,7 @@ _HOMES = {
     "JobRunner": "jobs",
     "Mailbox": "mailbox",
     "API": "plugin",
-    "PASSWORD": "plugin",
+    "PASSWORD": "plugin",  # pragma: allowlist secret
     "AsRole": "plugin",
     "MakeUser": "plugin",
     "RunJobs": "plugin",

@@ -44,7 +44,9 @@ from bedplate.testing.jobs import JobRunner
 from bedplate.testing.mailbox import Mailbox
 
 PASSWORD = "Passw0rd-of-tests"  # noqa: S105, only of test accounts
+"""The password of every account that `make_user` creates."""
 API = "http://test/api/v1"
+"""The base URL of the clients."""
 
 logging.getLogger("httpx").setLevel(logging.WARNING)  # the tests' client, not the app's
 
@@ -183,6 +185,7 @@ def hashed_password() -> str:
 
 
 MakeUser = Callable[..., Awaitable[User]]
+"""The type of the fixture `make_user`."""
 
 
 @pytest.fixture
@@ -206,6 +209,7 @@ def make_user(app: Application, hashed_password: str) -> MakeUser:
 
 
 SignIn = Callable[[UUID], Awaitable[httpx.AsyncClient]]
+"""The type of the fixture `sign_in`."""
 
 
 @pytest_asyncio.fixture
@@ -237,6 +241,7 @@ async def _issue_token(app: Application, user_id: UUID) -> str:
 
 
 AsRole = Callable[[str], Awaitable[httpx.AsyncClient]]
+"""The type of the fixture `as_role`."""
 
 
 @pytest.fixture
@@ -308,6 +313,7 @@ def frozen_clock() -> Iterator[FrozenClock]:
 
 
 Statements = Callable[[], AbstractContextManager[list[str]]]
+"""The type of the fixture `statements`."""
 
 
 @pytest.fixture
@@ -327,6 +333,7 @@ def jobs(app: FastAPI) -> JobRunner:
 
 
 RunJobs = Callable[..., Awaitable[list[str]]]
+"""The type of the fixture `run_jobs`."""
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy import bindparam, select
 
-from bedplate.database import ListQuery, Page, Query, Repository, Scope, columns_of
+from bedplate.database import ListQuery, Query, Repository, Scope, columns_of
 from bedplate.example.posts.models import Post
 from bedplate.example.posts.schemas import (
     PostListParams,
@@ -12,6 +12,7 @@ from bedplate.example.posts.schemas import (
     PostResponse,
 )
 from bedplate.modules.users.models import User
+from bedplate.schemas import Page
 
 Readable = Literal["published", "own", "all"]
 

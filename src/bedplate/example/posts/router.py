@@ -11,7 +11,6 @@ from bedplate.api.dependencies import (
     SessionDep,
 )
 from bedplate.api.routing import Router
-from bedplate.database import Page
 from bedplate.example.posts.schemas import (
     PostCreate,
     PostListParams,
@@ -21,6 +20,7 @@ from bedplate.example.posts.schemas import (
 )
 from bedplate.example.posts.service import PostService
 from bedplate.openapi_parts import errors
+from bedplate.schemas import Page
 
 router = Router(prefix="/posts", tags=["posts"])
 

@@ -4,7 +4,7 @@ from bedplate.caller import Caller
 from bedplate.core.clock import utc_now
 from bedplate.core.errors import InvalidCursor, PermissionDenied, raises
 from bedplate.core.preconditions import IfMatch
-from bedplate.database import BrokenReference, Page, Scope, Session
+from bedplate.database import BrokenReference, Scope, Session
 from bedplate.example.posts.errors import PostNotFound
 from bedplate.example.posts.models import Post
 from bedplate.example.posts.permissions import READ_ANY, WRITE_ANY
@@ -17,6 +17,7 @@ from bedplate.example.posts.schemas import (
     PostUpdate,
 )
 from bedplate.runtime import Runtime
+from bedplate.schemas import Page
 
 
 class PostService:

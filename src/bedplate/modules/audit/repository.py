@@ -2,13 +2,14 @@ from uuid import UUID
 
 from sqlalchemy import select
 
-from bedplate.database import ListQuery, Page, Repository, columns_of
+from bedplate.database import ListQuery, Repository, columns_of
 from bedplate.modules.audit.models import AuditEvent
 from bedplate.modules.audit.schemas import (
     AuditEventResponse,
     AuditListParams,
     AuditListResponse,
 )
+from bedplate.schemas import Page
 
 LIST_EVENTS = ListQuery(
     select(*columns_of(AuditEventResponse, AuditEvent)),

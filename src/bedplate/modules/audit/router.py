@@ -4,7 +4,6 @@ from fastapi import Depends, Query
 
 from bedplate.api.dependencies import AdminUser, SessionDep
 from bedplate.api.routing import Router
-from bedplate.database import Page
 from bedplate.modules.audit.schemas import (
     AuditEventResponse,
     AuditListParams,
@@ -12,6 +11,7 @@ from bedplate.modules.audit.schemas import (
 )
 from bedplate.modules.audit.service import AuditService
 from bedplate.openapi_parts import errors
+from bedplate.schemas import Page
 
 router = Router(prefix="/audit", tags=["audit"])
 

@@ -6,11 +6,12 @@ from uuid import UUID
 from bedplate.core.clock import utc_now
 from bedplate.core.errors import InvalidCursor, raises
 from bedplate.core.origin import origin
-from bedplate.database import Page, Session
+from bedplate.database import Session
 from bedplate.modules.audit.models import AuditEvent
 from bedplate.modules.audit.repository import AuditRepository
 from bedplate.modules.audit.schemas import AuditEventResponse, AuditListParams
 from bedplate.runtime import AUDIT_DAYS
+from bedplate.schemas import Page
 
 
 class Action(StrEnum):

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from bedplate.database import ListQuery, Page, Query, Session
+from bedplate.database import ListQuery, Query, Session
 from bedplate.jobs.tables import TICK, JobFailure, JobId, JobTraceback, rows_for
 from bedplate.modules.jobs.schemas import (
     JobDetail,
@@ -14,6 +14,7 @@ from bedplate.modules.jobs.schemas import (
     JobListResponse,
     JobResponse,
 )
+from bedplate.schemas import Page
 
 
 class StoredJob(NamedTuple):

@@ -5,10 +5,10 @@ from fastapi import Depends, Query, status
 
 from bedplate.api.dependencies import AdminUser, IfMatchDep, SessionDep
 from bedplate.api.routing import Router
-from bedplate.database import Page
 from bedplate.modules.jobs.schemas import JobListParams, JobListResponse, JobResponse
 from bedplate.modules.jobs.service import JobService
 from bedplate.openapi_parts import errors
+from bedplate.schemas import Page
 
 router = Router(prefix="/jobs", tags=["jobs"])
 

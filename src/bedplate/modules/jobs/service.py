@@ -3,11 +3,12 @@ from uuid import UUID
 
 from bedplate.core.errors import InvalidCursor, raises
 from bedplate.core.preconditions import IfMatch
-from bedplate.database import Page, Session
+from bedplate.database import Session
 from bedplate.jobs.store import JobStore
 from bedplate.modules.jobs.errors import JobNotDead, JobNotFound, JobRunning
 from bedplate.modules.jobs.repository import JobRepository, StoredJob
 from bedplate.modules.jobs.schemas import JobDetail, JobListParams, JobResponse
+from bedplate.schemas import Page
 
 
 class JobService:

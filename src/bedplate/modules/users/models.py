@@ -19,6 +19,8 @@ from bedplate.database import SECRET, Base, TimestampMixin
 
 
 class User(TimestampMixin, Base):
+    """An account. Its public fields are those of `bedplate.caller.Account`."""
+
     __tablename__ = "users"
     __table_args__ = (
         UniqueConstraint("email"),

@@ -8,7 +8,6 @@ from bedplate.core.clock import utc_now
 from bedplate.core.permissions import ADMIN
 from bedplate.database import (
     ListQuery,
-    Page,
     Query,
     Repository,
     UTCDateTime,
@@ -22,6 +21,7 @@ from bedplate.modules.users.schemas import (
     UserListResponse,
     UserResponse,
 )
+from bedplate.schemas import Page
 
 MAX_LISTED_SESSIONS = 200  # the most recently used ones
 USERS = select(*columns_of(UserResponse, User))

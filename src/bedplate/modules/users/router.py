@@ -13,7 +13,6 @@ from bedplate.api.dependencies import (
 )
 from bedplate.api.routing import Router
 from bedplate.caller import Caller
-from bedplate.database import Page
 from bedplate.modules.users.errors import (
     LastAdmin,
 )
@@ -31,6 +30,7 @@ from bedplate.modules.users.schemas import (
 )
 from bedplate.modules.users.service import UserService
 from bedplate.openapi_parts import errors
+from bedplate.schemas import Page
 
 router = Router(prefix="/users", tags=["users"])
 

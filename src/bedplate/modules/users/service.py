@@ -16,7 +16,7 @@ from bedplate.core.origin import client_block
 from bedplate.core.permissions import ADMIN, USER
 from bedplate.core.preconditions import IfMatch
 from bedplate.core.security import hash_password
-from bedplate.database import BrokenReference, Page, Session
+from bedplate.database import BrokenReference, Session
 from bedplate.jobs import enqueue
 from bedplate.limits import hit
 from bedplate.modules.audit.service import Action, AuditService
@@ -37,6 +37,7 @@ from bedplate.modules.users.schemas import (
     UserUpdate,
 )
 from bedplate.runtime import Runtime
+from bedplate.schemas import Page
 
 # Changes that recover an account: they void the links from before.
 _RECOVERIES = {"email", "hashed_password", "is_active"}
