@@ -31,7 +31,7 @@ LINKS = [
     "http://example.com",
     "https://evil.example/path",
     "Win at example.com",
-    "BUILT_IN.COM now",
+    "EXAMPLE.COM now",
     "www.example",
     "evil.co.uk",
     "bit.ly/x",

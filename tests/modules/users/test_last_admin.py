@@ -167,7 +167,7 @@ async def test_sign_ups_with_one_address_at_once_make_one_account(
 ) -> None:
     async with client_for(second_app) as elsewhere:
         for number in range(6):
-            spellings = (f"Race{number}@example.com", f" race{number}@BUILT_IN.com")
+            spellings = (f"Race{number}@example.com", f" race{number}@EXAMPLE.com")
             answers = await asyncio.gather(
                 *(sign_up(c, e) for c in (client, elsewhere) for e in spellings)
             )

@@ -13,7 +13,7 @@ addresses = st.one_of(
 
 @given(addresses)
 @example("İ@example.com")
-@example("ẞ@BUILT_IN.com")
+@example("ẞ@EXAMPLE.com")
 @example("ΑΣ@example.com")
 @example("K@example.com")
 @example("user@\N{FULLWIDTH LATIN CAPITAL LETTER E}xample.com")
@@ -34,6 +34,6 @@ def test_any_text_is_an_address_or_refused(text: str) -> None:
         assert "@" in normalize_email(text)
     except ValueError as refusal:
         assert str(refusal) in (  # noqa: PT017, both outcomes are right
-            "That is not an email address",
+            "This is not an email address",
             "An address has at most 255 characters",
         )

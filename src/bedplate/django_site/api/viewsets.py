@@ -224,8 +224,11 @@ class ServiceViewSet(GenericViewSet[Any]):
 
     def respond(self, result: Any, status: int = HTTPStatus.OK) -> HttpResponse:
         """Return a response of a schema, or of an object with the schema's fields."""
-        if not isinstance(result, ResponseSchema):
-            result = self.response_schema.of(result)
+        is_list = self.action == "list"
+        schema = self.lists.page if is_list else self.response_schema
+        # Exactly: a subclass, such as the caller's, has fields that are not shown.
+        if type(result) is not schema:
+            result = schema.of(result)
         response = render(result, status)
         known_tags = self.request.headers.get("If-None-Match")
         is_read = self.request.method in {"GET", "HEAD"}
