@@ -50,7 +50,7 @@ class Step(NamedTuple):
     is_upgrade: bool = True
 
 
-BUILT_IN = "bedplate:migrations/versions"
+CORE_MIGRATIONS = "bedplate:migrations/versions"
 
 
 def alembic_config(folders: Sequence[str] = ()) -> Config:
@@ -67,7 +67,7 @@ def alembic_config(folders: Sequence[str] = ()) -> Config:
     config = Config(cmd_opts=Namespace(quiet=True))
     config.set_main_option("script_location", "bedplate:migrations")
     config.set_main_option("path_separator", "newline")
-    config.set_main_option("version_locations", "\n".join([BUILT_IN, *folders]))
+    config.set_main_option("version_locations", "\n".join([CORE_MIGRATIONS, *folders]))
     return config
 
 

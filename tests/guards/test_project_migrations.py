@@ -86,7 +86,7 @@ def install_newer_core(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(Path(migrate.__file__).parent / "migrations" / "versions", versions)
     head = min(migrate._heads(()))
     write_revision(versions, "9999", head, ADD_COLUMN.format(table="users"))
-    monkeypatch.setattr(migrate, "BUILT_IN", str(versions))
+    monkeypatch.setattr(migrate, "CORE_MIGRATIONS", str(versions))
     migrate._heads.cache_clear()
 
 
