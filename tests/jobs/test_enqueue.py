@@ -41,7 +41,7 @@ async def test_a_sign_up_gets_a_welcome_mail(
     for subtype in ("plain", "html"):
         part = mail.get_body([subtype])
         assert part is not None
-        assert "Your account is ready." in part.get_content()
+        assert "Your account at Acme is ready." in part.get_content()
 
 
 async def test_a_refused_sign_up_sends_no_mail(
