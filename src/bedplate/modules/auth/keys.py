@@ -60,6 +60,7 @@ class KeyService:
         Other processes sign with the old key for another second, and their clocks may
         differ, so it retires two minutes after the last token that it can have signed.
         """
+        await self.keys.lock_all()
         await self.reencrypt()
         algorithm = self.settings.jwt_algorithm
         # Locked: a key that is revoked meanwhile is skipped and not written back.
@@ -80,6 +81,7 @@ class KeyService:
         Raises:
             NotFound: there is no such key.
         """
+        await self.keys.lock_all()
         row = await self.keys.get(kid, lock=True)
         if row is None:
             raise NotFound(
@@ -102,6 +104,7 @@ class KeyService:
         Raises:
             SettingsError: a key was encrypted with an unknown secret key.
         """
+        await self.keys.lock_all()
         for row in await self.keys.list_all(lock=True):
             if not self._is_current(row):
                 row.private_key = self._encrypt(self._decrypt(row))

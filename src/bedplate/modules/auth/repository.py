@@ -214,8 +214,22 @@ FIND_KEY_NAMES = ValueQuery(
 )
 
 
+_KEYS_LOCK = 0xBED_5161  # any constant: one change to the set of keys at a time
+
+
 class SigningKeyRepository(Repository[SigningKey]):
     model = SigningKey
+
+    async def lock_all(self) -> None:
+        """Let changes to the set of keys follow one another, until this one ends.
+
+        Row locks alone deadlock: two rotations may lock old and new keys in another
+        order. SQLite needs no lock for this: its writers follow one another.
+        """
+        if self.session.get_bind().dialect.name == "postgresql":
+            await self.session.execute(
+                select(sa.func.pg_advisory_xact_lock(_KEYS_LOCK))
+            )
 
     async def usable_names(self, algorithm: str, now: datetime) -> list[str]:
         """Return the names of the usable keys, in the order of `usable`."""
