@@ -397,7 +397,7 @@ async def test_an_endpoint_s_response_options_are_kept_to(
         ("nothing", "null"),
         ("excluded", '{"SHOWN":1}'),
         ("included", '{"hidden":2}'),
-        ("unaliased", '{"shown":1,"hidden":2}'),
+        ("unaliased", '{"visible":1,"hidden":2}'),
     ]:
         answer = await client.get(f"/extras/{path}")
         assert (answer.status_code, answer.text) == (200, body), path
