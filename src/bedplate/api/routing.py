@@ -13,7 +13,8 @@ from collections.abc import (
 )
 from functools import cached_property
 from http import HTTPStatus
-from typing import Any, get_origin
+from types import UnionType
+from typing import Annotated, Any, Union, get_origin
 
 import msgspec
 from fastapi import APIRouter, params
@@ -209,13 +210,20 @@ def _check_answer(name: str, route: Any) -> None:
         TypeError: names the endpoint and the fields. Without this check the first
             request would be answered 500.
     """
-    answer = get_typed_return_annotation(route.endpoint)
-    answer = get_origin(answer) or answer
-    if not inspect.isclass(answer) or issubclass(answer, Response | dict):
+    annotation = get_typed_return_annotation(route.endpoint)
+    answer = get_origin(annotation) or annotation
+    # `Any`, `Annotated` and the type of unions are classes, but no answers.
+    undecided = answer in (Any, object, Annotated, Union, UnionType)
+    if undecided or not inspect.isclass(answer) or issubclass(answer, Response | dict):
         return
-    fields = route.struct.__struct_fields__
-    missing = [field for field in fields if not hasattr(answer, field)]
-    if missing and answer is not object:
+    # Fields of dataclasses and Pydantic models are annotations, not class attributes.
+    declared = {n for c in answer.__mro__ for n in vars(c).get("__annotations__", ())}
+    missing = [
+        field
+        for field in route.struct.__struct_fields__
+        if field not in declared and not hasattr(answer, field)
+    ]
+    if missing:
         raise TypeError(
             f"{name} returns {answer.__name__}, which has no {', '.join(missing)} for "
             f"its response model {route.struct.__name__}"
